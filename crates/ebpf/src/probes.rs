@@ -1,0 +1,280 @@
+//! The table of tracepoints: one row each, and nothing else to write for a new one that carries no payload.
+//!
+//! A row says what Bitcoin Core passes, in order, and which event that is. The kernel side is driven by it, `doctor` and the
+//! documentation print it. Reference: Bitcoin Core's `doc/tracing.md` and the `TRACEPOINT` lines in its source; types and
+//! orders below hold for v29 to v31.
+
+use event::{
+    ChainBlockConnected, ChainCoinsFlushed, ConnClosed, ConnEvicted, ConnMisbehaving, ConnOpened, Direction, Kind, MempoolAdded,
+    MempoolRejected, MempoolRemoved, MempoolReplaced,
+};
+
+use crate::args::Args;
+use crate::peers::Peer;
+use crate::skel;
+
+/// How an argument is captured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Slot {
+    /// A number or a truth value of any width.
+    Int,
+    /// A pointer to 32 bytes.
+    Hash,
+    /// A C string of up to 31 bytes; the rest of a longer one is cut off.
+    Str32,
+    /// A C string of up to 127 bytes.
+    Str128,
+    /// A C string of up to 263 bytes: the longest host name, a colon and a port.
+    Str264,
+    /// A pointer to the payload of a message; its length is the argument before it.
+    Payload,
+}
+
+impl Slot {
+    /// The kernel side's name for it.
+    pub(crate) fn raw(self) -> u32 {
+        match self {
+            Self::Int | Self::Payload => skel::slot::SLOT_INT.0,
+            Self::Hash => skel::slot::SLOT_HASH.0,
+            Self::Str32 => skel::slot::SLOT_STR32.0,
+            Self::Str128 => skel::slot::SLOT_STR128.0,
+            Self::Str264 => skel::slot::SLOT_STR264.0,
+        }
+    }
+
+    /// Bytes that it takes in a record.
+    pub(crate) fn size(self) -> usize {
+        (self.raw() & skel::slot::SLOT_SIZE_MASK.0) as usize
+    }
+}
+
+/// What a row's records become.
+#[derive(Clone, Copy, Debug)]
+pub enum Shape {
+    /// A P2P message in this direction.
+    Message(Direction),
+    /// A fact about a peer: the first three arguments are its id, address and connection type, the fourth its network.
+    Connection(fn(&Peer, u64, &mut Args<'_>) -> Kind),
+    /// Any other fact about a peer, whose id is the first argument.
+    PeerFact(fn(&Peer, u64, &mut Args<'_>) -> Kind),
+    /// A fact about the node.
+    Fact(fn(&mut Args<'_>) -> Kind),
+}
+
+/// A tracepoint.
+#[derive(Debug)]
+pub struct Probe {
+    /// `net`
+    pub provider: &'static str,
+    /// `inbound_message`
+    pub name: &'static str,
+    /// `net:inbound_message`
+    pub full_name: &'static str,
+    /// The first major version of Bitcoin Core that has it.
+    pub since: u32,
+    /// What it passes: names and how they are captured.
+    pub arguments: &'static [(&'static str, Slot)],
+    /// What becomes of it.
+    pub shape: Shape,
+}
+
+macro_rules! probe {
+    ($provider:literal : $name:literal, since $since:literal, [$($argument:ident $slot:ident),* $(,)?], $shape:expr) => {
+        Probe {
+            provider: $provider,
+            name: $name,
+            full_name: concat!($provider, ":", $name),
+            since: $since,
+            arguments: &[$((stringify!($argument), Slot::$slot)),*],
+            shape: $shape,
+        }
+    };
+}
+
+/// Every tracepoint that becomes events. The row's place is its number in records; new rows go to the end.
+pub static PROBES: &[Probe] = &[
+    probe!("net":"inbound_message", since 23,
+        [peer Int, address Str264, connection_type Str32, message_type Str32, size Int, payload Payload],
+        Shape::Message(Direction::Inbound)),
+    probe!("net":"outbound_message", since 23,
+        [peer Int, address Str264, connection_type Str32, message_type Str32, size Int, payload Payload],
+        Shape::Message(Direction::Outbound)),
+    probe!("net":"inbound_connection", since 29,
+        [peer Int, address Str264, connection_type Str32, network Int, count Int], Shape::Connection(opened)),
+    probe!("net":"outbound_connection", since 29,
+        [peer Int, address Str264, connection_type Str32, network Int, count Int], Shape::Connection(opened)),
+    probe!("net":"evicted_inbound_connection", since 29,
+        [peer Int, address Str264, connection_type Str32, network Int, established Int], Shape::Connection(evicted)),
+    probe!("net":"closed_connection", since 29,
+        [peer Int, address Str264, connection_type Str32, network Int, established Int], Shape::Connection(closed)),
+    // documented as at most 128 characters
+    probe!("net":"misbehaving_connection", since 29, [peer Int, reason Str264], Shape::PeerFact(misbehaving)),
+    probe!("mempool":"added", since 25, [txid Hash, vsize Int, fee Int], Shape::Fact(added)),
+    probe!("mempool":"removed", since 25, [txid Hash, reason Str32, vsize Int, fee Int, entered Int], Shape::Fact(removed)),
+    probe!("mempool":"replaced", since 29,
+        [txid Hash, vsize Int, fee Int, entered Int, replacement Hash, replacement_vsize Int, replacement_fee Int, is_txid Int],
+        Shape::Fact(replaced)),
+    // documented as at most 118 characters
+    probe!("mempool":"rejected", since 25, [txid Hash, reason Str264], Shape::Fact(rejected)),
+    probe!("validation":"block_connected", since 25,
+        [hash Hash, height Int, transactions Int, inputs Int, sigop_cost Int, duration Int], Shape::Fact(block_connected)),
+    probe!("utxocache":"flush", since 23, [duration Int, mode Int, coins Int, bytes Int, for_prune Int], Shape::Fact(flushed)),
+];
+
+/// Tracepoints of Bitcoin Core that are left alone, and why; `doctor` does not call them unknown.
+pub static LEFT_ALONE: &[(&str, &str)] = &[
+    ("utxocache:add", "fires for every coin, on temporary caches too"),
+    ("utxocache:spent", "fires for every coin, on temporary caches too"),
+    ("utxocache:uncache", "fires for every coin, on temporary caches too"),
+    ("coin_selection:selected_coins", "is about the wallet"),
+    ("coin_selection:normal_create_tx_internal", "is about the wallet"),
+    ("coin_selection:attempting_aps_create_tx", "is about the wallet"),
+    ("coin_selection:aps_create_tx_internal", "is about the wallet"),
+];
+
+/// Providers of tracepoints that come with the toolchain's libraries where these are linked in.
+pub static FOREIGN_PROVIDERS: &[&str] = &["libc", "libgcc", "libstdcxx", "rtld"];
+
+fn opened(peer: &Peer, id: u64, args: &mut Args<'_>) -> Kind {
+    ConnOpened {
+        peer: id,
+        address: peer.address.to_string(),
+        connection_type: peer.connection_type.into(),
+        network: peer.network.into(),
+        count: args.uint(),
+    }
+    .into()
+}
+
+fn evicted(peer: &Peer, id: u64, args: &mut Args<'_>) -> Kind {
+    ConnEvicted {
+        peer: id,
+        address: peer.address.to_string(),
+        connection_type: peer.connection_type.into(),
+        network: peer.network.into(),
+        established: args.uint(),
+    }
+    .into()
+}
+
+fn closed(peer: &Peer, id: u64, args: &mut Args<'_>) -> Kind {
+    ConnClosed {
+        peer: id,
+        address: peer.address.to_string(),
+        connection_type: peer.connection_type.into(),
+        network: peer.network.into(),
+        established: args.uint(),
+    }
+    .into()
+}
+
+fn misbehaving(peer: &Peer, id: u64, args: &mut Args<'_>) -> Kind {
+    ConnMisbehaving {
+        peer: id,
+        address: peer.address.to_string(),
+        connection_type: peer.connection_type.into(),
+        network: peer.network.into(),
+        reason: args.text(),
+    }
+    .into()
+}
+
+fn added(args: &mut Args<'_>) -> Kind {
+    MempoolAdded { txid: args.hash(), vsize: args.uint(), fee: args.int() }.into()
+}
+
+fn removed(args: &mut Args<'_>) -> Kind {
+    MempoolRemoved {
+        txid: args.hash(),
+        reason: args.word("REMOVAL_REASON", event::RemovalReason::from_str_name).unwrap_or_default().into(),
+        vsize: args.uint(),
+        fee: args.int(),
+        entered: args.uint(),
+    }
+    .into()
+}
+
+fn replaced(args: &mut Args<'_>) -> Kind {
+    MempoolReplaced {
+        txid: args.hash(),
+        vsize: args.uint(),
+        fee: args.int(),
+        entered: args.uint(),
+        replacement: args.hash(),
+        replacement_vsize: args.uint(),
+        replacement_fee: args.int(),
+        replacement_is_txid: Some(args.flag()),
+    }
+    .into()
+}
+
+fn rejected(args: &mut Args<'_>) -> Kind {
+    MempoolRejected { txid: args.hash(), reason: args.text() }.into()
+}
+
+fn block_connected(args: &mut Args<'_>) -> Kind {
+    ChainBlockConnected {
+        hash: args.hash(),
+        height: args.int() as i32,
+        transactions: args.uint(),
+        inputs: args.uint(),
+        sigop_cost: args.uint(),
+        duration: args.uint(),
+    }
+    .into()
+}
+
+fn flushed(args: &mut Args<'_>) -> Kind {
+    ChainCoinsFlushed {
+        duration: args.int(),
+        mode: args.uint() as u32,
+        coins: args.uint(),
+        bytes: args.uint(),
+        for_prune: args.flag(),
+    }
+    .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_fits_the_kernel_side() {
+        let spec = skel::spec::default();
+        assert!(PROBES.len() <= skel::losses::default().lost.len());
+        for probe in PROBES {
+            assert!(probe.arguments.len() <= spec.arguments.len(), "{}", probe.full_name);
+        }
+    }
+
+    /// A constructor that takes fewer, more or other arguments than its row states would panic here.
+    #[test]
+    fn constructors_take_the_arguments_of_their_row() {
+        for probe in PROBES {
+            let zeros = vec![0; probe.slots_size()];
+            let mut args = Args::new(probe, &zeros).expect("slots are complete");
+            match probe.shape {
+                Shape::Message(_) => continue,
+                Shape::Fact(make) => drop(make(&mut args)),
+                Shape::PeerFact(make) => {
+                    let id = args.uint();
+                    make(&Peer::default(), id, &mut args);
+                }
+                Shape::Connection(make) => {
+                    let id = args.uint();
+                    let peer = Peer::from_args(&mut args);
+                    make(&peer, id, &mut args);
+                }
+            }
+            assert!(args.is_empty(), "{}: arguments left over", probe.full_name);
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let names: std::collections::HashSet<_> =
+            PROBES.iter().map(|p| p.full_name).chain(LEFT_ALONE.iter().map(|(name, _)| *name)).collect();
+        assert_eq!(names.len(), PROBES.len() + LEFT_ALONE.len());
+    }
+}

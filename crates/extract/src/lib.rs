@@ -1,0 +1,11 @@
+//! How events enter: each extractor is a module that reads one interface of a node and publishes what it learns.
+//!
+//! An extractor has a `Config` (its flags, its section in the configuration file, its manual) and a `run` that receives what it needs
+//! ready-made. Extractors never subscribe. [`replay`] is one of them in spirit: its node is a recording.
+
+#[cfg(feature = "ebpf")]
+pub mod ebpf;
+pub mod node;
+pub mod recording;
+pub mod replay;
+pub mod size;

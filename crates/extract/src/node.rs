@@ -1,0 +1,31 @@
+//! Which node to watch, and what it is called.
+
+use std::path::PathBuf;
+
+use event::NodeName;
+
+/// A node on this machine. Without any hint, the one that runs.
+#[derive(Clone, PartialEq, Eq, Debug, clap::Args)]
+#[group(skip)]
+pub struct Config {
+    /// What to call the node: in lines, labels, subjects
+    ///
+    /// Letters, digits, `-` and `_`. Events of nodes are told apart by it, so it should be unique and stay.
+    #[arg(long, default_value = "node", value_name = "NAME")]
+    pub name: NodeName,
+
+    /// The node's data directory, as given to `bitcoind -datadir`
+    ///
+    /// The node is found by the process id that it writes there, also for networks other than mainnet. Default: the node that runs on
+    /// this machine, whose directory is read from its command line.
+    #[arg(long, value_name = "DIR")]
+    pub datadir: Option<PathBuf>,
+
+    /// The file with the node's process id, where it is not in the data directory
+    #[arg(long, value_name = "FILE", conflicts_with = "datadir")]
+    pub pid_file: Option<PathBuf>,
+
+    /// The node's process id; not followed when the node restarts
+    #[arg(long, value_name = "PID", conflicts_with_all = ["datadir", "pid_file"])]
+    pub pid: Option<u32>,
+}

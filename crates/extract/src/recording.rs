@@ -1,0 +1,272 @@
+//! Recordings as files: [`event::recording`] under zstd.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+use event::Event;
+use event::recording::{ReadError, Reader};
+
+/// The first four bytes of a zstd frame (RFC 8878, section 3.1.1).
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// A recording that is being read: an iterator over its events.
+///
+/// After an error it yields nothing more: what follows a broken place cannot be read.
+pub struct Recording<R> {
+    input: zstd::Decoder<'static, BufReader<R>>,
+    events: Reader,
+    piece: Vec<u8>,
+    name: String,
+    done: bool,
+}
+
+impl Recording<File> {
+    /// Opens a file.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or is no recording.
+    pub fn open(path: &Path) -> Result<Self, RecordingError> {
+        let name = path.display().to_string();
+        let file = File::open(path).map_err(|source| RecordingError::Open { path: path.to_owned(), source })?;
+        Recording::new(file, name)
+    }
+}
+
+impl<R: Read> Recording<R> {
+    /// Reads a recording from anywhere; `name` is for messages.
+    ///
+    /// # Errors
+    ///
+    /// The input cannot be read, or is no recording.
+    pub fn new(input: R, name: impl Into<String>) -> Result<Self, RecordingError> {
+        use io::BufRead as _;
+        let name = name.into();
+        let mut input = BufReader::with_capacity(1 << 16, input);
+        match input.fill_buf() {
+            Ok(start) if start.starts_with(&ZSTD_MAGIC) => {}
+            Ok(start) => return Err(RecordingError::Foreign { name, empty: start.is_empty() }),
+            Err(source) => return Err(RecordingError::Read { name, source }),
+        }
+        let input = zstd::Decoder::with_buffer(input).map_err(|source| RecordingError::Read { name: name.clone(), source })?;
+        Ok(Self { input, events: Reader::default(), piece: vec![0; 1 << 16], name, done: false })
+    }
+
+    fn advance(&mut self) -> Result<Option<Event>, RecordingError> {
+        let broken = |source| RecordingError::Broken { name: self.name.clone(), source };
+        loop {
+            if let Some(event) = self.events.next().map_err(broken)? {
+                return Ok(Some(event));
+            }
+            match self.input.read(&mut self.piece) {
+                Ok(0) => {
+                    self.events.finish().map_err(broken)?;
+                    return Ok(None);
+                }
+                Ok(length) => self.events.push(&self.piece[..length]),
+                Err(source) if source.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(RecordingError::Read { name: self.name.clone(), source }),
+            }
+        }
+    }
+}
+
+impl<R: Read> Iterator for Recording<R> {
+    type Item = Result<Event, RecordingError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let next = self.advance().transpose();
+        self.done = !matches!(next, Some(Ok(_)));
+        next
+    }
+}
+
+/// Several recordings as one, in the order of time. Within one recording the order stays as it is.
+pub struct Merged<I> {
+    inputs: Vec<I>,
+    heads: Vec<Option<Result<Event, RecordingError>>>,
+}
+
+impl<I: Iterator<Item = Result<Event, RecordingError>>> Merged<I> {
+    /// Merges these.
+    pub fn new(inputs: impl IntoIterator<Item = I>) -> Self {
+        let mut inputs: Vec<I> = inputs.into_iter().collect();
+        let heads = inputs.iter_mut().map(Iterator::next).collect();
+        Self { inputs, heads }
+    }
+}
+
+impl<I: Iterator<Item = Result<Event, RecordingError>>> Iterator for Merged<I> {
+    type Item = Result<Event, RecordingError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // an error comes first: whoever reads should learn of it before time moves on
+        let time = |head: &Option<Self::Item>| match head {
+            Some(Ok(event)) => event.time,
+            Some(Err(_)) => 0,
+            None => u64::MAX,
+        };
+        let first = (0..self.heads.len()).filter(|at| self.heads[*at].is_some()).min_by_key(|at| time(&self.heads[*at]))?;
+        let next = self.inputs[first].next();
+        std::mem::replace(&mut self.heads[first], next)
+    }
+}
+
+/// Writes a recording.
+pub struct Writer<W: Write> {
+    output: zstd::Encoder<'static, W>,
+    buffer: Vec<u8>,
+}
+
+impl<W: Write> Writer<W> {
+    /// Begins a recording, compressed at zstd's `level` (1 to 22).
+    ///
+    /// # Errors
+    ///
+    /// A level that zstd does not have.
+    pub fn new(output: W, level: i32) -> io::Result<Self> {
+        Ok(Self { output: zstd::Encoder::new(output, level)?, buffer: Vec::new() })
+    }
+
+    /// Adds an event.
+    ///
+    /// # Errors
+    ///
+    /// The output cannot be written.
+    pub fn write(&mut self, event: &Event) -> io::Result<()> {
+        self.buffer.clear();
+        event::recording::write(event, &mut self.buffer);
+        self.output.write_all(&self.buffer)
+    }
+
+    /// Ends the recording. Without it, what was written last cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// The output cannot be written.
+    pub fn finish(self) -> io::Result<W> {
+        self.output.finish()
+    }
+}
+
+/// A recording that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingError {
+    /// The file cannot be opened.
+    #[error("failed to open the recording {}: {source}", path.display())]
+    Open {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is something else.
+    #[error("{name} is {}", if *empty { "empty: not even the beginning of a recording" } else { "no recording: it does not begin as one (zstd)" })]
+    Foreign {
+        /// Which.
+        name: String,
+        /// There is nothing in it.
+        empty: bool,
+    },
+    /// It ends too early, is damaged, or the disk fails.
+    #[error("failed to read the recording {name}: {source}")]
+    Read {
+        /// Which.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is compressed as a recording is, but holds something else, or ends too early.
+    #[error("failed to read the recording {name} {source}")]
+    Broken {
+        /// Which.
+        name: String,
+        /// Where and why.
+        source: ReadError,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use testkit::events::samples;
+
+    fn recorded(events: &[Event]) -> Vec<u8> {
+        let mut writer = Writer::new(Vec::new(), 3).unwrap();
+        for event in events {
+            writer.write(event).unwrap();
+        }
+        writer.finish().unwrap()
+    }
+
+    fn read(bytes: &[u8]) -> (Vec<Event>, Option<RecordingError>) {
+        let mut events = Vec::new();
+        match Recording::new(bytes, "test.rec") {
+            Err(error) => (events, Some(error)),
+            Ok(recording) => {
+                for item in recording {
+                    match item {
+                        Ok(event) => events.push(event),
+                        Err(error) => return (events, Some(error)),
+                    }
+                }
+                (events, None)
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_recorded_is_read() {
+        let events = samples();
+        let (got, error) = read(&recorded(&events));
+        assert!(error.is_none(), "{error:?}");
+        assert_eq!(got, events);
+    }
+
+    #[test]
+    fn a_cut_recording_gives_its_beginning_and_an_error() {
+        let events: Vec<Event> = samples().into_iter().cycle().take(5000).collect();
+        let whole = recorded(&events);
+        for part in 1..20 {
+            let (got, error) = read(&whole[..whole.len() * part / 20]);
+            assert_eq!(got[..], events[..got.len()]);
+            assert!(error.is_some());
+        }
+    }
+
+    #[test]
+    fn foreign_files_are_named() {
+        let error = |bytes: &[u8]| read(bytes).1.unwrap().to_string();
+        assert_eq!(error(b""), "test.rec is empty: not even the beginning of a recording");
+        assert_eq!(error(b"%PDF-1.7"), "test.rec is no recording: it does not begin as one (zstd)");
+        let other = zstd::encode_all(&[0xff; 100][..], 3).unwrap();
+        assert_eq!(
+            error(&other),
+            "failed to read the recording test.rec at byte 0 of the uncompressed recording: no length of an event"
+        );
+    }
+
+    #[test]
+    fn several_are_merged_by_time() {
+        let event = |time| Event { time, ..samples().remove(0) };
+        let files =
+            [vec![event(1), event(4), event(5)], vec![event(2), event(3), event(9)], vec![]].map(|events| recorded(&events));
+        let merged = Merged::new(files.iter().map(|bytes| Recording::new(&bytes[..], "x").unwrap()));
+        let times: Vec<u64> = merged.map(|event| event.unwrap().time).collect();
+        assert_eq!(times, [1, 2, 3, 4, 5, 9]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes: Vec<u8>) {
+            let mut framed = ZSTD_MAGIC.to_vec();
+            framed.extend(&bytes);
+            let _ = read(&framed);
+            let _ = read(&zstd::encode_all(&bytes[..], 1).unwrap());
+        }
+    }
+}

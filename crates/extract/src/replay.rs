@@ -1,0 +1,94 @@
+//! A recording, back into a bus.
+
+use std::time::Duration;
+
+use bus::Bus;
+use event::Event;
+use tokio::time::{Instant, sleep_until};
+
+/// How fast to replay.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Pace {
+    /// As fast as whoever listens can take it.
+    Max,
+    /// As many times as fast as it happened.
+    Times(f64),
+}
+
+impl Pace {
+    /// The pace at which what took `length` takes at most `limit`; never slower than it happened.
+    pub fn within(length: Duration, limit: Duration) -> Self {
+        Self::Times((length.as_secs_f64() / limit.as_secs_f64()).max(1.0))
+    }
+}
+
+/// Forwards events into the bus: envelopes as they were, marked as replayed. Waits where a subscriber has no room, so nothing is
+/// lost on this side.
+///
+/// # Errors
+///
+/// What the recording has in place of an event. Everything before it was forwarded.
+pub async fn run<E>(events: impl IntoIterator<Item = Result<Event, E>>, pace: Pace, bus: &Bus) -> Result<(), E> {
+    let start = Instant::now();
+    let mut first = None;
+    for event in events {
+        let event = event?;
+        if let Pace::Times(speed) = pace {
+            let passed = event.time.saturating_sub(*first.get_or_insert(event.time));
+            // a clock that jumped back does not wait; one that jumped years ahead is not waited for
+            let wait = Duration::from_nanos((passed as f64 / speed) as u64).min(Duration::from_hours(24));
+            sleep_until(start + wait).await;
+        }
+        bus.forward(event).await;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bus::{Delivery, Limits};
+    use event::{Filter, KindId};
+    use std::convert::Infallible;
+
+    fn events(seconds: &[u64]) -> Vec<Result<Event, Infallible>> {
+        let ping = testkit::events::samples().into_iter().find(|e| e.id() == Some(KindId::NetPing)).unwrap();
+        seconds.iter().map(|s| Ok(Event { time: s * 1_000_000_000, ..ping.clone() })).collect()
+    }
+
+    async fn replay(seconds: &[u64], pace: Pace) -> (usize, Duration) {
+        let bus = Bus::local();
+        let mut subscription = bus.subscribe(Filter::all(), Limits::default()).await.unwrap();
+        let start = Instant::now();
+        run(events(seconds), pace, &bus).await.unwrap();
+        let took = start.elapsed();
+        bus.close().await;
+        let mut count = 0;
+        while let Some(delivery) = subscription.next().await {
+            let Delivery::Event(event) = delivery else { panic!("nothing may be missed") };
+            assert!(event.replay);
+            count += 1;
+        }
+        (count, took)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_pace_is_kept() {
+        assert_eq!(replay(&[10, 11, 30], Pace::Max).await, (3, Duration::ZERO));
+        assert_eq!(replay(&[10, 11, 30], Pace::Times(1.0)).await, (3, Duration::from_secs(20)));
+        assert_eq!(replay(&[10, 11, 30], Pace::Times(4.0)).await, (3, Duration::from_secs(5)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_jumps_does_not_stop_it() {
+        assert_eq!(replay(&[10, 5, 12], Pace::Times(1.0)).await, (3, Duration::from_secs(2)));
+        let (count, took) = replay(&[10, 4_000_000_000], Pace::Times(1.0)).await;
+        assert_eq!((count, took), (2, Duration::from_hours(24)));
+    }
+
+    #[test]
+    fn a_limit_sets_the_pace() {
+        assert_eq!(Pace::within(Duration::from_secs(60), Duration::from_secs(20)), Pace::Times(3.0));
+        assert_eq!(Pace::within(Duration::from_secs(5), Duration::from_secs(20)), Pace::Times(1.0));
+    }
+}

@@ -1,0 +1,251 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::config::{File, Section};
+use crate::exit::{self, Code, Failure};
+
+/// Watches Bitcoin nodes from the inside
+///
+/// Sees every P2P message, connection, mempool change and block that a node on this machine handles, through the tracepoints of Bitcoin
+/// Core, and shows it. Only watches: it never talks to a node's peers, and never changes anything in a node.
+///
+/// Beside a running node, `peer-observer run` is all it takes. Without one, `peer-observer demo` shows what it looks like.
+#[derive(Parser, Debug)]
+#[command(name = "peer-observer", version, after_help = exit::HELP, max_term_width = 100, propagate_version = true)]
+pub struct Cli {
+    /// Read this configuration file
+    #[arg(long, global = true, value_name = "FILE", env = "PEER_OBSERVER_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// What the program says of itself, on standard error: `error`, `warn`, `info`, `debug`, `trace`, or per module (`info,bus=debug`)
+    #[arg(long, global = true, value_name = "LEVEL", env = "PEER_OBSERVER_LOG", default_value = "info")]
+    pub log: String,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Watch a node, and print what happens
+    ///
+    /// Finds the node that runs on this machine, or the one it is told, starts every extractor that works, and prints a line per event.
+    /// Needs root, or the capabilities CAP_BPF and CAP_PERFMON (and CAP_SYS_PTRACE for the node of another user); a small process of
+    /// its own keeps them, everything that looks at bytes from strangers runs without. When the node restarts, it goes on.
+    Run(Box<Run>),
+
+    /// Play a bundled recording of real nodes: no node, root or network needed
+    Demo(Demo),
+
+    /// Check what works here, and say what to do about what does not
+    Doctor(Doctor),
+
+    /// Run one extractor alone
+    #[command(subcommand)]
+    Extract(Extract),
+
+    /// Print events from a bus or a recording
+    Logger(Logger),
+
+    /// Describe every event: the schema, readable
+    Events {
+        /// Only these kinds, by name or pattern
+        kinds: Vec<String>,
+    },
+
+    /// Print the default configuration, every key explained
+    Config,
+
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+
+    /// Measure what this machine can do
+    Bench(Bench),
+
+    /// The part that holds the capabilities; started by the other parts
+    #[cfg(feature = "ebpf")]
+    #[command(hide = true)]
+    Tracer,
+}
+
+/// `run`
+#[derive(clap::Args, Debug)]
+pub struct Run {
+    #[command(flatten, next_help_heading = "Node")]
+    pub node: extract::node::Config,
+
+    /// Wait for the node when it does not run yet, instead of ending
+    #[arg(long)]
+    pub wait: bool,
+
+    /// Print no events
+    #[arg(long, short)]
+    pub quiet: bool,
+
+    #[cfg(feature = "ebpf")]
+    #[command(flatten, next_help_heading = "Kernel probes [ebpf]")]
+    pub ebpf: extract::ebpf::Config,
+
+    #[command(flatten, next_help_heading = "Lines [logger]")]
+    pub logger: tools::logger::Config,
+
+    #[command(flatten, next_help_heading = "NATS [nats]")]
+    pub nats: bus::NatsOptions,
+}
+
+/// `demo`
+#[derive(clap::Args, Debug)]
+pub struct Demo {
+    /// Play as fast as the terminal takes it
+    #[arg(long)]
+    pub fast: bool,
+
+    #[command(flatten, next_help_heading = "Lines [logger]")]
+    pub logger: tools::logger::Config,
+}
+
+/// `doctor`
+#[derive(clap::Args, Debug)]
+pub struct Doctor {
+    #[command(flatten, next_help_heading = "Node")]
+    pub node: extract::node::Config,
+
+    #[command(flatten, next_help_heading = "NATS [nats]")]
+    pub nats: bus::NatsOptions,
+}
+
+/// `extract`
+#[derive(Subcommand, Debug)]
+pub enum Extract {
+    /// Kernel probes on the node's tracepoints: messages, connections, mempool, blocks
+    #[cfg(feature = "ebpf")]
+    Ebpf(Box<ExtractEbpf>),
+}
+
+/// `extract ebpf`
+#[cfg(feature = "ebpf")]
+#[derive(clap::Args, Debug)]
+pub struct ExtractEbpf {
+    #[command(flatten, next_help_heading = "Node")]
+    pub node: extract::node::Config,
+
+    /// Wait for the node when it does not run yet, instead of ending
+    #[arg(long)]
+    pub wait: bool,
+
+    #[command(flatten, next_help_heading = "Kernel probes [ebpf]")]
+    pub ebpf: extract::ebpf::Config,
+
+    #[command(flatten, next_help_heading = "NATS [nats]")]
+    pub nats: bus::NatsOptions,
+}
+
+/// `logger`
+#[derive(clap::Args, Debug)]
+pub struct Logger {
+    /// Print these recordings, merged by time, instead of what a bus brings
+    #[arg(long, num_args = 1.., value_name = "FILES", conflicts_with = "nats")]
+    pub recording: Vec<PathBuf>,
+
+    /// How many times as fast as it happened to play a recording; 0 is as fast as possible
+    #[arg(long, default_value_t = 0.0, value_name = "TIMES", requires = "recording")]
+    pub speed: f64,
+
+    /// Only events of these nodes
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    pub node: Vec<event::NodeName>,
+
+    #[command(flatten, next_help_heading = "Lines [logger]")]
+    pub logger: tools::logger::Config,
+
+    #[command(flatten, next_help_heading = "NATS [nats]")]
+    pub nats: bus::NatsOptions,
+}
+
+/// `bench`
+#[derive(clap::Args, Debug)]
+pub struct Bench {
+    /// Only cases whose name contains this
+    pub case: Option<String>,
+
+    /// How long to run each case
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "1")]
+    pub time: Duration,
+
+    #[command(flatten, next_help_heading = "NATS [nats]")]
+    pub nats: bus::NatsOptions,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+/// The components that the file can configure, in the order of the map.
+pub const SECTIONS: &[Section] = &[
+    Section::of::<bus::NatsOptions>("nats", "NATS: carries events between processes and machines"),
+    #[cfg(feature = "ebpf")]
+    Section::of::<extract::ebpf::Config>("ebpf", "Kernel probes on the node's tracepoints"),
+    Section::of::<tools::logger::Config>("logger", "The logger: a line per event"),
+];
+
+/// What the file says of a node.
+pub const NODE: Section = Section::of::<extract::node::Config>("node", "Nodes to watch");
+
+/// Reads the command line, the environment and the configuration file.
+///
+/// # Errors
+///
+/// What is wrong with them. Help and version are printed and end the program here.
+pub fn parse(line: &[std::ffi::OsString]) -> Result<(Cli, Option<File>), Failure> {
+    let command = with_environment(Cli::command());
+    // the file's name is needed before the file's values can be defaults; other mistakes are told in the second round
+    let early = command.clone().ignore_errors(true).disable_help_flag(true).try_get_matches_from(line).ok();
+    let path = early.and_then(|matches| matches.try_get_one::<PathBuf>("config").ok().flatten().cloned());
+    let file = path.as_deref().map(|path| File::read(path, SECTIONS, &NODE)).transpose().map_err(wrong_file)?;
+    let command = file.iter().fold(command, |command, file| file.apply(command));
+    let matches = command.try_get_matches_from(line).unwrap_or_else(|error| error.exit());
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    Ok((cli, file))
+}
+
+fn wrong_file(error: anyhow::Error) -> Failure {
+    Failure::new(Code::Usage, error).hint("`peer-observer config` prints a configuration with every key explained")
+}
+
+/// Gives every flag of a component its environment variable: `PEER_OBSERVER_` and the flag in capitals.
+fn with_environment(command: clap::Command) -> clap::Command {
+    let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    let variable = |arg: clap::Arg| match arg.get_long() {
+        Some(long) if arg.get_env().is_none() && long != "help" && long != "version" => {
+            let name = format!("PEER_OBSERVER_{}", long.replace('-', "_").to_uppercase());
+            arg.env(name).hide_env(true)
+        }
+        _ => arg,
+    };
+    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, |sub| with_environment(sub.mut_args(variable))))
+}
+
+/// The nodes to watch: the one of the command line, or those of the file.
+///
+/// # Errors
+///
+/// A table in the file that describes no node.
+pub fn nodes(line: &extract::node::Config, file: Option<&File>) -> Result<Vec<extract::node::Config>, Failure> {
+    let told = line.datadir.is_some() || line.pid_file.is_some() || line.pid.is_some();
+    match file {
+        Some(file) if !told => {
+            let nodes = file.nodes(&NODE).map_err(wrong_file)?;
+            Ok(if nodes.is_empty() { vec![line.clone()] } else { nodes })
+        }
+        _ => Ok(vec![line.clone()]),
+    }
+}

@@ -1,0 +1,191 @@
+//! Command line → exit code and text. Nothing here needs a node or a permission.
+
+mod program;
+
+use std::process::Output;
+
+use expect_test::{Expect, expect, expect_file};
+use program::{output, program};
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Fails with this code and these words, and prints nothing else.
+#[track_caller]
+fn fails(args: &[&str], code: i32, expect: Expect) {
+    let output = output(args);
+    assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "", "nothing on standard output");
+    expect.assert_eq(&stderr(&output));
+}
+
+#[test]
+fn demo_shows_the_recording_and_ends_well() {
+    let output = output(&["demo", "--fast"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let lines = stdout(&output);
+    assert!(lines.lines().count() > 1000, "{} lines", lines.lines().count());
+    for part in
+        ["--> ", "<-- ", "# CONN opened", "# CONN evicted", "# CONN misbehaving", "# CHAIN block_connected", "# MEMPOOL replaced"]
+    {
+        assert!(lines.contains(part), "no line with {part:?}");
+    }
+    assert!(!lines.contains("# HEALTH lost"));
+}
+
+#[test]
+fn demo_speaks_json_and_filters() {
+    let output = output(&["demo", "--fast", "--format=json", "--kinds=conn.evicted"]);
+    assert!(output.status.success());
+    let lines = stdout(&output);
+    assert!(lines.lines().count() > 0);
+    for line in lines.lines() {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(event["kind"], "conn.evicted");
+        assert_eq!(event["replay"], true);
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let mut child = program().args(["demo", "--fast"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_recording_is_printed_by_the_logger() {
+    let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo.rec");
+    let logged = output(&["logger", "--recording", recording]);
+    assert!(logged.status.success(), "{}", stderr(&logged));
+    assert_eq!(stdout(&logged), stdout(&output(&["demo", "--fast"])));
+}
+
+#[test]
+fn broken_recordings_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let whole = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo.rec")).unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.display().to_string()
+    };
+    let print = |path: &str| {
+        let output = output(&["logger", "--recording", path]);
+        (output.status.code(), stderr(&output).replace(&directory.path().display().to_string(), "DIR"), stdout(&output))
+    };
+    let (code, text, lines) = print(&write("cut.rec", &whole[..whole.len() / 2]));
+    assert_eq!(code, Some(7));
+    assert!(text.starts_with("error: failed to read the recording DIR/cut.rec: "), "{text}");
+    assert!(lines.lines().count() > 100, "what is whole is printed");
+    let (code, text, _) = print(&write("foreign.rec", b"%PDF-1.7"));
+    assert_eq!((code, text.as_str()), (Some(7), "error: DIR/foreign.rec is no recording: it does not begin as one (zstd)\n"));
+    let (code, text, _) = print(&format!("{}/none.rec", directory.path().display()));
+    assert_eq!(code, Some(7));
+    assert_eq!(text, "error: failed to open the recording DIR/none.rec: No such file or directory (os error 2)\n");
+}
+
+#[test]
+fn mistakes_on_the_command_line_have_code_two() {
+    fails(
+        &["logger", "--recording", "x", "--kinds", "net.pingg"],
+        2,
+        expect![[r#"
+            error: no kind of event matches `net.pingg`; did you mean `net.ping`?
+            hint: `peer-observer events` lists all kinds
+        "#]],
+    );
+    fails(
+        &["logger"],
+        2,
+        expect![[r#"
+            error: `logger` needs a bus or a recording to print from
+            hint: give `--nats URL` or `--recording FILES`; `peer-observer run` watches a node on this machine
+        "#]],
+    );
+    assert_eq!(output(&["runn"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_configuration_with_a_typo_is_refused_before_anything_starts() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("c.toml");
+    std::fs::write(&path, "[loger]\n").unwrap();
+    let output = output(&["--config", path.to_str().unwrap(), "run"]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = stderr(&output).replace(&directory.path().display().to_string(), "DIR");
+    expect![[r#"
+        error: the configuration DIR/c.toml is wrong: there is no section `[loger]`; did you mean `logger`?
+        hint: `peer-observer config` prints a configuration with every key explained
+    "#]]
+    .assert_eq(&text);
+}
+
+#[test]
+fn the_default_configuration_is_a_configuration() {
+    let text = stdout(&output(&["config"]));
+    expect_file!["../../../docs/config.toml"].assert_eq(&text);
+    // uncommented, it is read without complaint
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("c.toml");
+    std::fs::write(&path, &text).unwrap();
+    assert!(output(&["--config", path.to_str().unwrap(), "events", "net.ping"]).status.success());
+}
+
+#[test]
+fn settings_come_from_flags_then_environment_then_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("c.toml");
+    std::fs::write(&path, "[logger]\nformat = \"json\"\nkinds = [\"conn.evicted\"]\n").unwrap();
+    let first = |args: &[&str], environment: Option<&str>| {
+        let mut command = program();
+        if let Some(value) = environment {
+            command.env("PEER_OBSERVER_FORMAT", value);
+        }
+        let output = command.arg("--config").arg(&path).args(["demo", "--fast"]).args(args).output().unwrap();
+        stdout(&output).chars().next()
+    };
+    assert_eq!(first(&[], None), Some('{'), "the file");
+    assert_ne!(first(&[], Some("text")), Some('{'), "the environment wins over the file");
+    assert_eq!(first(&["--format=json"], Some("text")), Some('{'), "a flag wins over both");
+}
+
+#[test]
+fn without_a_node_nothing_starts() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().display().to_string();
+    let output = output(&["run", "--datadir", &path]);
+    let text = stderr(&output).replace(&path, "DIR");
+    // without permission that is what is said first
+    assert!(matches!(output.status.code(), Some(3 | 4)), "{text}");
+    assert!(text.contains("error: ") && text.contains("hint: "), "{text}");
+    assert_eq!(stdout(&output), "");
+}
+
+#[test]
+fn a_nats_server_that_does_not_answer_is_named() {
+    // a port that nobody listens on: it was free a moment ago
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let output = output(&["logger", "--nats", &format!("nats://127.0.0.1:{port}")]);
+    assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
+    assert!(stderr(&output).contains(&format!("127.0.0.1:{port}")), "{}", stderr(&output));
+    assert!(stderr(&output).contains("hint: "), "{}", stderr(&output));
+}
+
+#[test]
+fn events_are_described() {
+    assert!(stdout(&output(&["events", "net.ping"])).contains("### `net.ping` (109)"));
+    assert_eq!(stdout(&output(&["events"])), event::schema::markdown());
+}
+
+#[test]
+fn completions_are_printed_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(stdout(&output(&["completions", shell])).contains("peer-observer"));
+    }
+}

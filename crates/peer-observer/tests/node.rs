@@ -1,0 +1,206 @@
+//! The whole program beside a real bitcoind: every message that the probes see against what `-capturemessages` wrote.
+#![cfg(feature = "ebpf")]
+
+mod program;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use program::{Running, may_trace, program};
+use rustix::process::Signal;
+use serde_json::Value;
+use testkit::{Node, scenario};
+
+/// Messages of one peer, one way: type and payload.
+type Stream = Vec<(String, Vec<u8>)>;
+
+/// Address and direction of a stream.
+type Key = (String, &'static str);
+
+fn observe(node: &Node) -> Running {
+    let mut running = Running::start(program().args(["run", "--format=json", "--raw", "--datadir"]).arg(node.datadir()));
+    running.wait_for("health.attached", |line| line.contains("\"kind\":\"health.attached\""));
+    running
+}
+
+#[test]
+fn every_message_is_seen_once_in_order_and_whole() {
+    testkit::need_node!();
+    if !may_trace() {
+        return;
+    }
+    let options = testkit::node::Options { capture_messages: true, ..scenario::main_options() };
+    let mut main = Node::start(options).unwrap();
+    let running = observe(&main);
+    let played = scenario::play(&main, 1).unwrap();
+    drop(played);
+    main.stop().unwrap();
+    let (lines, errors, status) = running.end(Signal::INT);
+    assert!(status.success(), "{errors:#?}");
+
+    let mut seen: BTreeMap<Key, Stream> = BTreeMap::new();
+    let mut kinds = BTreeMap::<String, u32>::new();
+    for line in &lines {
+        let event: Value = serde_json::from_str(line).unwrap();
+        let kind = event["kind"].as_str().unwrap().to_owned();
+        assert_ne!(kind, "health.lost", "{line}");
+        *kinds.entry(kind.clone()).or_default() += 1;
+        let Some(short) = kind.strip_prefix("net.") else { continue };
+        let message = &event[format!("net{}{}", short[..1].to_uppercase(), &short[1..])];
+        let direction = if message["direction"] == "inbound" { "recv" } else { "sent" };
+        let message_type = message["messageType"].as_str().unwrap_or(short).to_owned();
+        let payload = unhex(message["raw"].as_str().expect("--raw keeps all"));
+        assert_eq!(payload.len() as u64, message["size"].as_u64().unwrap());
+        let address = message["address"].as_str().unwrap().to_owned();
+        seen.entry((address, direction)).or_default().push((message_type, payload));
+    }
+    let captured = captured(&main.network_datadir().join("message_capture"));
+    let messages: usize = captured.values().map(Vec::len).sum();
+    assert!(messages > 1000, "a lively scenario, not {messages} messages");
+    for (key, stream) in &captured {
+        let ours = seen.get(key).unwrap_or_else(|| panic!("nothing seen of {key:?}, which has {} messages", stream.len()));
+        for (at, (theirs, ours)) in stream.iter().zip(ours).enumerate() {
+            assert_eq!(ours.0, theirs.0, "{key:?}, message {at}");
+            assert!(ours.1 == theirs.1, "{key:?}, message {at} ({}): other bytes", ours.0);
+        }
+        assert_eq!(stream.len(), ours.len(), "{key:?}");
+    }
+    assert_eq!(seen.keys().collect::<Vec<_>>(), captured.keys().collect::<Vec<_>>());
+    for kind in [
+        "conn.opened",
+        "conn.closed",
+        "conn.evicted",
+        "conn.misbehaving",
+        "mempool.added",
+        "mempool.replaced",
+        "chain.block_connected",
+    ] {
+        assert!(kinds.contains_key(kind), "no {kind} among {kinds:?}");
+    }
+}
+
+/// A message never overtakes its connection.
+#[test]
+fn order_is_kept_between_messages_and_connections() {
+    testkit::need_node!();
+    if !may_trace() {
+        return;
+    }
+    let main = Node::start(testkit::node::Options::default()).unwrap();
+    let running = observe(&main);
+    for host in 2..12 {
+        let options = testkit::peer::Options { source: [127, 0, 0, host].into(), ..Default::default() };
+        let peer = testkit::Peer::connect(main.p2p_address(), &options).unwrap();
+        peer.ping_flood(100).unwrap();
+    }
+    drop(main);
+    let (lines, ..) = running.end(Signal::TERM);
+    let mut opened = std::collections::BTreeSet::new();
+    let mut sequence = BTreeMap::new();
+    let mut messages = 0;
+    for line in &lines {
+        let event: Value = serde_json::from_str(line).unwrap();
+        let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
+        // gapless in one run of one source
+        let number: u64 = text("sequence").parse().unwrap();
+        if let Some(before) = sequence.insert((text("source"), text("run")), number) {
+            assert!(number > before, "{line}");
+        }
+        if text("kind") == "conn.opened" {
+            opened.insert(event["connOpened"]["peer"].as_str().unwrap().to_owned());
+        } else if let Some(short) = text("kind").strip_prefix("net.") {
+            let message = &event[format!("net{}{}", short[..1].to_uppercase(), &short[1..])];
+            assert!(opened.contains(message["peer"].as_str().unwrap()), "before its connection: {line}");
+            messages += 1;
+        }
+    }
+    assert!(messages > 2000, "{messages}");
+}
+
+/// Killed, started again, and replaced by another program file: within two seconds it is watched again.
+#[test]
+fn a_restarted_and_an_upgraded_node_is_watched_again() {
+    testkit::need_node!();
+    if !may_trace() {
+        return;
+    }
+    let mut main = Node::start(testkit::node::Options::default()).unwrap();
+    let mut running = observe(&main);
+    main.kill().unwrap();
+    running.wait_for("health.detached", |line| line.contains("\"kind\":\"health.detached\""));
+    main.start_again().unwrap();
+    let started = std::time::Instant::now();
+    running.wait_for("health.attached", |line| line.contains("\"kind\":\"health.attached\""));
+    assert!(started.elapsed().as_secs_f64() < 2.0, "{:?}", started.elapsed());
+    let peer = testkit::Peer::connect(main.p2p_address(), &Default::default()).unwrap();
+    let lines = running.wait_for("net.version", |line| line.contains("\"kind\":\"net.version\""));
+    let version: Value = serde_json::from_str(lines.last().unwrap()).unwrap();
+    assert!(version["nodeRun"].is_string());
+    drop(peer);
+    let (.., status) = running.end(Signal::TERM);
+    assert!(status.success());
+}
+
+/// Both processes' effective capabilities: the one that decodes has none.
+#[test]
+fn the_process_that_decodes_has_no_capability() {
+    testkit::need_node!();
+    if !may_trace() {
+        return;
+    }
+    let main = Node::start(testkit::node::Options::default()).unwrap();
+    let running = observe(&main);
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", running.pid())).unwrap();
+    let tracer: u32 = children.split_whitespace().next().expect("a child").parse().unwrap();
+    for task in std::fs::read_dir(format!("/proc/{}/task", running.pid())).unwrap() {
+        let task: u32 = task.unwrap().file_name().to_string_lossy().parse().unwrap();
+        assert!(ebpf::privileges::Set::effective_of(task).unwrap().is_empty(), "thread {task} of the observer");
+        assert!(ebpf::privileges::Set::permitted_of(task).unwrap().is_empty(), "thread {task} of the observer");
+    }
+    let kept = ebpf::privileges::Set::effective_of(tracer).unwrap();
+    assert!(kept.can_trace(), "{kept:?}");
+    let allowed = ebpf::privileges::TRACER;
+    assert!(kept.iter().all(|capability| allowed.contains(&capability)), "{kept:?}");
+}
+
+#[test]
+fn doctor_is_right_about_a_node() {
+    testkit::need_node!();
+    if !may_trace() {
+        return;
+    }
+    let main = Node::start(testkit::node::Options::default()).unwrap();
+    let output = program().args(["doctor", "--datadir"]).arg(main.datadir()).output().unwrap();
+    let page = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{page}");
+    assert!(page.contains("ok   tracepoints  13 of 13 that are used\n"), "{page}");
+}
+
+/// Reads what `-capturemessages` wrote: a folder per address, a file per direction (Bitcoin Core `CaptureMessageToFile`).
+fn captured(folder: &Path) -> BTreeMap<Key, Stream> {
+    let mut all = BTreeMap::new();
+    for peer in std::fs::read_dir(folder).unwrap() {
+        let peer = peer.unwrap();
+        // `:` is written as `_`; no address here has one of its own
+        let address = peer.file_name().to_string_lossy().replace('_', ":");
+        for direction in ["recv", "sent"] {
+            let Ok(bytes) = std::fs::read(peer.path().join(format!("msgs_{direction}.dat"))) else { continue };
+            let mut rest = &bytes[..];
+            let mut stream = Vec::new();
+            // time 8, type 12, length 4, payload
+            while let Some((head, tail)) = rest.split_at_checked(24) {
+                let length = u32::from_le_bytes(head[20..24].try_into().unwrap()) as usize;
+                let message_type: Vec<u8> = head[8..20].iter().copied().take_while(|byte| *byte != 0).collect();
+                stream.push((message_type.escape_ascii().to_string(), tail[..length].to_vec()));
+                rest = &tail[length..];
+            }
+            assert!(rest.is_empty());
+            all.insert((address.clone(), direction), stream);
+        }
+    }
+    all
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}

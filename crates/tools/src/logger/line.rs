@@ -1,0 +1,161 @@
+//! An event as a line for people.
+//!
+//! ```text
+//! 10:31:07.123456 alice --> 12 inv items=35 (35 wtx) · 1.2.3.4:8333 outbound_full_relay
+//! 10:31:07.201113 alice <-- 12 getdata items=2 (2 wtx) · 1.2.3.4:8333 outbound_full_relay
+//! 10:31:08.000312 alice # CONN closed peer=12 address=1.2.3.4:8333 …
+//! ```
+//!
+//! `-->` goes to the peer, `<--` comes from it; everything else begins with its family. Nothing here knows a kind by name: a new
+//! kind in the schema is shown without a change.
+
+use std::fmt::{self, Write as _};
+
+use anstyle::{AnsiColor, Style};
+use event::text::{Fields, Printable, Value};
+use event::{Direction, Event, Kind, Net};
+
+/// Whether to use escape sequences for colours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Colour {
+    /// Use them.
+    On,
+    /// Plain text.
+    Off,
+}
+
+/// Shows an event as a line, without the line break.
+pub struct Line<'a>(pub &'a Event, pub Colour);
+
+const DIM: Style = Style::new().dimmed();
+const TO_PEER: Style = AnsiColor::Green.on_default();
+const FROM_PEER: Style = AnsiColor::Cyan.on_default();
+const TROUBLE: Style = AnsiColor::Red.on_default().bold();
+const FACT: Style = AnsiColor::Yellow.on_default();
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(event, colour) = *self;
+        let paint = |style: Style| Paint(if colour == Colour::On { style } else { Style::new() });
+        let dim = paint(DIM);
+        write!(f, "{dim}{}{dim:#} ", Clock(event.time))?;
+        if !event.node.is_empty() {
+            write!(f, "{} ", Printable(&event.node))?;
+        }
+        let Some(kind) = &event.kind else { return write!(f, "? a kind of event that this release does not know") };
+        match kind.net() {
+            Some(net) => message(f, kind, &net, paint),
+            None => fact(f, kind, paint),
+        }
+    }
+}
+
+fn message(f: &mut fmt::Formatter<'_>, kind: &Kind, net: &Net<'_>, paint: impl Fn(Style) -> Paint) -> fmt::Result {
+    let (arrow, style) = match net.direction {
+        Direction::Outbound => ("-->", TO_PEER),
+        Direction::Inbound => ("<--", FROM_PEER),
+        Direction::Unspecified => ("---", FACT),
+    };
+    let style = paint(if matches!(kind, Kind::NetUndecodable(_)) { TROUBLE } else { style });
+    write!(f, "{style}{arrow} {} {}{style:#}", net.peer, kind.id().short_name())?;
+    // the seven that every message has are shown in their own way
+    let common = ["peer", "direction", "address", "connection_type", "network", "size", "raw"];
+    values(f, kind, &common)?;
+    let dim = paint(DIM);
+    write!(f, "{dim} · {} B", net.size)?;
+    if !net.address.is_empty() {
+        write!(f, " · {}", Printable(net.address))?;
+    }
+    if net.connection_type != event::ConnectionType::Unspecified {
+        write!(f, " {}", net.connection_type.word())?;
+    }
+    write!(f, "{dim:#}")
+}
+
+fn fact(f: &mut fmt::Formatter<'_>, kind: &Kind, paint: impl Fn(Style) -> Paint) -> fmt::Result {
+    let id = kind.id();
+    let trouble = matches!(kind, Kind::HealthLost(_) | Kind::HealthDetached(_) | Kind::ConnMisbehaving(_) | Kind::ConnEvicted(_));
+    let style = paint(if trouble { TROUBLE } else { FACT });
+    write!(f, "{style}# {} {}{style:#}", id.family().to_ascii_uppercase(), id.short_name())?;
+    values(f, kind, &[])
+}
+
+fn values(f: &mut fmt::Formatter<'_>, of: &dyn Fields, skip: &[&str]) -> fmt::Result {
+    let mut result = Ok(());
+    of.fields(&mut |name, value| {
+        if result.is_ok() && !skip.contains(&name) {
+            result = one(f, name, value);
+        }
+    });
+    result
+}
+
+fn one(f: &mut fmt::Formatter<'_>, name: &str, value: Value<'_>) -> fmt::Result {
+    match value {
+        // of a message inside, what it begins with: the hash of a header
+        Value::Part(part) => first(f, part),
+        Value::List(0, _) => Ok(()),
+        Value::List(length, words) => {
+            write!(f, " {name}={length}")?;
+            counts(f, words)
+        }
+        Value::Scalar(value) => {
+            let text = value.to_string();
+            if text.is_empty() {
+                Ok(())
+            } else if text.contains(' ') {
+                write!(f, " {name}={text:?}")
+            } else {
+                write!(f, " {name}={text}")
+            }
+        }
+    }
+}
+
+fn first(f: &mut fmt::Formatter<'_>, of: &dyn Fields) -> fmt::Result {
+    let mut result = None;
+    of.fields(&mut |name, value| {
+        result.get_or_insert_with(|| one(f, name, value));
+    });
+    result.unwrap_or(Ok(()))
+}
+
+/// ` (30 ipv4, 5 onion)`
+fn counts(f: &mut fmt::Formatter<'_>, words: &mut dyn Iterator<Item = &'static str>) -> fmt::Result {
+    // a handful of words at the most: they are names of an enumeration
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for word in words {
+        match counts.iter_mut().find(|(known, _)| *known == word) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((word, 1)),
+        }
+    }
+    for (at, (word, count)) in counts.iter().enumerate() {
+        write!(f, "{}{count} {word}", if at == 0 { " (" } else { ", " })?;
+    }
+    if counts.is_empty() { Ok(()) } else { f.write_char(')') }
+}
+
+/// Time of day in UTC, to the microsecond; blank where there is no time.
+struct Clock(u64);
+
+impl fmt::Display for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DAY: u64 = 86_400;
+        if self.0 == 0 {
+            return f.pad("--:--:--.------");
+        }
+        let (seconds, micros) = (self.0 / 1_000_000_000 % DAY, self.0 / 1000 % 1_000_000);
+        write!(f, "{:02}:{:02}:{:02}.{micros:06}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    }
+}
+
+/// A style that is written with `{}` and ended with `{:#}`.
+#[derive(Clone, Copy)]
+struct Paint(Style);
+
+impl fmt::Display for Paint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

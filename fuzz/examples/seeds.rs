@@ -1,0 +1,45 @@
+//! Writes inputs to start from: `cargo run --example seeds` in this folder.
+//!
+//! A valid payload of every message type, a sample of every kind of event, and recordings of both. Made, not stored: they follow
+//! the schema.
+
+use std::error::Error;
+use std::path::Path;
+
+use event::recording::write;
+use testkit::events::{arbitrary, payloads, samples};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    for (message_type, payload) in payloads() {
+        let selector = po_fuzz::message_types().position(|known| known == message_type).ok_or("a payload of an unknown type")?;
+        seed("p2p_decode", &message_type, &[&[u8::try_from(selector)?], &payload[..]].concat())?;
+    }
+    let unknown = b"sendpackages";
+    seed("p2p_decode", "unknown", &[&[0xff, unknown.len() as u8], &unknown[..], &[1, 2, 3]].concat())?;
+
+    let mut all = vec![7];
+    for event in samples() {
+        let name = event.id().ok_or("a sample without a kind")?.name();
+        let bytes = event.to_bytes();
+        seed("event_bytes", name, &bytes)?;
+        seed("json", name, &bytes)?;
+        let mut recording = vec![3];
+        write(&event, &mut recording);
+        seed("recording_reader", name, &recording)?;
+        write(&event, &mut all);
+    }
+    seed("recording_reader", "all", &all)?;
+
+    for number in 0..200 {
+        let bytes = arbitrary(number).to_bytes();
+        seed("event_bytes", &format!("arbitrary-{number}"), &bytes)?;
+        seed("json", &format!("arbitrary-{number}"), &bytes)?;
+    }
+    Ok(())
+}
+
+fn seed(target: &str, name: &str, input: &[u8]) -> std::io::Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join(format!("seed-{name}")), input)
+}

@@ -1,0 +1,15 @@
+//! Any bytes as an event: no panic; an event that was read survives being written.
+#![no_main]
+
+use event::{Event, Filter};
+use libfuzzer_sys::fuzz_target;
+use testkit::events::assert_survives;
+
+fuzz_target!(|input: &[u8]| {
+    if let Ok(event) = Event::from_bytes(input.to_vec().into()) {
+        assert_survives(&event);
+        assert_eq!(Filter::all().matches(&event), event.kind.is_some());
+        assert_eq!(event.subject().is_some(), event.kind.is_some());
+        assert!(event.memory() >= event.node.len());
+    }
+});
