@@ -24,13 +24,21 @@ fn main() -> Result<()> {
     let mut config = prost_build::Config::new();
     config.bytes(["."]).out_dir(&out);
     schema.read_answers(&mut config)?;
+    for kind in schema.kinds.iter().filter(|kind| kind.boxed()) {
+        config.boxed(format!("{PACKAGE}.Event.kind.{}", kind.name.replacen('.', "_", 1)));
+    }
     config.compile_fds(compiler.file_descriptor_set())?;
     std::fs::write(out.join("words.rs"), schema.words_of_answers()?)?;
     std::fs::write(out.join("kinds.rs"), schema.kinds()?)?;
+    std::fs::write(out.join("costs.rs"), schema.costs()?)?;
     std::fs::write(out.join("json.rs"), schema.json()?)?;
     std::fs::write(out.join("schema.rs"), schema.documentation()?)?;
     Ok(())
 }
+
+/// What an event holds beside a kind's pointer should not be much more than the most frequent kinds need: every event is as large as
+/// its largest kind that is not boxed, and is moved several times. A ping takes 100 bytes.
+const LARGEST_UNBOXED: usize = 136;
 
 /// One line of the `oneof` in `event.proto`.
 struct EventKind {
@@ -39,6 +47,40 @@ struct EventKind {
     /// `net.ping`
     name: String,
     message: MessageDescriptor,
+}
+
+impl EventKind {
+    /// Whether it stands in the event as a pointer.
+    fn boxed(&self) -> bool {
+        size(&self.message) > LARGEST_UNBOXED
+    }
+}
+
+/// Bytes of the Rust type of a message, give or take some padding.
+fn size(message: &MessageDescriptor) -> usize {
+    let field = |field: FieldDescriptor| {
+        if field.is_list() || field.is_map() {
+            return if field.is_map() { 48 } else { 24 };
+        }
+        let optional = field.supports_presence();
+        match field.kind() {
+            Kind::Message(part) => size(&part) + 8,
+            Kind::String => 24,
+            Kind::Bytes => 32,
+            Kind::Bool => 1 + usize::from(optional),
+            Kind::Int32 | Kind::Sint32 | Kind::Uint32 | Kind::Fixed32 | Kind::Sfixed32 | Kind::Float | Kind::Enum(_) => {
+                if optional { 8 } else { 4 }
+            }
+            _ => {
+                if optional {
+                    16
+                } else {
+                    8
+                }
+            }
+        }
+    };
+    message.fields().map(field).sum::<usize>().next_multiple_of(8)
 }
 
 struct Schema {
@@ -124,7 +166,7 @@ impl Schema {
             writeln!(out, "            Self::{0}(_) => KindId::{0},", kind.variant)?;
         }
         writeln!(out, "        }}\n    }}\n\n    /// The peer it is about, if it is about one.")?;
-        writeln!(out, "    pub const fn peer(&self) -> Option<u64> {{\n        match self {{")?;
+        writeln!(out, "    pub fn peer(&self) -> Option<u64> {{\n        match self {{")?;
         for kind in &self.kinds {
             match kind.message.get_field_by_name("peer") {
                 Some(field) if field.supports_presence() => writeln!(out, "            Self::{}(m) => m.peer,", kind.variant)?,
@@ -156,15 +198,20 @@ impl Schema {
         writeln!(out, "    /// Bytes held outside of the value itself, roughly: what a bounded queue has to count.")?;
         writeln!(out, "    pub fn heap_size(&self) -> usize {{\n        match self {{")?;
         for kind in &self.kinds {
-            let terms = self.heap_terms(&kind.message, "m");
-            let (binding, sum) = if terms.is_empty() { ("_", "0".to_owned()) } else { ("m", terms.join(" + ")) };
+            let mut terms = self.heap_terms(&kind.message, "m");
+            let binding = if terms.is_empty() { "_" } else { "m" };
+            if kind.boxed() {
+                terms.push(format!("size_of::<{}>()", kind.message.name()));
+            }
+            let sum = if terms.is_empty() { "0".to_owned() } else { terms.join(" + ") };
             writeln!(out, "            Self::{}({binding}) => {sum},", kind.variant)?;
         }
         writeln!(out, "        }}\n    }}\n}}\n")?;
         for kind in &self.kinds {
             let message = kind.message.name();
             writeln!(out, "impl From<{message}> for Kind {{")?;
-            writeln!(out, "    fn from(message: {message}) -> Self {{\n        Self::{}(message)\n    }}\n}}\n", kind.variant)?;
+            let value = if kind.boxed() { "Box::new(message)" } else { "message" };
+            writeln!(out, "    fn from(message: {message}) -> Self {{\n        Self::{}({value})\n    }}\n}}\n", kind.variant)?;
         }
         Ok(out)
     }
@@ -192,6 +239,50 @@ impl Schema {
             }
         }
         terms
+    }
+
+    /// What decoding costs: for every message that holds lists, or parts that do, the fields in question.
+    fn costs(&self) -> Result<String> {
+        let mut costly: Vec<&MessageDescriptor> = Vec::new();
+        let is_costly = |costly: &[&MessageDescriptor], field: &FieldDescriptor| {
+            field.is_list() || field.kind().as_message().is_some_and(|part| costly.contains(&part))
+        };
+        // until no more are found: a message may be declared before its parts
+        while let Some(message) =
+            self.messages.iter().find(|m| !costly.contains(m) && m.fields().any(|field| is_costly(&costly, &field)))
+        {
+            costly.push(message);
+        }
+        let table = |message: &MessageDescriptor| snake(message.name()).to_uppercase();
+        let mut out = String::new();
+        for message in &costly {
+            writeln!(out, "static {}: &[Field] = &[", table(message))?;
+            let mut fields: Vec<_> = message.fields().filter(|field| is_costly(&costly, field)).collect();
+            fields.sort_by_key(FieldDescriptor::number);
+            for field in fields {
+                if field.is_map() {
+                    return Err(format!("{}: `costs` does not know what a map takes", field.full_name()).into());
+                }
+                let (element, inner) = match field.kind() {
+                    Kind::Message(part) if costly.contains(&&part) => {
+                        (format!("crate::{}", part.name()), format!("Message(&{})", table(&part)))
+                    }
+                    Kind::Message(part) => (format!("crate::{}", part.name()), "Whole".to_owned()),
+                    Kind::String => ("String".into(), "Whole".into()),
+                    Kind::Bytes => ("bytes::Bytes".into(), "Whole".into()),
+                    Kind::Bool => ("bool".into(), "Varint".into()),
+                    Kind::Int32 | Kind::Uint32 | Kind::Sint32 | Kind::Enum(_) => ("u32".into(), "Varint".into()),
+                    Kind::Int64 | Kind::Uint64 | Kind::Sint64 => ("u64".into(), "Varint".into()),
+                    Kind::Fixed32 | Kind::Sfixed32 | Kind::Float => ("u32".into(), "Fixed(4)".into()),
+                    Kind::Fixed64 | Kind::Sfixed64 | Kind::Double => ("u64".into(), "Fixed(8)".into()),
+                };
+                // a part that is no list lies within its message
+                let size = if field.is_list() { format!("size_of::<{element}>()") } else { "0".to_owned() };
+                writeln!(out, "    Field {{ number: {}, size: {size}, inner: Inner::{inner} }},", field.number())?;
+            }
+            writeln!(out, "];\n")?;
+        }
+        Ok(out)
     }
 
     /// `Serialize` for every message: the one JSON form.

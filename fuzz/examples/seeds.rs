@@ -7,6 +7,7 @@ use std::error::Error;
 use std::path::Path;
 
 use event::recording::write;
+use extract::rpc::METHODS;
 use testkit::events::{arbitrary, payloads, samples};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -34,6 +35,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         let bytes = arbitrary(number).to_bytes();
         seed("event_bytes", &format!("arbitrary-{number}"), &bytes)?;
         seed("json", &format!("arbitrary-{number}"), &bytes)?;
+    }
+
+    for release in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/rpc"))? {
+        let release = release?;
+        for (selector, method) in (0..).zip(METHODS) {
+            let Ok(answer) = std::fs::read(release.path().join(format!("{}.json", method.name))) else { continue };
+            let name = format!("{}-{}", release.file_name().display(), method.name);
+            seed("rpc_decode", &name, &[&[selector], &answer[..]].concat())?;
+        }
     }
     Ok(())
 }

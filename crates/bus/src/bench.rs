@@ -13,8 +13,8 @@ use tokio::runtime::Runtime;
 
 use crate::{Bus, BusUrl, Delivery, Limits, NatsOptions, OpenError, Publisher, Subscription};
 
-/// How far the publisher may be ahead of the slowest subscriber, in events.
-const AHEAD: u64 = 32_768;
+/// How far the publisher may be ahead of the slowest subscriber, in events: a few milliseconds.
+const AHEAD: u64 = 4096;
 
 /// Events published at once: what an extractor finds when it looks into a busy buffer.
 const BATCH: u64 = 128;

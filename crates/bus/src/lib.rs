@@ -50,7 +50,6 @@
 //! | extractors of node `alice` | `po.alice.>` | – |
 //! | tools that watch | – | `po.>` |
 //! | a tool for one node | – | `po.alice.>` |
-//! | tools that state something (join, detect) | `po.*.conn.ended`, `po.*.finding.>`, `po.*.health.>` … | `po.>` |
 //! | replaying, and tools that watch it | `replay.>` | `replay.>` |
 //!
 //! As configuration of a server (tested as it is here):
@@ -148,7 +147,8 @@ impl Bus {
 
     /// Passes on an event that was published before: its envelope stays as it is, but for the replay mark.
     ///
-    /// Waits until there is room everywhere, so that a replay arrives whole. Events of unknown kinds go nowhere.
+    /// Waits until there is room: in the process with every subscriber, so that a replay arrives whole; over NATS on the way to the
+    /// server, and a subscriber that cannot keep up is told what it missed. Events of unknown kinds go nowhere.
     pub async fn forward(&self, event: Event) {
         match self {
             Self::Local(local) => local.forward(Event { replay: true, ..event }).await,
@@ -170,10 +170,15 @@ impl Bus {
 
     /// Ends the bus for all clones: sends what waits, then every subscription ends.
     ///
-    /// Waits at most five seconds for a server that is slow or away.
-    pub async fn close(self) {
+    /// Waits at most five seconds for a server that is slow or away, and not at all for one that is away if nothing waits for it. Gives
+    /// back how many events were not sent in that time: always 0 within a process. Whether the server passed on what was sent is for
+    /// those who listen to find out.
+    pub async fn close(self) -> u64 {
         match self {
-            Self::Local(local) => local.close(),
+            Self::Local(local) => {
+                local.close();
+                0
+            }
             Self::Nats(nats) => nats.close().await,
         }
     }

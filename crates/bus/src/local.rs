@@ -1,5 +1,6 @@
 //! The bus inside one process: a queue per subscriber.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -97,7 +98,16 @@ pub(crate) struct Route {
     /// What any of them wants.
     wanted: KindSet,
     batch: Vec<Ready>,
+    /// Published last. Whoever drops an event last frees it, and freeing on another thread than the one that allocates makes the two
+    /// wait for each other in the allocator, half of the time at a million events a second. So it should be this one. Each beat lets
+    /// go of all: nothing is kept for longer than a second.
+    kept: VecDeque<(Arc<Event>, usize)>,
+    kept_bytes: usize,
 }
+
+/// Events kept, and their bytes: as many as are under way to subscribers that keep up.
+const KEPT: usize = 4096;
+const KEPT_BYTES: usize = 4 << 20;
 
 #[derive(Debug)]
 struct Ready {
@@ -108,7 +118,16 @@ struct Ready {
 
 impl Route {
     pub(crate) fn new(bus: Local, node: NodeName) -> Self {
-        Self { bus, node, generation: None, subscribers: Vec::new(), wanted: KindSet::NONE, batch: Vec::new() }
+        Self {
+            bus,
+            node,
+            generation: None,
+            subscribers: Vec::new(),
+            wanted: KindSet::NONE,
+            batch: Vec::new(),
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+        }
     }
 
     /// Call before events are pushed: sees subscribers that came or went.
@@ -130,6 +149,10 @@ impl Route {
 
     /// Adds an event; it arrives with [`Route::flush`] at the latest.
     pub(crate) fn push(&mut self, event: Event, id: KindId) {
+        if id == KindId::HealthBeat {
+            self.kept.clear();
+            self.kept_bytes = 0;
+        }
         let size = event.memory();
         self.batch.push(Ready { event: Arc::new(event), id, size });
         if self.batch.len() >= BATCH {
@@ -143,6 +166,13 @@ impl Route {
             let wanted = self.batch.iter().filter(|ready| kinds.contains(ready.id));
             subscriber.queue.push_all(wanted.map(|ready| (Arc::clone(&ready.event), ready.size)));
         }
-        self.batch.clear();
+        for Ready { event, size, .. } in self.batch.drain(..) {
+            self.kept_bytes += size;
+            self.kept.push_back((event, size));
+        }
+        while self.kept.len() > KEPT || self.kept_bytes > KEPT_BYTES {
+            let Some((_, size)) = self.kept.pop_front() else { break };
+            self.kept_bytes -= size;
+        }
     }
 }

@@ -77,6 +77,10 @@ impl Nats {
             Err(error) => return Err(error),
         };
         let shared = Arc::new(Shared::new(options.clone(), limit.unwrap_or(LIMIT)));
+        if let Some(connection) = &connection {
+            // here, not in the task: whoever subscribes next must find it connected
+            shared.greet(connection);
+        }
         let link = Arc::clone(&shared);
         tokio::spawn(async move { link.run(connection).await });
         let handle = Handle { shared, publishers: Mutex::default(), replay_run: crate::now(), replayed: Mutex::default() };
@@ -145,7 +149,7 @@ impl Nats {
         outbox.ring();
     }
 
-    pub(crate) async fn close(&self) {
+    pub(crate) async fn close(&self) -> u64 {
         let shared = &self.handle.shared;
         let publishers = std::mem::take(&mut *self.handle.publishers.lock().expect("nothing panics while it holds the lock"));
         let flushed = tokio::time::timeout(PATIENCE, async {
@@ -155,22 +159,24 @@ impl Nats {
             }
             shared.flush().await;
         });
-        if flushed.await.is_err() {
-            let unsent = shared.outbox.waiting();
+        let in_time = flushed.await.is_ok();
+        let unsent = shared.stop();
+        if unsent > 0 {
             tracing::error!(unsent, "NATS did not take everything in time");
+        } else if !in_time {
+            tracing::warn!("NATS did not confirm in time that it got everything");
         }
-        shared.stop();
+        unsent
     }
 }
 
 impl Shared {
-    /// Returns when the server has dealt with all that was accepted before.
+    /// Returns when the server has dealt with all that was accepted before, or when there is neither a server nor anything for it.
     async fn flush(&self) {
         loop {
             let (waiter, done) = oneshot::channel();
-            self.outbox.flush(waiter);
             // an error means that the connection was lost, and what was under way with it; the rest is still to be sent
-            if done.await.is_ok() {
+            if !self.outbox.flush(waiter) || done.await.is_ok() {
                 return;
             }
         }

@@ -1,5 +1,7 @@
 //! What every bus does, in the process or over a real NATS server: the same cases for both.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too")]
+
 mod world;
 
 use bus::{Bus, BusError, Delivery, Limits};

@@ -40,46 +40,62 @@ extern int bpf_probe_read_user_dynptr(struct bpf_dynptr *ptr, __u64 offset, __u6
 extern int bpf_copy_from_user_dynptr(struct bpf_dynptr *ptr, __u64 offset, __u64 length, const void *from) __ksym __weak;
 
 /*
- * Arguments of a tracepoint. libbpf's bpf_usdt_arg() would look up the specification and fetch a register for each of them; done
- * once for all of them, that saves a fifth of what a message costs. The layout is that of libbpf's usdt.bpf.h, which is compiled
- * in from the same release as the libbpf that fills it.
+ * Where the arguments of a tracepoint are. libbpf's bpf_usdt_arg() would look up the specification and fetch a register anew for
+ * each of them, which adds half to what capturing a message costs beyond the trap. The layout of the specification is that of
+ * libbpf's usdt.bpf.h, which comes from the same release as the libbpf that fills it.
  */
 struct arguments {
 	struct __bpf_usdt_spec *spec;
 #if defined(__TARGET_ARCH_arm64)
-	struct user_pt_regs registers;
+	/* Its registers take more than half of the 512 bytes of stack that there are. */
+	struct pt_regs *ctx;
 #else
 	struct pt_regs registers;
 #endif
 };
 
-/* False if this is no tracepoint of ours, which cannot be. */
-static __always_inline bool find_arguments(struct arguments *arguments, struct pt_regs *ctx)
+/* Returns 0, or -1 if this is no tracepoint of ours, which cannot be. */
+static __always_inline int find_arguments(struct arguments *arguments, struct pt_regs *ctx)
 {
 	int id = __bpf_usdt_spec_id(ctx);
 
 	arguments->spec = bpf_map_lookup_elem(&__bpf_usdt_specs, &id);
-	return arguments->spec && bpf_probe_read_kernel(&arguments->registers, sizeof(arguments->registers), ctx) == 0;
+	if (!arguments->spec)
+		return -1;
+#if defined(__TARGET_ARCH_arm64)
+	arguments->ctx = ctx;
+	return 0;
+#else
+	return bpf_probe_read_kernel(&arguments->registers, sizeof(arguments->registers), ctx) ? -1 : 0;
+#endif
 }
 
+/* A register by its place in struct pt_regs. The verifier allows no computed offset into a context, but into the stack. */
 static __always_inline __u64 get_register(struct arguments *arguments, __u64 offset)
 {
-	offset &= 0x1f8;
+#if defined(__TARGET_ARCH_arm64)
+	__u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), (void *)arguments->ctx + offset);
+	return value;
+#else
+	offset &= 0xf8;
 	barrier_var(offset);
 	if (offset > sizeof(arguments->registers) - 8)
 		return 0;
 	return *(__u64 *)((void *)&arguments->registers + offset);
+#endif
 }
 
-/* Fetches the nth argument; on failure it is zero. */
-static __always_inline bool get_argument(struct arguments *arguments, __u32 n, long *argument)
+/* Fetches the nth argument. Returns 0, or -1: then it is zero. */
+static __always_inline int get_argument(struct arguments *arguments, __u32 n, long *argument)
 {
 	struct __bpf_usdt_arg_spec *spec;
 	__u64 value, address;
 
 	*argument = 0;
 	if (n >= BPF_USDT_MAX_ARG_CNT || n >= arguments->spec->arg_cnt)
-		return false;
+		return -1;
 	spec = &arguments->spec->args[n];
 	switch (spec->arg_type) {
 	case BPF_USDT_ARG_CONST:
@@ -94,15 +110,15 @@ static __always_inline bool get_argument(struct arguments *arguments, __u32 n, l
 		if (spec->arg_type == BPF_USDT_ARG_SIB)
 			address += get_register(arguments, spec->idx_reg_off) << spec->scale_bitshift;
 		if (bpf_probe_read_user(&value, sizeof(value), (void *)address))
-			return false;
+			return -1;
 		break;
 	default:
-		return false;
+		return -1;
 	}
 	/* both architectures are little-endian */
 	value <<= spec->arg_bitshift;
 	*argument = spec->arg_signed ? (long)value >> spec->arg_bitshift : value >> spec->arg_bitshift;
-	return true;
+	return 0;
 }
 
 /* The peer's slot holds this when its names were sent. 22 bits are enough for a tgid (PID_MAX_LIMIT), 42 for the ids of one life. */
@@ -141,14 +157,13 @@ static __always_inline void copy_losses(struct losses *losses)
 		losses->lost[i] = counters.losses.lost[i];
 }
 
-static __always_inline void fill_header(struct header *header, __u64 time, __u64 number, __u64 lost, __u32 probe)
+static __always_inline void fill_header(struct header *header, __u64 time, __u64 number, __u64 lost, __u32 probe, __u32 tgid)
 {
 	header->time = time;
 	header->number = number;
 	header->lost = lost;
-	header->tgid = bpf_get_current_pid_tgid() >> 32;
+	header->tgid = tgid;
 	header->probe = probe;
-	header->flags = 0;
 }
 
 /* Copies a constant number of bytes; makes the memory resident when it is not. */
@@ -273,12 +288,13 @@ int on_message(struct pt_regs *ctx)
 	__u32 flags = 0, slot;
 	bool unknown_peer, lossy;
 
-	if (!find_arguments(&arguments, ctx))
+	if (find_arguments(&arguments, ctx))
 		return 0;
 	probe = arguments.spec->usdt_cookie;
-	if (!get_argument(&arguments, 0, &peer) | !get_argument(&arguments, 1, &address) |
-	    !get_argument(&arguments, 2, &connection_type) | !get_argument(&arguments, 3, &type) |
-	    !get_argument(&arguments, 4, &size) | !get_argument(&arguments, 5, &from))
+	/* not `||`: each is zero when it could not be fetched */
+	if (get_argument(&arguments, 0, &peer) | get_argument(&arguments, 1, &address) |
+	    get_argument(&arguments, 2, &connection_type) | get_argument(&arguments, 3, &type) |
+	    get_argument(&arguments, 4, &size) | get_argument(&arguments, 5, &from))
 		flags |= FLAG_FAULT | FLAG_BLIND;
 
 	captured = size;
@@ -312,6 +328,11 @@ int on_message(struct pt_regs *ctx)
 		bpf_ringbuf_discard_dynptr(&copying.record, BPF_RB_NO_WAKEUP);
 		return 0;
 	}
+	fill_header(&message->header, time, number, lost, probe, tgid);
+	message->peer = peer;
+	message->size = size;
+	message->reserved = 0;
+	__builtin_memset(message->type, 0, sizeof(message->type));
 	if (lossy) {
 		struct losses *losses = bpf_dynptr_data(&copying.record, sizeof(*message), sizeof(*losses));
 
@@ -330,7 +351,7 @@ int on_message(struct pt_regs *ctx)
 
 			flags |= failed | FLAG_NAMES;
 			/* After the reservation: whoever finds it told comes later in the ring. */
-			if (!(failed & FLAG_FAULT))
+			if (!((flags | failed) & FLAG_FAULT))
 				told_peers[slot] = key;
 		}
 	}
@@ -338,17 +359,9 @@ int on_message(struct pt_regs *ctx)
 		flags |= FLAG_FAULT;
 		captured = 0;
 	}
-	message = bpf_dynptr_data(&copying.record, 0, sizeof(*message));
-	if (message) {
-		fill_header(&message->header, time, number, lost, probe);
-		message->peer = peer;
-		message->size = size;
-		message->captured = captured;
-		message->reserved = 0;
-		__builtin_memset(message->type, 0, sizeof(message->type));
-		flags |= copy_string(message->type, sizeof(message->type), type);
-		message->header.flags = flags;
-	}
+	flags |= copy_string(message->type, sizeof(message->type), type);
+	message->captured = captured;
+	message->header.flags = flags;
 	if (flags & FLAG_FAULT)
 		__sync_fetch_and_add(&counters.faults[probe & (MAX_PROBES - 1)], 1);
 	bpf_ringbuf_submit_dynptr(&copying.record, wake_flag(time));
@@ -409,7 +422,7 @@ static long copy_nth_argument(__u32 n, struct filling *filling)
 	if (n >= MAX_ARGS || probe >= MAX_PROBES)
 		return 1;
 	argument = &specs[probe].arguments[n];
-	if (!get_argument(&filling->arguments, n, &value))
+	if (get_argument(&filling->arguments, n, &value))
 		filling->flags |= FLAG_FAULT | FLAG_BLIND;
 	if (n == 0)
 		filling->first = value;
@@ -425,11 +438,11 @@ int on_fact(struct pt_regs *ctx)
 	const volatile struct spec *spec;
 	struct filling filling = {};
 	struct header *header;
+	__u32 probe, tgid = bpf_get_current_pid_tgid() >> 32;
 	__u64 number, lost;
-	__u32 probe;
 	bool lossy;
 
-	if (!find_arguments(&filling.arguments, ctx))
+	if (find_arguments(&filling.arguments, ctx))
 		return 0;
 	probe = filling.arguments.spec->usdt_cookie;
 	if (probe >= MAX_PROBES)
@@ -450,7 +463,7 @@ int on_fact(struct pt_regs *ctx)
 		bpf_ringbuf_discard_dynptr(&filling.record, BPF_RB_NO_WAKEUP);
 		return 0;
 	}
-	fill_header(header, time, number, lost, probe);
+	fill_header(header, time, number, lost, probe, tgid);
 	if (lossy) {
 		struct losses *losses = bpf_dynptr_data(&filling.record, sizeof(*header), sizeof(*losses));
 
@@ -462,10 +475,8 @@ int on_fact(struct pt_regs *ctx)
 	}
 	bpf_loop(spec->count, copy_nth_argument, &filling, 0);
 	if (spec->names_peer && !(filling.flags & FLAG_FAULT))
-		told_peers[filling.first & (PEER_SLOTS - 1)] = peer_key(bpf_get_current_pid_tgid() >> 32, filling.first);
-	header = bpf_dynptr_data(&filling.record, 0, sizeof(*header));
-	if (header)
-		header->flags = filling.flags;
+		told_peers[filling.first & (PEER_SLOTS - 1)] = peer_key(tgid, filling.first);
+	header->flags = filling.flags;
 	if (filling.flags & FLAG_FAULT)
 		__sync_fetch_and_add(&counters.faults[probe & (MAX_PROBES - 1)], 1);
 	bpf_ringbuf_submit_dynptr(&filling.record, wake_flag(time));

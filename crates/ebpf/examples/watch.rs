@@ -13,7 +13,8 @@ use ebpf::{Item, Source, Tracer, privileges};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let target = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    let wait = args.first().is_some_and(|arg| arg == "wait");
+    let target = match args.iter().skip(wait.into()).map(String::as_str).collect::<Vec<_>>()[..] {
         // this is the privileged process, started below
         ["tracer"] => return if tracer::run().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE },
         ["pid", pid] => Target::Pid(pid.parse().expect("the pid is a number")),
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
         ["datadir", path] => Target::Datadir(path.into()),
         _ => Target::Any,
     };
-    match watch(target) {
+    match watch(target, wait) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -33,10 +34,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn watch(target: Target) -> Result<(), Box<dyn std::error::Error>> {
+fn watch(target: Target, wait: bool) -> Result<(), Box<dyn std::error::Error>> {
     let mut command = Command::new("/proc/self/exe");
     command.arg("tracer");
-    let tracer = Tracer::spawn(command, &Config { target, ..Config::default() })?;
+    let tracer = Tracer::spawn(command, &Config { target, wait, ..Config::default() })?;
     privileges::drop_all()?;
     let mut source = Source::open(tracer, false)?;
     loop {

@@ -55,13 +55,18 @@ pub struct Decoder {
 }
 
 /// One process of the node.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Life {
     pid: u32,
     node_run: u64,
     /// As the records name it. Differs from `pid` when we live in another pid namespace than the kernel's first.
     tgid: Option<u32>,
+    /// Peers that were made known before the first record, which tells the `tgid`.
+    seeds: Vec<(i64, Peer)>,
 }
+
+/// More than a node has peers; what comes beyond is not kept.
+const MAX_SEEDS: usize = 1 << 12;
 
 impl Decoder {
     /// A decoder that has seen nothing. `keep_raw` keeps the payload of decoded messages too.
@@ -76,12 +81,28 @@ impl Decoder {
 
     /// Records of this process may follow: it is the life of the node that began at `node_run`.
     pub fn attaching(&mut self, pid: u32, node_run: u64) {
-        self.peers.forget(pid);
+        // forgotten by the name that its records had
+        for tgid in self.lives.iter().filter(|life| life.pid == pid).filter_map(|life| life.tgid) {
+            self.peers.forget(tgid);
+        }
         self.lives.retain(|life| life.pid != pid);
-        self.lives.push(Life { pid, node_run, tgid: None });
+        self.lives.push(Life { pid, node_run, tgid: None, seeds: Vec::new() });
         // the one before it may still have records in the buffer; older ones do not
         if self.lives.len() > 2 {
             self.lives.remove(0);
+        }
+    }
+
+    /// Makes a peer known that was connected before there were probes.
+    ///
+    /// Its messages state address and type, but not the network: an inbound peer over Tor looks like one on this machine. Of a process
+    /// that was not [announced](Self::attaching) nothing is kept.
+    pub fn seed(&mut self, pid: u32, id: u64, peer: Peer) {
+        let Some(life) = self.lives.iter_mut().rfind(|life| life.pid == pid) else { return };
+        match life.tgid {
+            Some(tgid) => self.peers.put(tgid, id.cast_signed(), peer),
+            None if life.seeds.len() < MAX_SEEDS => life.seeds.push((id.cast_signed(), peer)),
+            None => {}
         }
     }
 
@@ -159,6 +180,11 @@ impl Decoder {
         let place = by_pid.or_else(|| self.lives.iter().rposition(|life| life.tgid.is_none()))?;
         let life = self.lives.get_mut(place)?;
         life.tgid = Some(tgid);
+        // whatever was known by this number was of an earlier process
+        self.peers.forget(tgid);
+        for (id, peer) in life.seeds.drain(..) {
+            self.peers.put(tgid, id, peer);
+        }
         Some(life.node_run)
     }
 
@@ -211,4 +237,91 @@ impl Decoder {
 fn lost(probe: Option<&Probe>, count: u64) -> Kind {
     HealthLost { stage: LossStage::Kernel.into(), probe: probe.map_or_else(String::new, |probe| probe.full_name.to_owned()), count }
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use event::{ConnectionType, Network};
+
+    /// A ping of peer 7 without names, as the kernel side writes it: from the process that it calls `tgid`.
+    fn ping(tgid: u32) -> Vec<u8> {
+        let mut bytes = vec![0; 24];
+        bytes.extend(tgid.to_ne_bytes());
+        bytes.extend([0; 4]);
+        assert_eq!(bytes.len(), size_of::<skel::header>());
+        bytes.extend(7_u64.to_ne_bytes());
+        bytes.extend(8_u64.to_ne_bytes());
+        bytes.extend(8_u32.to_ne_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(b"ping\0\0\0\0\0\0\0\0\0\0\0\0");
+        bytes.extend([1; 8]);
+        bytes
+    }
+
+    /// Which life a ping is of, and who sent it.
+    fn heard(decoder: &mut Decoder, tgid: u32) -> (Option<u64>, String, Network) {
+        let mut observations = Vec::new();
+        decoder.decode(&ping(tgid), |observation| observations.push(observation)).unwrap();
+        let observation = observations.remove(0);
+        let Kind::NetPing(ping) = observation.kind else { panic!("{observation:?}") };
+        (observation.node_run, ping.address.clone(), ping.network())
+    }
+
+    fn tor() -> Peer {
+        Peer { address: "tor".into(), connection_type: ConnectionType::Inbound, network: Network::Onion }
+    }
+
+    fn stranger(run: u64) -> (Option<u64>, String, Network) {
+        (Some(run), String::new(), Network::Unspecified)
+    }
+
+    /// In another pid namespace the node has one number for us, and another in its records.
+    #[test]
+    fn seeds_are_of_the_process_whose_records_follow() {
+        for tgid in [5, 4711] {
+            let mut decoder = Decoder::new(false);
+            // not announced yet
+            decoder.seed(5, 7, tor());
+            decoder.attaching(5, 100);
+            assert_eq!(heard(&mut decoder, tgid), stranger(100));
+            decoder.attaching(5, 100);
+            decoder.seed(5, 7, tor());
+            assert_eq!(heard(&mut decoder, tgid), (Some(100), "tor".into(), Network::Onion), "{tgid}");
+        }
+    }
+
+    #[test]
+    fn seeds_may_come_after_the_first_record() {
+        let mut decoder = Decoder::new(false);
+        decoder.attaching(5, 100);
+        assert_eq!(heard(&mut decoder, 4711), stranger(100));
+        decoder.seed(5, 7, tor());
+        assert_eq!(heard(&mut decoder, 4711), (Some(100), "tor".into(), Network::Onion));
+    }
+
+    #[test]
+    fn a_new_life_knows_none_of_the_peers_of_the_old_one() {
+        for (old, new) in [((5, 4711), (5, 4712)), ((5, 4711), (5, 4711)), ((5, 4711), (6, 4711)), ((5, 4711), (6, 4712))] {
+            let mut decoder = Decoder::new(false);
+            decoder.attaching(old.0, 100);
+            decoder.seed(old.0, 7, tor());
+            heard(&mut decoder, old.1);
+            decoder.attaching(new.0, 200);
+            // a life of another number still has records of its own
+            let still = old.0 != new.0 && old.1 == new.1;
+            let expected = if still { (Some(100), "tor".into(), Network::Onion) } else { stranger(200) };
+            assert_eq!(heard(&mut decoder, new.1), expected, "{old:?} {new:?}");
+        }
+    }
+
+    #[test]
+    fn seeds_are_bounded() {
+        let mut decoder = Decoder::new(false);
+        decoder.attaching(5, 100);
+        for id in 0..2 * MAX_SEEDS as u64 {
+            decoder.seed(5, id, tor());
+        }
+        assert_eq!(decoder.lives[0].seeds.len(), MAX_SEEDS);
+    }
 }

@@ -4,12 +4,15 @@
 //! documentation print it. Reference: Bitcoin Core's `doc/tracing.md` and the `TRACEPOINT` lines in its source; types and
 //! orders below hold for v29 to v31.
 
+use std::collections::BTreeMap;
+
 use event::{
     ChainBlockConnected, ChainCoinsFlushed, ConnClosed, ConnEvicted, ConnMisbehaving, ConnOpened, Direction, Kind, MempoolAdded,
     MempoolRejected, MempoolRemoved, MempoolReplaced,
 };
 
 use crate::args::Args;
+use crate::notes::Note;
 use crate::peers::Peer;
 use crate::skel;
 
@@ -134,6 +137,52 @@ pub static LEFT_ALONE: &[(&str, &str)] = &[
 
 /// Providers of tracepoints that come with the toolchain's libraries where these are linked in.
 pub static FOREIGN_PROVIDERS: &[&str] = &["libc", "libgcc", "libstdcxx", "rtld"];
+
+/// What a node's program offers, compared with the table.
+#[derive(Debug, Default)]
+pub struct Offer {
+    /// Rows that can be captured, with their numbers.
+    pub known: Vec<(usize, &'static Probe)>,
+    /// Rows that the program does not have, or only in an older form with fewer arguments.
+    pub missing: Vec<&'static Probe>,
+    /// Tracepoints of the program that are in no table: those of a newer or patched node.
+    pub unlisted: Vec<String>,
+}
+
+impl Offer {
+    /// Compares the notes of a program with the table.
+    pub fn of(notes: &[Note]) -> Self {
+        let mut sites: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        for note in notes {
+            let arguments = sites.entry((&note.provider, &note.name)).or_insert(usize::MAX);
+            *arguments = note.arguments.len().min(*arguments);
+        }
+        let mut offer = Self::default();
+        for (number, probe) in PROBES.iter().enumerate() {
+            match sites.remove(&(probe.provider, probe.name)) {
+                Some(arguments) if arguments >= probe.arguments.len() => offer.known.push((number, probe)),
+                // an older form: better taken as missing than read wrongly
+                _ => offer.missing.push(probe),
+            }
+        }
+        let others = sites.into_keys().filter(|(provider, _)| !FOREIGN_PROVIDERS.contains(provider));
+        offer.unlisted = others
+            .map(|(provider, name)| format!("{provider}:{name}"))
+            .filter(|name| !LEFT_ALONE.iter().any(|(left_alone, _)| left_alone == name))
+            .collect();
+        offer
+    }
+
+    /// Names of what can be captured.
+    pub fn known_names(&self) -> Vec<String> {
+        self.known.iter().map(|(_, probe)| probe.full_name.to_owned()).collect()
+    }
+
+    /// Names of what the program does not have.
+    pub fn missing_names(&self) -> Vec<String> {
+        self.missing.iter().map(|probe| probe.full_name.to_owned()).collect()
+    }
+}
 
 fn opened(peer: &Peer, id: u64, args: &mut Args<'_>) -> Kind {
     ConnOpened {
@@ -269,6 +318,33 @@ mod tests {
             }
             assert!(args.is_empty(), "{}: arguments left over", probe.full_name);
         }
+    }
+
+    #[test]
+    fn an_offer_is_compared_with_the_table() {
+        let argument = crate::notes::Argument { signed: true, width: 8, place: crate::notes::Place::Constant(0) };
+        let note = |provider: &str, name: &str, arguments| Note {
+            provider: provider.into(),
+            name: name.into(),
+            location: 0,
+            semaphore: 0,
+            arguments: vec![argument.clone(); arguments],
+        };
+        let offer = Offer::of(&[
+            note("mempool", "added", 3),
+            note("mempool", "added", 3),
+            // seven arguments before v29
+            note("mempool", "replaced", 7),
+            // one of two sites
+            note("mempool", "rejected", 2),
+            note("mempool", "rejected", 1),
+            note("utxocache", "add", 5),
+            note("addrman", "attempt_add", 7),
+            note("libstdcxx", "throw", 3),
+        ]);
+        assert_eq!(offer.known_names(), ["mempool:added"]);
+        assert_eq!(offer.missing.len(), PROBES.len() - 1);
+        assert_eq!(offer.unlisted, ["addrman:attempt_add"]);
     }
 
     #[test]

@@ -5,24 +5,32 @@
 //! and has the same inode from within a container. Who may not look into another user's processes has to believe the pid file,
 //! or the command line.
 
+mod procfs;
+
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
-use std::io;
-use std::os::fd::OwnedFd;
+use std::io::{self, Read as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
+
+use procfs::Procfs;
 
 /// Where each network's files are, below the data directory (Bitcoin Core `src/chainparamsbase.cpp`).
 const NETWORKS: [&str; 5] = ["", "testnet3", "testnet4", "signet", "regtest"];
 
 /// How the programs of a node are called; a version may follow.
 const PROGRAMS: [&str; 4] = ["bitcoind", "bitcoin-node", "bitcoin-qt", "bitcoin-gui"];
+
+/// Long enough for any process id and the blanks around it.
+const LONGEST_PID_FILE: u64 = 64;
 
 /// Which node is meant.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -58,13 +66,18 @@ pub struct Node {
     pub node_run: u64,
     /// Its program file, where we may know.
     pub exe: Option<PathBuf>,
-    /// The user it runs as.
+    /// The user it runs as; of a set-user-id program the one who started it, and said with which words.
     pub uid: u32,
     /// Its command line.
     pub command: Vec<String>,
 }
 
 impl Node {
+    /// What its program file is called.
+    pub fn program(&self) -> PathBuf {
+        self.exe.clone().unwrap_or_else(|| format!("/proc/{}/exe", self.pid).into())
+    }
+
     /// Opens its program file: the one that runs, even when another is at its place by now.
     ///
     /// # Errors
@@ -282,9 +295,19 @@ fn owner(path: &Path) -> u32 {
     path.ancestors().find_map(|path| path.metadata().ok()).map_or(0, |metadata| metadata.uid())
 }
 
+/// The node's user writes it: it may as well be a pipe, a device, or endless.
 fn read_pid_file(path: &Path) -> io::Result<u32> {
-    let text = std::fs::read_to_string(path)?;
-    text.trim().parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it does not hold a number"))
+    let refused = |reason: &str| io::Error::new(io::ErrorKind::InvalidData, reason);
+    // with O_PATH it is looked at before it is opened: to open a device may have effects
+    let place = File::from(open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?);
+    if !place.metadata()?.is_file() {
+        return Err(refused("it is no regular file"));
+    }
+    let again = format!("/proc/self/fd/{}", place.as_raw_fd());
+    let file = File::from(open(again, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?);
+    let mut text = Vec::new();
+    file.take(LONGEST_PID_FILE).read_to_end(&mut text)?;
+    str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok()).ok_or_else(|| refused("it does not hold a number"))
 }
 
 fn looks_like_node(command: &[String]) -> bool {
@@ -300,287 +323,5 @@ fn is_program(name: &OsStr) -> bool {
     })
 }
 
-/// `/proc`, or a folder that tests made to look like it.
-#[derive(Debug)]
-struct Procfs {
-    root: PathBuf,
-}
-
-impl Default for Procfs {
-    fn default() -> Self {
-        Self { root: "/proc".into() }
-    }
-}
-
-impl Procfs {
-    /// A process by its id, unless it has ended and only waits for its parent to notice.
-    fn node(&self, pid: u32) -> Option<Node> {
-        let directory = self.root.join(pid.to_string());
-        let stat = self.stat(pid)?;
-        if matches!(stat.state, 'Z' | 'X') {
-            return None;
-        }
-        let command = std::fs::read(directory.join("cmdline")).ok()?;
-        Some(Node {
-            pid,
-            node_run: self.boot_time()?.saturating_add(stat.started / rustix::param::clock_ticks_per_second()),
-            exe: std::fs::read_link(directory.join("exe")).ok(),
-            uid: directory.metadata().ok()?.uid(),
-            command: command
-                .split(|byte| *byte == 0)
-                .map(|word| String::from_utf8_lossy(word).into_owned())
-                .filter(|w| !w.is_empty())
-                .collect(),
-        })
-    }
-
-    fn processes(&self) -> impl Iterator<Item = Node> + '_ {
-        let entries = std::fs::read_dir(&self.root).into_iter().flatten().flatten();
-        entries.filter_map(|entry| self.node(entry.file_name().to_str()?.parse().ok()?))
-    }
-
-    /// Processes that run a node's program.
-    fn nodes(&self) -> Vec<Node> {
-        self.processes()
-            .filter(|node| match &node.exe {
-                // an upgrade has replaced the file of a running process: the link says `… (deleted)`
-                Some(exe) => exe.file_name().is_some_and(is_program) || looks_like_node(&node.command),
-                None => looks_like_node(&node.command),
-            })
-            .collect()
-    }
-
-    /// Whether a process has one of these files open; `None` when we may not know.
-    fn holds(&self, pid: u32, files: &BTreeSet<FileId>) -> Option<bool> {
-        let open = std::fs::read_dir(self.root.join(pid.to_string()).join("fd")).ok()?;
-        let mut ids = open.flatten().filter_map(|entry| entry.path().metadata().ok()).map(|file| (file.dev(), file.ino()));
-        Some(ids.any(|id| files.contains(&id)))
-    }
-
-    /// Whether a node's command line is that of one with this data directory.
-    fn claims(&self, node: &Node, datadir: &Path) -> bool {
-        let named = node.command.iter().rev().find_map(|word| word.trim_start_matches('-').strip_prefix("datadir="));
-        let claimed = match named {
-            Some(path) => {
-                let working = std::fs::read_link(self.root.join(node.pid.to_string()).join("cwd")).unwrap_or_default();
-                working.join(path)
-            }
-            None => home(node.uid).unwrap_or_default().join(".bitcoin"),
-        };
-        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.components().collect());
-        NETWORKS.iter().any(|network| real(&claimed.join(network)) == real(datadir))
-    }
-
-    fn parent(&self, pid: u32) -> Option<u32> {
-        self.stat(pid).map(|stat| stat.parent)
-    }
-
-    /// What proc(5) calls fields 3, 4 and 22. The name before them may hold anything, parentheses and blanks too.
-    fn stat(&self, pid: u32) -> Option<Stat> {
-        let stat = std::fs::read(self.root.join(pid.to_string()).join("stat")).ok()?;
-        let stat = String::from_utf8_lossy(&stat);
-        let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-        Some(Stat {
-            state: fields.next()?.chars().next()?,
-            parent: fields.next()?.parse().ok()?,
-            started: fields.nth(17)?.parse().ok()?,
-        })
-    }
-
-    /// When the machine was started, Unix seconds.
-    fn boot_time(&self) -> Option<u64> {
-        let stat = std::fs::read_to_string(self.root.join("stat")).ok()?;
-        stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
-    }
-}
-
-/// Where `bitcoind` of this user has its default data directory.
-fn home(uid: u32) -> Option<PathBuf> {
-    let users = std::fs::read_to_string("/etc/passwd").ok()?;
-    users.lines().find_map(|user| {
-        let mut fields = user.split(':').skip(2);
-        (fields.next()?.parse() == Ok(uid)).then(|| fields.nth(2).map(PathBuf::from))?
-    })
-}
-
-struct Stat {
-    state: char,
-    parent: u32,
-    /// Clock ticks after boot.
-    started: u64,
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs::{create_dir_all, write};
-    use std::os::unix::fs::symlink;
-    use tempfile::TempDir;
-
-    /// A machine with processes and data directories.
-    struct World {
-        root: TempDir,
-    }
-
-    impl World {
-        fn new() -> Self {
-            let root = TempDir::new().unwrap();
-            create_dir_all(root.path().join("proc")).unwrap();
-            write(root.path().join("proc/stat"), "cpu 1 2 3\nbtime 1700000000\n").unwrap();
-            Self { root }
-        }
-
-        fn path(&self, path: &str) -> PathBuf {
-            self.root.path().join(path)
-        }
-
-        fn process(&self, pid: u32, parent: u32, command: &str) {
-            let directory = self.path(&format!("proc/{pid}"));
-            create_dir_all(directory.join("fd")).unwrap();
-            let zeros = "0 ".repeat(17);
-            write(directory.join("stat"), format!("{pid} (b-weird) name) S {parent} {zeros}{} 0", u64::from(pid) * 100)).unwrap();
-            write(directory.join("cmdline"), command.replace(' ', "\0")).unwrap();
-            let _ = symlink(format!("/usr/bin/{}", command.split(' ').next().unwrap()), directory.join("exe"));
-        }
-
-        /// A network directory whose lock `pid` holds, and a pid file with `named`.
-        fn datadir(&self, path: &str, pid: Option<u32>, named: Option<u32>) {
-            create_dir_all(self.path(path)).unwrap();
-            let lock = self.path(path).join(".lock");
-            write(&lock, "").unwrap();
-            if let Some(pid) = pid {
-                symlink(&lock, self.path(&format!("proc/{pid}/fd/7"))).unwrap();
-            }
-            if let Some(named) = named {
-                write(self.path(path).join("bitcoind.pid"), format!("{named}\n")).unwrap();
-            }
-        }
-
-        fn finder(&self, target: Target) -> Finder {
-            let mut finder = Finder { target, proc: Procfs { root: self.path("proc") }, locks: BTreeSet::new(), previous: None };
-            let _ = finder.look_at_locks();
-            finder
-        }
-
-        /// The pid that is found, or the error without the temporary folder's name.
-        fn find(&self, target: Target) -> String {
-            match self.finder(target).find() {
-                Ok(node) => node.pid.to_string(),
-                Err(error) => error.to_string().replace(&format!("{}/", self.root.path().display()), ""),
-            }
-        }
-    }
-
-    #[test]
-    fn the_only_node_is_found_without_a_hint() {
-        let world = World::new();
-        assert_eq!(world.find(Target::Any), "a node on this machine does not run");
-        world.process(10, 1, "bash");
-        world.process(11, 1, "bitcoin-cli getinfo");
-        world.process(12, 1, "bitcoind -regtest");
-        assert_eq!(world.find(Target::Any), "12");
-        let node = world.finder(Target::Any).find().unwrap();
-        assert_eq!(node.node_run, 1_700_000_000 + 12 * 100 / rustix::param::clock_ticks_per_second());
-    }
-
-    #[test]
-    fn a_daemon_that_is_just_forking_is_one_node() {
-        let world = World::new();
-        world.process(12, 1, "bitcoind -daemon");
-        world.process(13, 12, "bitcoind -daemon");
-        assert_eq!(world.find(Target::Any), "13");
-    }
-
-    #[test]
-    fn several_nodes_are_listed() {
-        let world = World::new();
-        world.process(12, 1, "bitcoind -regtest");
-        world.process(13, 1, "bitcoin-node -ipcbind=unix");
-        let uid = rustix::process::geteuid().as_raw();
-        let expected = format!(
-            "several nodes run here:\n  pid 12 of user {uid}: bitcoind -regtest\n  pid 13 of user {uid}: bitcoin-node -ipcbind=unix"
-        );
-        assert_eq!(world.find(Target::Any), expected);
-    }
-
-    #[test]
-    fn a_datadir_names_its_node_on_any_network() {
-        let world = World::new();
-        world.process(12, 1, "bitcoind");
-        world.process(13, 1, "bitcoind -signet");
-        world.datadir("main", Some(12), Some(12));
-        world.datadir("other/signet", Some(13), Some(13));
-        assert_eq!(world.find(Target::Datadir(world.path("main"))), "12");
-        assert_eq!(world.find(Target::Datadir(world.path("other"))), "13");
-        assert_eq!(world.find(Target::Datadir(world.path("other/signet"))), "13");
-        assert_eq!(world.find(Target::Datadir(world.path("none"))), "there is no data directory none");
-    }
-
-    /// A crash leaves the pid file, and the pid may be something else's by now.
-    #[test]
-    fn a_stale_pid_file_is_not_believed() {
-        let world = World::new();
-        world.process(12, 1, "bash");
-        world.datadir("d", None, Some(12));
-        assert_eq!(world.find(Target::Datadir(world.path("d"))), "the node of data directory d does not run");
-        world.process(14, 1, "bitcoind");
-        symlink(world.path("d/.lock"), world.path("proc/14/fd/9")).unwrap();
-        assert_eq!(world.find(Target::Datadir(world.path("d"))), "14");
-        assert_eq!(world.find(Target::PidFile(world.path("d/bitcoind.pid"))), "12");
-        write(world.path("d/bitcoind.pid"), "99").unwrap();
-        assert_eq!(world.find(Target::PidFile(world.path("d/bitcoind.pid"))), "d/bitcoind.pid names pid 99, which does not run");
-        write(world.path("d/bitcoind.pid"), "x").unwrap();
-        assert_eq!(
-            world.find(Target::PidFile(world.path("d/bitcoind.pid"))),
-            "d/bitcoind.pid is no pid file: it does not hold a number"
-        );
-    }
-
-    #[test]
-    fn a_pid_is_followed_to_the_next_life() {
-        let world = World::new();
-        world.process(12, 1, "bitcoind -regtest");
-        let mut finder = world.finder(Target::Pid(12));
-        assert_eq!(finder.find().unwrap().pid, 12);
-        std::fs::remove_dir_all(world.path("proc/12")).unwrap();
-        world.process(13, 1, "bitcoind -signet");
-        assert_eq!(finder.find(), Err(FindError::NoNode(Target::Pid(12))));
-        world.process(14, 1, "bitcoind -regtest");
-        assert_eq!(finder.find().unwrap().pid, 14);
-        assert_eq!(world.find(Target::Pid(15)), "process 15 does not run");
-    }
-
-    /// As seen by a tracer that gave up the right to look into another user's processes.
-    #[test]
-    fn a_command_line_counts_where_open_files_cannot_be_seen() {
-        let world = World::new();
-        world.process(12, 1, &format!("bitcoind --datadir={} -regtest", world.path("d").display()));
-        world.process(13, 1, "bitcoind -datadir=/elsewhere");
-        create_dir_all(world.path("d/regtest")).unwrap();
-        for pid in [12, 13] {
-            std::fs::remove_dir(world.path(&format!("proc/{pid}/fd"))).unwrap();
-        }
-        assert_eq!(world.find(Target::Datadir(world.path("d"))), "12");
-        assert_eq!(world.find(Target::Datadir(world.path("d/regtest/"))), "12");
-        assert_eq!(home(0), Some("/root".into()));
-    }
-
-    #[test]
-    fn programs_are_told_from_others() {
-        for name in ["bitcoind", "bitcoin-node", "bitcoin-qt", "bitcoind-29.1", "bitcoind (deleted)", "bitcoind.old"] {
-            assert!(is_program(OsStr::new(name)), "{name}");
-        }
-        for name in ["bitcoin-cli", "bitcoindx", "bitcoin", "bitcoin-wallet", "xbitcoind", ""] {
-            assert!(!is_program(OsStr::new(name)), "{name}");
-        }
-    }
-
-    #[test]
-    fn this_process_is_a_process() {
-        let node = Procfs::default().node(std::process::id()).unwrap();
-        assert_eq!(node.uid, rustix::process::geteuid().as_raw());
-        assert!(node.exit().is_ok() && node.open_exe().is_ok());
-        let other = Node { node_run: 1, ..node };
-        assert_eq!(other.exit().unwrap_err().kind(), io::ErrorKind::NotFound);
-    }
-}
+mod tests;

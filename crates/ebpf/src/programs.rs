@@ -1,6 +1,5 @@
 //! The kernel side: loaded once, attached to each life of the node. Needs CAP_BPF and CAP_PERFMON.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::mem::MaybeUninit;
@@ -13,7 +12,7 @@ use libbpf_rs::{ErrorKind, Link, OpenObject, PrintLevel, UsdtOpts, set_print};
 use serde::{Deserialize, Serialize};
 
 use crate::notes::Note;
-use crate::probes::{FOREIGN_PROVIDERS, LEFT_ALONE, PROBES, Probe, Shape};
+use crate::probes::{Offer, PROBES, Probe, Shape};
 use crate::skel;
 
 /// What is decided before loading.
@@ -88,17 +87,6 @@ pub struct Programs<'storage> {
     buffer: u32,
 }
 
-/// What was attached to.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Attachment {
-    /// Tracepoints that are captured now.
-    pub attached: Vec<String>,
-    /// Tracepoints that this program knows, but the node does not have.
-    pub missing: Vec<String>,
-    /// Tracepoints that the node has, but this program does not know.
-    pub unlisted: Vec<String>,
-}
-
 impl<'storage> Programs<'storage> {
     /// Loads the programs. Takes tens of milliseconds.
     ///
@@ -144,37 +132,31 @@ impl<'storage> Programs<'storage> {
     /// # Errors
     ///
     /// The kernel refused a tracepoint that the program has; nothing new is attached then.
-    pub fn attach(&mut self, pid: u32, exe: &File, notes: &[Note]) -> Result<Attachment, KernelError> {
-        // a later process may get the id of an earlier one, and its peers the ids of others
-        if let Some(peers) = self.skel.maps.bss_peers_data.as_deref_mut() {
-            peers.told_peers.fill(0);
-        }
-        let mut sites: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-        for note in notes {
-            let arguments = sites.entry((&note.provider, &note.name)).or_insert(usize::MAX);
-            *arguments = note.arguments.len().min(*arguments);
-        }
-        let mut attachment = Attachment::default();
-        let mut links = Vec::new();
-        for (number, probe) in PROBES.iter().enumerate() {
-            match sites.remove(&(probe.provider, probe.name)) {
-                Some(arguments) if arguments >= probe.arguments.len() => {
-                    links.push(self.attach_probe(pid, exe, number as u64, probe)?);
-                    attachment.attached.push(probe.full_name.to_owned());
-                }
-                // an older form of it: better taken as missing than read wrongly
-                _ => attachment.missing.push(probe.full_name.to_owned()),
-            }
-        }
-        attachment.unlisted = unlisted(sites.into_keys());
+    pub fn attach(&mut self, pid: u32, exe: &File, notes: &[Note]) -> Result<Offer, KernelError> {
+        self.forget_peers();
+        let offer = Offer::of(notes);
+        let links = offer.known.iter().map(|(number, probe)| self.attach_probe(pid, exe, *number as u64, probe));
+        let links = links.collect::<Result<_, _>>()?;
         self.earlier.append(&mut self.links);
         self.links = links;
-        Ok(attachment)
+        Ok(offer)
     }
 
     /// Detaches from all processes but the last one. Takes the kernel about a tenth of a second.
     pub fn detach_earlier(&mut self) {
+        if self.earlier.is_empty() {
+            return;
+        }
         self.earlier.clear();
+        // until now they have told of peers
+        self.forget_peers();
+    }
+
+    /// A later process may get the id of an earlier one, and its peers the ids of others: names are told again.
+    fn forget_peers(&mut self) {
+        if let Some(peers) = self.skel.maps.bss_peers_data.as_deref_mut() {
+            peers.told_peers.fill(0);
+        }
     }
 
     /// Detaches from all processes.
@@ -209,17 +191,6 @@ impl<'storage> Programs<'storage> {
 /// `/proc/<pid>/exe` is gone when the process is.
 pub(crate) fn open_file(file: &File) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
-}
-
-/// Tracepoints of the node that no table of ours knows.
-pub(crate) fn unlisted<'a>(names: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<String> {
-    names
-        .into_iter()
-        .filter(|(provider, _)| !FOREIGN_PROVIDERS.contains(provider))
-        .map(|(provider, name)| format!("{provider}:{name}"))
-        .filter(|name| !LEFT_ALONE.iter().any(|(left_alone, _)| left_alone == name))
-        .filter(|name| !PROBES.iter().any(|probe| probe.full_name == name))
-        .collect()
 }
 
 impl fmt::Debug for Programs<'_> {

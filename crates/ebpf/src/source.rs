@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
-use event::{HealthAttached, HealthDetached, Kind};
+use event::{ConnectionType, HealthAttached, HealthDetached, Kind, Network};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::control::{Heard, Problem, Report};
 use crate::decoder::{Decoder, Observation, Totals};
+use crate::peers::Peer;
 use crate::reader::Reader;
 use crate::record;
 use crate::tracer::Tracer;
@@ -75,6 +76,13 @@ impl Source {
             announce(&mut source.decoder, report);
         }
         Ok(source)
+    }
+
+    /// Makes peers known that were connected before there were probes: id, address, connection type, network.
+    pub fn seed<'a>(&mut self, pid: u32, peers: impl IntoIterator<Item = (u64, &'a str, ConnectionType, Network)>) {
+        for (id, address, connection_type, network) in peers {
+            self.decoder.seed(pid, id, Peer { address: address.into(), connection_type, network });
+        }
     }
 
     /// Gives out what there is, oldest first; waits up to `max_wait` if there is nothing. Returns the number of records.

@@ -3,12 +3,12 @@
 //! It reads nothing that a peer chose: program files, `/proc`, pid files, and one message from its parent. What it holds is
 //! [`privileges::TRACER`] at most, and `CAP_SYS_PTRACE` only while it needs it.
 
-use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -17,11 +17,18 @@ use serde::{Deserialize, Serialize};
 use crate::control::{Channel, Class, Heard, Problem, Report};
 use crate::notes::{self, NotesError};
 use crate::privileges::{self, Capability};
+use crate::probes::Offer;
 use crate::process::{FindError, Finder, Node, Target};
-use crate::programs::{Attachment, Capture, KernelError, Programs};
+use crate::programs::{Capture, KernelError, Programs};
 
 /// How often a node that is gone is looked for. Half of what it takes a node to open its ports; looking costs a millisecond.
 const SEARCH: Duration = Duration::from_millis(100);
+
+/// The first and the longest pause after which attaching is tried again while the process lives.
+const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+
+/// What the tracer gets of the environment: what finds its program, and what a report of a bug should have in it.
+const ENVIRONMENT: [&str; 2] = ["PATH", "RUST_BACKTRACE"];
 
 /// How long a tracer that was told to stop may take to detach before it is killed.
 const STOP: Duration = Duration::from_secs(5);
@@ -49,12 +56,16 @@ impl Tracer {
     /// Starts `command`, which must call [`run`] first thing. The caller should [drop its own
     /// capabilities](privileges::drop_all) right after.
     ///
+    /// It is in a process group of its own: what a terminal sends is for the caller, whose end of the channel decides. Of the
+    /// environment it gets what [`ENVIRONMENT`] names, and nowhere to print to but standard error.
+    ///
     /// # Errors
     ///
     /// The command cannot be started.
     pub fn spawn(mut command: Command, config: &Config) -> io::Result<Self> {
         let (ours, theirs) = Channel::pair()?;
-        let child = command.stdin(OwnedFd::from(theirs)).spawn()?;
+        command.env_clear().envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        let child = command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).process_group(0).spawn()?;
         // not `?` at once: from here on the child is ended by dropping this
         let tracer = Self { child, channel: Some(ours) };
         tracer.channel()?.send(config, &[])?;
@@ -152,14 +163,7 @@ fn trace(channel: &Channel, config: Config) -> Result<(), Stop> {
         match found {
             Ok(node) => {
                 complaint = None;
-                match attach(channel, &mut programs, &node) {
-                    Ok(()) => attached = true,
-                    Err(Stop::Problem(problem)) if attached || wait => {
-                        channel.send(&Report::Trouble(problem), &[])?;
-                    }
-                    Err(stop) => return Err(stop),
-                }
-                watch(channel, &node)?;
+                attached |= accompany(channel, &mut programs, &node, attached || wait)?;
             }
             Err(problem) => {
                 if complaint.as_ref() != Some(&problem) {
@@ -173,35 +177,43 @@ fn trace(channel: &Channel, config: Config) -> Result<(), Stop> {
     }
 }
 
-/// What must be so for anything else to work.
-fn check_system() -> Result<(), Problem> {
-    if !privileges::effective().can_trace() {
-        return Err(Problem::new(Class::NotPermitted, "attaching to a node takes CAP_BPF and CAP_PERFMON", permission_hint()));
+/// Attaches to a process and waits for its end. Whether it was attached; without `patience` it is an error if not at once.
+fn accompany(channel: &Channel, programs: &mut Programs<'_>, node: &Node, patience: bool) -> Result<bool, Stop> {
+    let mut complaint = None;
+    let mut pause = RETRY.0;
+    loop {
+        match attach(channel, programs, node) {
+            Ok(()) => break,
+            Err(Stop::Problem(problem)) if patience => {
+                if complaint.as_ref() != Some(&problem) {
+                    channel.send(&Report::Trouble(problem.clone()), &[])?;
+                    complaint = Some(problem);
+                }
+            }
+            Err(stop) => return Err(stop),
+        }
+        // memory may be short only for now, and what starts a node may become one
+        if ends(channel, node, Some(pause))? {
+            return Ok(false);
+        }
+        pause = (pause * 2).min(RETRY.1);
     }
-    if !Path::new("/sys/kernel/btf/vmlinux").exists() {
-        return Err(Problem::new(
-            Class::Kernel,
-            "this kernel does not state its types (no /sys/kernel/btf/vmlinux)",
-            "use a kernel built with CONFIG_DEBUG_INFO_BTF, as those of Debian, Ubuntu and Fedora are; in a container, mount /sys",
-        ));
-    }
-    Ok(())
-}
-
-fn permission_hint() -> String {
-    let exe = std::env::current_exe().map_or_else(|_| "peer-observer".into(), |exe| exe.display().to_string());
-    format!("run it as root, or once: sudo setcap cap_bpf,cap_perfmon+ep {exe} (also cap_sys_ptrace if the node is another user's)")
+    while !ends(channel, node, None)? {}
+    let exe = node.program().display().to_string();
+    let reason = "the node's process has ended".to_owned();
+    channel.send(&Report::Detached { pid: node.pid, node_run: node.node_run, exe, reason }, &[])?;
+    Ok(true)
 }
 
 fn attach(channel: &Channel, programs: &mut Programs<'_>, node: &Node) -> Result<(), Stop> {
-    let path = node.exe.clone().unwrap_or_else(|| format!("/proc/{}/exe", node.pid).into());
+    let path = node.program();
     let exe = node.open_exe().map_err(|error| cannot_open(node, &error))?;
     // the program is read before the parent is told: what has no probes is never announced
     let notes = exe.try_clone().map_err(|error| cannot_open(node, &error)).and_then(|exe| Ok(notes::read_file(exe, &path)?))?;
     let (pid, node_run, exe_name) = (node.pid, node.node_run, path.display().to_string());
     channel.send(&Report::Attaching { pid, node_run, exe: exe_name.clone() }, &[])?;
-    let Attachment { attached, missing, unlisted } = programs.attach(pid, &exe, &notes)?;
-    if attached.is_empty() {
+    let offer = programs.attach(pid, &exe, &notes)?;
+    if offer.known.is_empty() {
         return Err(Problem::new(
             Class::NoProbes,
             format!("{exe_name} (pid {pid}) has none of the tracepoints of Bitcoin Core"),
@@ -212,6 +224,7 @@ fn attach(channel: &Channel, programs: &mut Programs<'_>, node: &Node) -> Result
     if privileges::effective().has(Capability::CAP_SYS_PTRACE) {
         privileges::try_without(Capability::CAP_SYS_PTRACE, || node.open_exe().is_ok()).map_err(Problem::broken)?;
     }
+    let (attached, missing, unlisted) = (offer.known_names(), offer.missing_names(), offer.unlisted);
     channel.send(&Report::Attached { pid, node_run, exe: exe_name, attached, missing, unlisted }, &[])?;
     // last: it takes a tenth of a second, in which the new life is watched already
     programs.detach_earlier();
@@ -222,37 +235,40 @@ fn cannot_open(node: &Node, error: &io::Error) -> Problem {
     let message = format!("failed to open the program of pid {}: {error}", node.pid);
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            Problem::new(Class::NotPermitted, message, format!("it runs as user {}: {}", node.uid, permission_hint()))
+            let hint = format!("it runs as user {}: {}", node.uid, permission_hint(",cap_sys_ptrace"));
+            Problem::new(Class::NotPermitted, message, hint)
         }
         _ => Problem::new(Class::NoNode, message, "it has just ended"),
     }
 }
 
-/// Waits for the end of the node's process, and reports it.
-fn watch(channel: &Channel, node: &Node) -> Result<(), Stop> {
+/// Waits for the end of the node's process, no longer than `patience`. Whether it has ended.
+fn ends(channel: &Channel, node: &Node, patience: Option<Duration>) -> Result<bool, Stop> {
     // an error is the process's end, too
-    if let Ok(exit) = node.exit() {
-        let fds = &mut [PollFd::new(&exit, PollFlags::IN), PollFd::new(channel, PollFlags::IN)];
-        while !fds.first().is_some_and(|exit| exit.revents().contains(PollFlags::IN)) {
-            match poll(fds, None) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(Problem::broken(error).into()),
-            }
-            if fds.get(1).is_some_and(|channel| !channel.revents().is_empty()) {
-                return Err(Stop::Order);
-            }
+    let Ok(exit) = node.exit() else { return Ok(true) };
+    let timeout = patience.map(timespec);
+    let fds = &mut [PollFd::new(&exit, PollFlags::IN), PollFd::new(channel, PollFlags::IN)];
+    loop {
+        match poll(fds, timeout.as_ref()) {
+            Ok(0) => return Ok(false),
+            Ok(_) => break,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(Problem::broken(error).into()),
         }
     }
-    let exe = node.exe.as_ref().map_or_else(String::new, |exe| exe.display().to_string());
-    let reason = "the node's process has ended".to_owned();
-    channel.send(&Report::Detached { pid: node.pid, node_run: node.node_run, exe, reason }, &[])?;
-    Ok(())
+    if fds.get(1).is_some_and(|channel| !channel.revents().is_empty()) {
+        return Err(Stop::Order);
+    }
+    Ok(true)
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    Timespec { tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX), tv_nsec: duration.subsec_nanos().into() }
 }
 
 /// Waits, unless the parent orders to stop: it never says anything else.
 fn rest(channel: &Channel, duration: Duration) -> Result<(), Stop> {
-    let timeout = Timespec { tv_sec: 0, tv_nsec: duration.subsec_nanos().into() };
-    match poll(&mut [PollFd::new(channel, PollFlags::IN)], Some(&timeout)) {
+    match poll(&mut [PollFd::new(channel, PollFlags::IN)], Some(&timespec(duration))) {
         Ok(0) | Err(rustix::io::Errno::INTR) => Ok(()),
         _ => Err(Stop::Order),
     }
@@ -278,7 +294,7 @@ impl From<NotesError> for Problem {
 impl From<KernelError> for Stop {
     fn from(error: KernelError) -> Self {
         Self::Problem(if error.is_permission() {
-            Problem::new(Class::NotPermitted, &error, permission_hint())
+            Problem::new(Class::NotPermitted, &error, permission_hint(""))
         } else {
             Problem::new(Class::Kernel, &error, "Linux 6.1 or newer is needed; `uname -r` tells what runs here")
         })
@@ -291,13 +307,39 @@ impl From<NotesError> for Stop {
     }
 }
 
-/// Opens a program file the way the tracer would; for `doctor`.
+/// Finds the node and what it offers, without attaching; for `doctor`.
 ///
 /// # Errors
 ///
 /// As [`Report::Failed`] would say.
-pub fn look(target: Target) -> Result<(Node, File), Problem> {
+pub fn look(target: Target) -> Result<(Node, Offer), Problem> {
     let node = Finder::new(target).find()?;
     let exe = node.open_exe().map_err(|error| cannot_open(&node, &error))?;
-    Ok((node, exe))
+    let notes = notes::read_file(exe, &node.program())?;
+    Ok((node, Offer::of(&notes)))
+}
+
+/// Whether this process could trace here: capabilities and kernel. For `doctor`.
+///
+/// # Errors
+///
+/// What is missing.
+pub fn check_system() -> Result<(), Problem> {
+    if !privileges::effective().can_trace() {
+        return Err(Problem::new(Class::NotPermitted, "attaching to a node takes CAP_BPF and CAP_PERFMON", permission_hint("")));
+    }
+    if !Path::new("/sys/kernel/btf/vmlinux").exists() {
+        return Err(Problem::new(
+            Class::Kernel,
+            "this kernel does not state its types (no /sys/kernel/btf/vmlinux)",
+            "use a kernel built with CONFIG_DEBUG_INFO_BTF, as those of Debian, Ubuntu and Fedora are; in a container, mount /sys",
+        ));
+    }
+    Ok(())
+}
+
+/// `more`: capabilities beyond the two, `,cap_…`.
+fn permission_hint(more: &str) -> String {
+    let exe = std::env::current_exe().map_or_else(|_| "peer-observer".into(), |exe| exe.display().to_string());
+    format!("run it as root, or once: sudo setcap cap_bpf,cap_perfmon{more}+ep {exe}")
 }

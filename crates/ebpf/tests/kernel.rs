@@ -1,5 +1,8 @@
 //! The real probes with their semaphores, fired in this very process, through the kernel into records and events.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+#![expect(clippy::explicit_write, reason = "what is skipped is to be seen; the test harness swallows eprintln")]
+
 mod probes;
 
 use std::fmt::Write as _;
@@ -11,7 +14,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ebpf::decoder::{Decoder, Observation};
-use ebpf::programs::{Attachment, Capture, Programs, Storage};
+use ebpf::probes::{Offer, PROBES};
+use ebpf::programs::{Capture, Programs, Storage};
 use ebpf::reader::Reader;
 use ebpf::record::{Body, Record};
 use ebpf::{notes, privileges};
@@ -27,7 +31,6 @@ fn turn() -> Option<MutexGuard<'static, ()>> {
     if privileges::effective().can_trace() {
         return Some(TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     }
-    // not through println!, which the test harness would swallow
     let name = thread::current().name().unwrap_or_default().to_owned();
     writeln!(std::io::stderr(), "{name}: skipped: needs CAP_BPF and CAP_PERFMON").unwrap();
     None
@@ -38,7 +41,7 @@ struct Rig<'storage> {
     programs: Programs<'storage>,
     reader: Reader,
     decoder: Decoder,
-    attachment: Attachment,
+    offer: Offer,
 }
 
 impl<'storage> Rig<'storage> {
@@ -46,7 +49,7 @@ impl<'storage> Rig<'storage> {
         let programs = Programs::load(storage, capture).unwrap_or_else(|error| panic!("{error}"));
         let counters = programs.counters().try_clone_to_owned().unwrap();
         let reader = Reader::new(programs.ring().try_clone_to_owned().unwrap(), programs.buffer(), &counters).unwrap();
-        let mut rig = Self { programs, reader, decoder: Decoder::new(false), attachment: Attachment::default() };
+        let mut rig = Self { programs, reader, decoder: Decoder::new(false), offer: Offer::default() };
         rig.attach();
         rig
     }
@@ -55,7 +58,7 @@ impl<'storage> Rig<'storage> {
         let notes = notes::read("/proc/self/exe".as_ref()).unwrap();
         let exe = File::open("/proc/self/exe").unwrap();
         self.decoder.attaching(std::process::id(), 1_700_000_000);
-        self.attachment = self.programs.attach(std::process::id(), &exe, &notes).unwrap();
+        self.offer = self.programs.attach(std::process::id(), &exe, &notes).unwrap();
         self.programs.detach_earlier();
     }
 
@@ -112,11 +115,11 @@ fn every_probe_becomes_its_event() {
     let Some(_turn) = turn() else { return };
     let mut storage = MaybeUninit::uninit();
     let mut rig = Rig::new(&mut storage, &Capture::default());
-    let attachment = &rig.attachment;
-    assert_eq!(attachment.attached.len(), ebpf::probes::PROBES.len());
-    assert_eq!(attachment.missing, [""; 0]);
+    let offer = &rig.offer;
+    assert_eq!(offer.known.len(), PROBES.len());
+    assert_eq!(offer.missing_names(), [""; 0]);
     // the second is `ebpf::bench`'s
-    assert_eq!(attachment.unlisted, ["net:of_a_patched_node", "peer_observer:bench"]);
+    assert_eq!(offer.unlisted, ["net:of_a_patched_node", "peer_observer:bench"]);
 
     probes::of_a_patched_node();
     probes::inbound_connection(7, "203.0.113.7:8333", "inbound", 1, 3);
@@ -327,9 +330,11 @@ fn what_is_not_in_memory_is_fetched() {
             let got = rig.payloads();
             assert!(got.len() == 1 && got[0].0 == bytes, "round {round}, old {assume_old_kernel}");
         }
-        // and strings: one that ends just before, one that lies across the border of two pages
-        let pages = probes::Pages::new(&[b'x'; 8192]);
-        for (at, expected) in [(8192 - 10, 10), (4096 - 20, 4096 + 20)] {
+        // and strings: one that ends with its page, one that lies across the border of two
+        let mut text = [b'x'; 8192];
+        text[8191] = 0;
+        let pages = probes::Pages::new(&text);
+        for (at, expected) in [(8191 - 10, 10), (4096 - 20, 4096 + 19)] {
             pages.evict();
             probes::mempool_rejected_at(pages.at(at));
             let kinds = rig.kinds();
@@ -385,6 +390,29 @@ fn names_come_once_per_peer() {
     rig.attach();
     probes::message(Inbound, 9, "d", "inbound", "verack", &[]);
     assert_eq!(rig.payloads()[0].1.as_deref(), Some("d"));
+}
+
+/// As long as probes of an earlier life are there, they may tell of peers.
+#[test]
+fn what_was_told_before_the_earlier_life_is_detached_is_told_again() {
+    let Some(_turn) = turn() else { return };
+    let mut storage = MaybeUninit::uninit();
+    let mut rig = Rig::new(&mut storage, &Capture::default());
+    let notes = notes::read("/proc/self/exe".as_ref()).unwrap();
+    let exe = File::open("/proc/self/exe").unwrap();
+    rig.programs.attach(std::process::id(), &exe, &notes).unwrap();
+    // of both attachments
+    let mut came = |rig: &mut Rig<'_>| {
+        probes::message(Inbound, 9, "d", "inbound", "verack", &[]);
+        rig.payloads().into_iter().map(|(_, address)| address).collect::<Vec<_>>()
+    };
+    assert_eq!(came(&mut rig), [Some("d".to_owned()), None]);
+    assert_eq!(came(&mut rig), [None, None]);
+    rig.programs.detach_earlier();
+    assert_eq!(came(&mut rig), [Some("d".to_owned())]);
+    // with nothing to detach there is nothing to tell again
+    rig.programs.detach_earlier();
+    assert_eq!(came(&mut rig), [None]);
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Both processes, as examples/watch.rs starts them, beside a stand-in for a node (examples/node.rs).
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+#![expect(clippy::explicit_write, reason = "what is skipped is to be seen; the test harness swallows eprintln")]
+
 use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -63,13 +66,19 @@ impl Site {
         if let Some(uid) = self.uid {
             command.uid(uid).gid(uid);
         }
-        let mut child = command.arg(self.datadir()).stdin(Stdio::piped()).spawn().unwrap();
+        command.arg(self.datadir()).stdin(Stdio::piped());
+        let mut child = loop {
+            match command.spawn() {
+                // another test's child was forked while we copied the program, and has not come to its own `exec` yet
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => thread::sleep(Duration::from_millis(2)),
+                child => break child.unwrap(),
+            }
+        };
         let input = child.stdin.take();
         let running = Running { child, input };
         let deadline = Instant::now() + PATIENCE;
-        while std::fs::read_to_string(self.datadir().join("bitcoind.pid")).is_ok_and(|pid| pid.trim() == running.pid().to_string())
-            == false
-        {
+        let pid = format!("{}\n", running.pid());
+        while std::fs::read_to_string(self.datadir().join("bitcoind.pid")).ok().as_ref() != Some(&pid) {
             assert!(Instant::now() < deadline, "the node writes its pid file");
             thread::sleep(Duration::from_millis(2));
         }

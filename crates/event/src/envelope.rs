@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 
-use crate::{Event, Kind, KindId, Source};
+use crate::{Event, Kind, KindId, Source, budget};
 
 impl Event {
     /// An event that nobody has published yet: no run, no sequence, no time.
@@ -34,9 +34,11 @@ impl Event {
     ///
     /// # Errors
     ///
-    /// Bytes that are no event. A kind that only a newer release knows is no error: such an event has no kind.
+    /// Bytes that are no event, or that would take far more memory than any event of their length. A kind that only a newer release
+    /// knows is no error: such an event has no kind.
     pub fn from_bytes(bytes: Bytes) -> Result<Self, DecodeError> {
-        Self::decode(bytes).map_err(DecodeError)
+        budget::check(&bytes)?;
+        Self::decode(bytes).map_err(DecodeError::Malformed)
     }
 
     /// The NATS subject: `po.<node>.<family>.<kind>`; `None` for a kind that this release does not know.
@@ -52,8 +54,19 @@ impl Event {
 
 /// Bytes that are no event.
 #[derive(Debug, thiserror::Error)]
-#[error("not an event: {0}")]
-pub struct DecodeError(prost::DecodeError);
+pub enum DecodeError {
+    /// No protobuf, or of another schema.
+    #[error("not an event: {0}")]
+    Malformed(prost::DecodeError),
+    /// Made to exhaust memory: found out before anything is allocated.
+    #[error("not an event: its {length} bytes would take more than {budget} in memory, and no event of that length does")]
+    Inflated {
+        /// Of the protobuf form.
+        length: usize,
+        /// What may be allocated for it.
+        budget: usize,
+    },
+}
 
 /// The operator's name for a node.
 ///

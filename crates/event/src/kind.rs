@@ -74,6 +74,6 @@ mod tests {
     /// A kind is moved once or twice on its way; it should not be larger than a few cache lines.
     #[test]
     fn a_kind_stays_small() {
-        assert!(size_of::<Kind>() <= 448, "{} bytes", size_of::<Kind>());
+        assert!(size_of::<Kind>() <= 160, "{} bytes", size_of::<Kind>());
     }
 }

@@ -22,6 +22,10 @@ include!(concat!(env!("OUT_DIR"), "/words.rs"));
 /// A list takes no more than this, or the answer is refused: `{"id":1},` is an eightieth of what a peer takes.
 const LIST_BYTES: usize = 16 << 20;
 
+/// Lists of such small things begin with room for so many: `getpeerinfo` has two per peer, of a dozen or two types of messages.
+const SMALL: usize = 32;
+const FIRST: usize = 16;
+
 /// An answer that is a list.
 #[derive(Debug)]
 pub struct List<T>(pub Vec<T>);
@@ -161,6 +165,9 @@ fn push<T, E: Error>(items: &mut Vec<T>, item: T) -> Result<(), E> {
     let most = LIST_BYTES / size_of::<T>().max(1);
     if items.len() >= most {
         return Err(E::custom(format_args!("a list of more than {most} things")));
+    }
+    if items.is_empty() && size_of::<T>() <= SMALL {
+        items.reserve(FIRST);
     }
     items.push(item);
     Ok(())

@@ -74,7 +74,7 @@ const BATCH: usize = 256;
 ///
 /// # Errors
 ///
-/// The tracer cannot go on. What it had captured is published before.
+/// The tracer cannot go on, and was not to stop. What it had captured is published before.
 pub fn run(mut source: Source, out: &Publisher, stop: &AtomicBool) -> Result<(), Problem> {
     let mut state = State { batch: Vec::with_capacity(BATCH), node_run: None, lag: 0 };
     let mut next_beat = Instant::now() + BEAT;
@@ -90,9 +90,15 @@ pub fn run(mut source: Source, out: &Publisher, stop: &AtomicBool) -> Result<(),
             next_beat = Instant::now() + BEAT;
         }
         if last || result.is_err() {
-            return result.map(drop);
+            // whoever stops the whole group of processes stops the tracer, too, and perhaps first
+            return end(result, stop.load(Ordering::Acquire));
         }
     }
+}
+
+/// What comes of the last batch. Once told to stop, a tracer that has ended has done what it should.
+fn end(result: Result<u64, Problem>, told: bool) -> Result<(), Problem> {
+    if told { Ok(()) } else { result.map(drop) }
 }
 
 struct State {
@@ -146,5 +152,22 @@ fn tell(report: &Report) {
         Report::Ready { buffer } => tracing::debug!(buffer, "probes are loaded"),
         // comes as an error
         Report::Failed(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ebpf::control::Class;
+
+    #[test]
+    fn a_tracer_may_end_when_all_ends() {
+        let ended = || {
+            let (class, message, hint) = (Class::Broken, "the tracing process has ended".into(), String::new());
+            Err(Problem { class, message, hint })
+        };
+        assert_eq!(end(ended(), true), Ok(()));
+        assert_eq!(end(ended(), false), ended().map(|_: u64| ()));
+        assert_eq!((end(Ok(1), true), end(Ok(1), false)), (Ok(()), Ok(())));
     }
 }

@@ -3,9 +3,15 @@
 //! An extractor has a `Config` (its flags, its section in the configuration file, its manual) and a `run` that receives what it needs
 //! ready-made. Extractors never subscribe. [`replay`] is one of them in spirit: its node is a recording.
 
+mod clock;
 #[cfg(feature = "ebpf")]
 pub mod ebpf;
+mod interval;
+pub mod life;
 pub mod node;
+pub mod p2p;
+pub mod proc;
 pub mod recording;
 pub mod replay;
+pub mod rpc;
 pub mod size;

@@ -28,4 +28,22 @@ pub struct Config {
     /// The node's process id; not followed when the node restarts
     #[arg(long, value_name = "PID", conflicts_with_all = ["datadir", "pid_file"])]
     pub pid: Option<u32>,
+
+    /// Its RPC.
+    #[command(flatten)]
+    pub rpc: crate::rpc::Access,
+
+    /// Where it finds us.
+    #[command(flatten)]
+    pub p2p: crate::p2p::Place,
+}
+
+impl Config {
+    /// The node of a data directory, with everything else as by default.
+    pub fn of_datadir(name: NodeName, datadir: impl Into<PathBuf>) -> Self {
+        use clap::{Args as _, FromArgMatches as _};
+        let defaults = Self::augment_args(clap::Command::new("node")).get_matches_from([""; 0]);
+        let defaults = Self::from_arg_matches(&defaults).expect("every flag has a default or needs none");
+        Self { name, datadir: Some(datadir.into()), ..defaults }
+    }
 }

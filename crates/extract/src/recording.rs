@@ -190,6 +190,18 @@ pub enum RecordingError {
     },
 }
 
+impl RecordingError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Open { .. } => "is the path right, and may this user read the file?",
+            Self::Foreign { empty: true, .. } => "was it copied whole? a recording that was not ended may be empty, too",
+            Self::Foreign { empty: false, .. } => "only recordings of this program are read, not the files of others",
+            Self::Read { .. } | Self::Broken { .. } => "what is before that place was read; was the file copied whole?",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,6 +260,23 @@ mod tests {
             error(&other),
             "failed to read the recording test.rec at byte 0 of the uncompressed recording: no length of an event"
         );
+    }
+
+    #[test]
+    fn every_error_has_a_hint() {
+        let missing = Recording::open(Path::new("/nonexistent")).err().unwrap();
+        assert!(missing.hint().contains("path"), "{missing}");
+        let events: Vec<Event> = samples().into_iter().cycle().take(5000).collect();
+        let whole = recorded(&events);
+        for (bytes, expected) in [
+            (&b""[..], "copied whole"),
+            (b"%PDF-1.7", "only recordings"),
+            (&whole[..whole.len() / 2], "what is before"),
+            (&zstd::encode_all(&[0xff; 100][..], 3).unwrap(), "what is before"),
+        ] {
+            let error = read(bytes).1.unwrap();
+            assert!(error.hint().contains(expected), "{error}: {}", error.hint());
+        }
     }
 
     #[test]

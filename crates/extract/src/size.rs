@@ -22,7 +22,7 @@ impl FromStr for Size {
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, shift) = UNITS.iter().find(|(_, shift)| self.0 > 0 && self.0 % (1 << shift) == 0).unwrap_or(&UNITS[3]);
+        let (unit, shift) = UNITS.iter().find(|(_, shift)| self.0 > 0 && self.0.is_multiple_of(1 << shift)).unwrap_or(&UNITS[3]);
         write!(f, "{}{unit}", self.0 >> shift)
     }
 }

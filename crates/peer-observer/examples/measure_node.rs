@@ -130,7 +130,7 @@ fn floor(pid: u32) -> anyhow::Result<()> {
 
 /// Watches a node with one subscriber that counts, and prints what it saw and cost when asked.
 fn observe(datadir: &str) -> anyhow::Result<()> {
-    let node = extract::node::Config { name: "measured".parse()?, datadir: Some(datadir.into()), pid_file: None, pid: None };
+    let node = extract::node::Config::of_datadir("measured".parse()?, datadir);
     let config = extract::ebpf::Config { ebpf_raw: false, ebpf_buffer: "8MiB".parse().map_err(anyhow::Error::msg)? };
     let mut command = Command::new("/proc/self/exe");
     command.arg("tracer");
@@ -161,8 +161,8 @@ fn observe(datadir: &str) -> anyhow::Result<()> {
     let publisher = bus.publisher(node.name, event::Source::Ebpf);
     let stop = AtomicBool::new(false);
     let own = std::process::id();
-    let before = cpu(own)?;
-    let (cost, memory, tracer_memory) = std::thread::scope(|scope| -> anyhow::Result<_> {
+    let before = own_cpu();
+    let (memory, tracer_memory) = std::thread::scope(|scope| -> anyhow::Result<_> {
         let extractor = scope.spawn(|| extract::ebpf::run(source, &publisher, &stop));
         println!("ready");
         let mut line = String::new();
@@ -170,10 +170,11 @@ fn observe(datadir: &str) -> anyhow::Result<()> {
         let memory = (peak_memory(own)?, peak_memory(tracer_pid)?);
         stop.store(true, Ordering::Release);
         extractor.join().expect("the extractor does not panic")?;
-        Ok((cpu(own)? - before, memory.0, memory.1))
+        Ok(memory)
     })?;
     runtime.block_on(bus.close());
     let (pings, lost) = runtime.block_on(counter)?;
+    let cost = own_cpu() - before;
     let total = |id: KindId| publisher.totals().iter().find(|(kind, _)| *kind == id).map_or(0, |(_, total)| *total);
     ensure!(pings + lost >= total(KindId::NetPing) + total(KindId::NetPong), "the subscriber counts what is published");
     println!(
@@ -226,9 +227,15 @@ impl Drop for Helper {
     }
 }
 
-/// Processor time of a process so far.
+/// Processor time of this process so far, threads that have ended included.
+fn own_cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Processor time of the threads of a process so far.
 fn cpu(pid: u32) -> anyhow::Result<Duration> {
-    // sum over threads, in nanoseconds: /proc/<pid>/stat counts in hundredths of a second
+    // in nanoseconds; /proc/<pid>/stat counts in hundredths of a second
     let mut sum = 0;
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         if let Ok(text) = std::fs::read_to_string(task?.path().join("schedstat")) {

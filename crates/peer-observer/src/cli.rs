@@ -94,6 +94,15 @@ pub struct Run {
     #[command(flatten, next_help_heading = "Kernel probes [ebpf]")]
     pub ebpf: extract::ebpf::Config,
 
+    #[command(flatten, next_help_heading = "RPC [rpc]")]
+    pub rpc: extract::rpc::Config,
+
+    #[command(flatten, next_help_heading = "Process [proc]")]
+    pub process: extract::proc::Config,
+
+    #[command(flatten, next_help_heading = "P2P [p2p]")]
+    pub p2p: extract::p2p::Config,
+
     #[command(flatten, next_help_heading = "Lines [logger]")]
     pub logger: tools::logger::Config,
 
@@ -118,6 +127,14 @@ pub struct Doctor {
     #[command(flatten, next_help_heading = "Node")]
     pub node: extract::node::Config,
 
+    /// Print lines for the node's bitcoin.conf that make an RPC user of this name with the rights that are used and no others, and
+    /// its password
+    #[arg(long, value_name = "NAME")]
+    pub new_rpc_user: Option<String>,
+
+    #[command(flatten, next_help_heading = "RPC [rpc]")]
+    pub rpc: extract::rpc::Config,
+
     #[command(flatten, next_help_heading = "NATS [nats]")]
     pub nats: bus::NatsOptions,
 }
@@ -128,12 +145,20 @@ pub enum Extract {
     /// Kernel probes on the node's tracepoints: messages, connections, mempool, blocks
     #[cfg(feature = "ebpf")]
     Ebpf(Box<ExtractEbpf>),
+
+    /// What the node says of itself: peers, mempool, chain, addresses
+    Rpc(Box<ExtractRpc>),
+
+    /// What the node's process uses: CPU by thread, memory, files, disk
+    Proc(Box<ExtractProc>),
+
+    /// A connection that the node makes to us: round trips through its message queue, what it announces
+    P2p(Box<ExtractP2p>),
 }
 
-/// `extract ebpf`
-#[cfg(feature = "ebpf")]
+/// What every extractor needs.
 #[derive(clap::Args, Debug)]
-pub struct ExtractEbpf {
+pub struct Common {
     #[command(flatten, next_help_heading = "Node")]
     pub node: extract::node::Config,
 
@@ -141,11 +166,49 @@ pub struct ExtractEbpf {
     #[arg(long)]
     pub wait: bool,
 
-    #[command(flatten, next_help_heading = "Kernel probes [ebpf]")]
-    pub ebpf: extract::ebpf::Config,
-
     #[command(flatten, next_help_heading = "NATS [nats]")]
     pub nats: bus::NatsOptions,
+}
+
+/// `extract ebpf`
+#[cfg(feature = "ebpf")]
+#[derive(clap::Args, Debug)]
+pub struct ExtractEbpf {
+    #[command(flatten)]
+    pub common: Common,
+
+    #[command(flatten, next_help_heading = "Kernel probes [ebpf]")]
+    pub ebpf: extract::ebpf::Config,
+}
+
+/// `extract rpc`
+#[derive(clap::Args, Debug)]
+pub struct ExtractRpc {
+    #[command(flatten)]
+    pub common: Common,
+
+    #[command(flatten, next_help_heading = "RPC [rpc]")]
+    pub rpc: extract::rpc::Config,
+}
+
+/// `extract proc`
+#[derive(clap::Args, Debug)]
+pub struct ExtractProc {
+    #[command(flatten)]
+    pub common: Common,
+
+    #[command(flatten, next_help_heading = "Process [proc]")]
+    pub process: extract::proc::Config,
+}
+
+/// `extract p2p`
+#[derive(clap::Args, Debug)]
+pub struct ExtractP2p {
+    #[command(flatten)]
+    pub common: Common,
+
+    #[command(flatten, next_help_heading = "P2P [p2p]")]
+    pub p2p: extract::p2p::Config,
 }
 
 /// `logger`
@@ -194,18 +257,31 @@ pub const SECTIONS: &[Section] = &[
     Section::of::<bus::NatsOptions>("nats", "NATS: carries events between processes and machines"),
     #[cfg(feature = "ebpf")]
     Section::of::<extract::ebpf::Config>("ebpf", "Kernel probes on the node's tracepoints"),
+    Section::of::<extract::rpc::Config>("rpc", "What the node says of itself over RPC"),
+    Section::of::<extract::proc::Config>("proc", "What the node's process uses"),
+    Section::of::<extract::p2p::Config>("p2p", "A connection that the node makes to us"),
     Section::of::<tools::logger::Config>("logger", "The logger: a line per event"),
 ];
 
 /// What the file says of a node.
 pub const NODE: Section = Section::of::<extract::node::Config>("node", "Nodes to watch");
 
+/// What was asked for.
+pub struct Parsed {
+    /// The command line, with the rest as its defaults.
+    pub cli: Cli,
+    /// The configuration file, if there is one.
+    pub file: Option<File>,
+    /// Flags about a node that the command line or the environment has.
+    pub told: Vec<String>,
+}
+
 /// Reads the command line, the environment and the configuration file.
 ///
 /// # Errors
 ///
 /// What is wrong with them. Help and version are printed and end the program here.
-pub fn parse(line: &[std::ffi::OsString]) -> Result<(Cli, Option<File>), Failure> {
+pub fn parse(line: &[std::ffi::OsString]) -> Result<Parsed, Failure> {
     let command = with_environment(Cli::command());
     // the file's name is needed before the file's values can be defaults; other mistakes are told in the second round
     let early = command.clone().ignore_errors(true).disable_help_flag(true).try_get_matches_from(line).ok();
@@ -214,7 +290,21 @@ pub fn parse(line: &[std::ffi::OsString]) -> Result<(Cli, Option<File>), Failure
     let command = file.iter().fold(command, |command, file| file.apply(command));
     let matches = command.try_get_matches_from(line).unwrap_or_else(|error| error.exit());
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    Ok((cli, file))
+    let mut told = vec![];
+    let mut innermost = &matches;
+    while let Some((_, inner)) = innermost.subcommand() {
+        innermost = inner;
+    }
+    for id in NODE.flags() {
+        use clap::parser::ValueSource::{CommandLine, EnvVariable};
+        // not every command is about a node
+        if let Ok(true) = innermost.try_contains_id(&id)
+            && matches!(innermost.value_source(&id), Some(CommandLine | EnvVariable))
+        {
+            told.push(id.replace('_', "-"));
+        }
+    }
+    Ok(Parsed { cli, file, told })
 }
 
 fn wrong_file(error: anyhow::Error) -> Failure {
@@ -238,14 +328,21 @@ fn with_environment(command: clap::Command) -> clap::Command {
 ///
 /// # Errors
 ///
-/// A table in the file that describes no node.
-pub fn nodes(line: &extract::node::Config, file: Option<&File>) -> Result<Vec<extract::node::Config>, Failure> {
-    let told = line.datadir.is_some() || line.pid_file.is_some() || line.pid.is_some();
-    match file {
-        Some(file) if !told => {
-            let nodes = file.nodes(&NODE).map_err(wrong_file)?;
-            Ok(if nodes.is_empty() { vec![line.clone()] } else { nodes })
+/// A table in the file that describes no node, or a flag that would not say about which node it is.
+pub fn nodes(line: &extract::node::Config, file: Option<&File>, told: &[String]) -> Result<Vec<extract::node::Config>, Failure> {
+    let of_file = file.map(|file| file.nodes(&NODE)).transpose().map_err(wrong_file)?.unwrap_or_default();
+    // a flag that says which node is meant is about another one than the file's
+    if of_file.is_empty() || told.iter().any(|flag| ["datadir", "pid-file", "pid"].contains(&flag.as_str())) {
+        return Ok(vec![line.clone()]);
+    }
+    match told.first() {
+        None => Ok(of_file),
+        Some(flag) => {
+            Err(Failure::new(Code::Usage, anyhow::anyhow!("`--{flag}` is about one node, and the configuration names nodes")).hint(
+                format!(
+                    "put `{flag}` into the node's table in the configuration, or say with `--datadir` which other node is meant"
+                ),
+            ))
         }
-        _ => Ok(vec![line.clone()]),
     }
 }

@@ -31,6 +31,11 @@ impl Section {
         (self.augment)(Command::new(self.name).no_binary_name(true))
     }
 
+    /// The names of its flags, as the parser knows them.
+    pub fn flags(&self) -> impl Iterator<Item = String> {
+        self.keys().into_iter().map(|(_, arg)| arg.get_id().to_string())
+    }
+
     /// Keys of the section and the flags they stand for.
     fn keys(&self) -> Vec<(String, Arg)> {
         let key = |arg: &Arg| {
@@ -93,6 +98,11 @@ impl File {
             file.sections.push(name.clone());
         }
         Ok(file)
+    }
+
+    /// Whether a section is there.
+    pub fn has(&self, section: &str) -> bool {
+        self.sections.iter().any(|name| name == section)
     }
 
     /// Whether a component should run: its section is there, or no component's is (a bus is no component).

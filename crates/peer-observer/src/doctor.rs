@@ -5,9 +5,12 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use extract::rpc::CallError;
+
 use crate::cli;
 use crate::config::File;
 use crate::exit::{Code, Failure};
+use crate::known::Known;
 
 /// What was found out about one thing.
 struct Finding {
@@ -67,18 +70,21 @@ impl fmt::Display for Finding {
 /// # Errors
 ///
 /// The configuration is wrong, or standard output is gone.
-pub fn run(options: &cli::Doctor, file: Option<&File>) -> Result<ExitCode, Failure> {
+pub fn run(options: &cli::Doctor, file: Option<&File>, told: &[String]) -> Result<ExitCode, Failure> {
+    if let Some(user) = &options.new_rpc_user {
+        new_rpc_user(user)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut findings = vec![];
     #[cfg(feature = "ebpf")]
-    {
-        findings.extend(kernel());
-        for node in cli::nodes(&options.node, file)? {
-            findings.extend(probes::node(&node));
-        }
+    findings.extend(kernel());
+    for node in cli::nodes(&options.node, file, told)? {
+        #[cfg(feature = "ebpf")]
+        findings.extend(probes::node(&node));
+        findings.extend(interfaces(&Known::find(node), &options.rpc)?);
     }
     #[cfg(not(feature = "ebpf"))]
     {
-        let _ = (&options.node, file);
         findings.push(Finding::warn("probes", "this build has no kernel probes", "build it with the feature `ebpf`"));
     }
     findings.extend(nats(&options.nats)?);
@@ -197,6 +203,53 @@ mod probes {
     }
 }
 
+/// RPC and P2P of one node.
+fn interfaces(node: &Known, config: &extract::rpc::Config) -> Result<Vec<Finding>, Failure> {
+    if node.missing.is_some() && node.config.rpc.rpc_url.is_none() {
+        return Ok(vec![Finding::unknown("rpc", "no node to ask"), Finding::unknown("p2p", "no node to wait for")]);
+    }
+    let checked = crate::wiring::block_on(async { Ok(extract::rpc::check(config, &node.rpc).await) })?;
+    let mut findings = rights(&node.rpc.address, checked, node.config.rpc.rpc_url.is_some());
+    let place = &node.config.p2p;
+    findings.push(match place.listen() {
+        Ok(_) => {
+            Finding::pass("p2p", format!("may wait for the node at {}; the node needs {}", place.p2p_listen, place.node_option()))
+        }
+        Err(error) => Finding::warn("p2p", error.to_string(), error.hint()),
+    });
+    Ok(findings)
+}
+
+/// Lines to paste. The password is made here, and kept nowhere.
+fn new_rpc_user(name: &str) -> Result<(), Failure> {
+    let user = extract::rpc::least_privilege_lines(name)?;
+    let lines = user.lines.join("\n");
+    crate::print(&format!(
+        "# for the node's bitcoin.conf, which it reads at its next start\n{lines}\n\n\
+         # for a file that only the observer can read: --rpc-user {name} --rpc-password-file FILE\n{}\n",
+        user.password
+    ))
+}
+
+/// A method, and whether it may be called.
+type Checked = (&'static str, Result<(), CallError>);
+
+/// What may be asked, and what may not.
+fn rights(address: &str, checked: Result<Vec<Checked>, CallError>, told: bool) -> Vec<Finding> {
+    let checked = match checked {
+        Ok(checked) => checked,
+        // what somebody configured should work; what was only guessed may be switched off
+        Err(error) if told => return vec![Finding::fail("rpc", error.to_string(), error.hint())],
+        Err(error) => return vec![Finding::warn("rpc", error.to_string(), error.hint())],
+    };
+    let answered = checked.iter().filter(|(_, result)| result.is_ok()).count();
+    let mut findings = vec![Finding::pass("rpc", format!("{address} answers {answered} of {} methods", checked.len()))];
+    for (method, error) in checked.iter().filter_map(|(method, result)| Some((method, result.as_ref().err()?))) {
+        findings.push(Finding::warn("rpc", format!("{method}: {error}"), error.hint()));
+    }
+    findings
+}
+
 fn nats(options: &bus::NatsOptions) -> Result<Vec<Finding>, Failure> {
     let Some(url) = &options.url else { return Ok(vec![]) };
     let mut findings = vec![];
@@ -226,7 +279,7 @@ mod tests {
     use expect_test::{Expect, expect};
 
     fn note(name: &str) -> Note {
-        let (provider, name) = name.split_once(':').unwrap();
+        let (provider, name) = name.split_once(':').expect("provider and name");
         Note { provider: provider.into(), name: name.into(), location: 0, semaphore: 0, arguments: vec![] }
     }
 

@@ -9,6 +9,8 @@ mod config;
 mod demo;
 mod doctor;
 mod exit;
+mod extractors;
+mod known;
 mod service;
 mod wiring;
 
@@ -32,16 +34,13 @@ fn main() -> ExitCode {
 
 fn run() -> Result<ExitCode, Failure> {
     let line: Vec<_> = std::env::args_os().collect();
-    let (cli, file) = cli::parse(&line)?;
+    let cli::Parsed { cli, file, told } = cli::parse(&line)?;
     start_log(&cli.log)?;
     match cli.command {
-        Command::Run(options) => wiring::run(*options, file.as_ref())?,
+        Command::Run(options) => wiring::run(*options, file.as_ref(), &told)?,
         Command::Demo(options) => demo::run(options)?,
-        Command::Doctor(options) => return doctor::run(&options, file.as_ref()),
-        #[cfg(feature = "ebpf")]
-        Command::Extract(cli::Extract::Ebpf(options)) => wiring::extract_ebpf(*options, file.as_ref())?,
-        #[cfg(not(feature = "ebpf"))]
-        Command::Extract(extract) => match extract {},
+        Command::Doctor(options) => return doctor::run(&options, file.as_ref(), &told),
+        Command::Extract(options) => wiring::extract(options, file.as_ref(), &told)?,
         Command::Logger(options) => wiring::logger(options)?,
         Command::Events { kinds } => print(&events(&kinds)?)?,
         Command::Config => print(&config::commented(cli::SECTIONS, &cli::NODE))?,

@@ -21,6 +21,18 @@ impl Signals {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
+    /// Does something that may take long; `None` when a signal came before it was done.
+    ///
+    /// # Errors
+    ///
+    /// What it fails with.
+    pub async fn unless_received<T, E>(&mut self, work: impl Future<Output = Result<T, E>>) -> Result<Option<T>, E> {
+        tokio::select! {
+            done = work => done.map(Some),
+            () = self.received() => Ok(None),
+        }
+    }
+
     /// Waits for one of them.
     pub async fn received(&mut self) {
         tokio::select! {

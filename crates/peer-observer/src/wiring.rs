@@ -12,6 +12,8 @@ use extract::replay::{self, Pace};
 use crate::cli;
 use crate::config::File;
 use crate::exit::{Code, Failure};
+use crate::extractors::Extractors;
+use crate::known::Known;
 use crate::service::{self, Signals};
 
 /// Runs something async to its end.
@@ -82,10 +84,11 @@ pub fn logger(options: cli::Logger) -> Result<(), Failure> {
             .hint("give `--nats URL` or `--recording FILES`; `peer-observer run` watches a node on this machine"));
     }
     block_on(async {
-        let bus = open(&options.nats).await?;
-        let subscription = bus.subscribe(filter, Limits::default()).await.map_err(bus_failure)?;
-        let mut tool = tokio::spawn(print(options.logger, subscription));
         let mut signals = Signals::new()?;
+        let Some(bus) = signals.unless_received(open(&options.nats)).await? else { return Ok(()) };
+        let subscribed = async { bus.subscribe(filter, Limits::default()).await.map_err(bus_failure) };
+        let Some(subscription) = signals.unless_received(subscribed).await? else { return Ok(()) };
+        let mut tool = tokio::spawn(print(options.logger, subscription));
         service::ready();
         tokio::select! {
             () = signals.received() => {}
@@ -115,57 +118,111 @@ fn bus_failure(error: bus::BusError) -> Failure {
     Failure::new(Code::Bus, error)
 }
 
+/// What to start beside the bus; each with whether somebody asked for it by name, so that failing is an error.
+#[derive(Default)]
+struct Parts {
+    #[cfg(feature = "ebpf")]
+    ebpf: Option<(extract::ebpf::Config, bool)>,
+    rpc: Option<(extract::rpc::Config, bool)>,
+    process: Option<extract::proc::Config>,
+    p2p: Option<(extract::p2p::Config, bool)>,
+    printed: Option<(tools::logger::Config, Filter)>,
+}
+
 /// `peer-observer run`
 ///
 /// # Errors
 ///
 /// What stands in the way of a start, or what ended a part before its time.
-pub fn run(options: cli::Run, file: Option<&File>) -> Result<(), Failure> {
+pub fn run(options: cli::Run, file: Option<&File>, told: &[String]) -> Result<(), Failure> {
     // everything that can be wrong with what was asked for comes before anything starts
     let filter = filter(&options.logger)?;
+    let nodes = cli::nodes(&options.node, file, told)?;
     let wanted = |section: &str| file.is_none_or(|file| file.runs(section));
-    let printed = (!options.quiet && wanted("logger")).then_some((options.logger, filter));
-    #[cfg(feature = "ebpf")]
-    let probes =
-        if wanted("ebpf") { probes::open(&cli::nodes(&options.node, file)?, &options.ebpf, options.wait)? } else { vec![] };
-    #[cfg(not(feature = "ebpf"))]
-    let probes: Vec<std::convert::Infallible> = vec![];
-    block_on(live(&options.nats, probes, printed))
+    let asked = |section: &str| file.is_some_and(|file| file.has(section));
+    let parts = Parts {
+        #[cfg(feature = "ebpf")]
+        ebpf: wanted("ebpf").then_some((options.ebpf, asked("ebpf"))),
+        rpc: wanted("rpc").then_some((options.rpc, asked("rpc"))),
+        process: wanted("proc").then_some(options.process),
+        p2p: wanted("p2p").then_some((options.p2p, asked("p2p"))),
+        printed: (!options.quiet && wanted("logger")).then_some((options.logger, filter)),
+    };
+    start(&nodes, parts, options.wait, &options.nats)
 }
 
-/// `peer-observer extract ebpf`
+/// `peer-observer extract`
 ///
 /// # Errors
 ///
 /// As [`run`].
-#[cfg(feature = "ebpf")]
-pub fn extract_ebpf(options: cli::ExtractEbpf, file: Option<&File>) -> Result<(), Failure> {
-    let probes = probes::open(&cli::nodes(&options.node, file)?, &options.ebpf, options.wait)?;
-    // without a bus its events would go nowhere: they are printed
-    let config = tools::logger::Config::json();
-    let printed = options.nats.url.is_none().then(|| filter(&config).map(|filter| (config, filter))).transpose()?;
-    block_on(live(&options.nats, probes, printed))
+pub fn extract(options: cli::Extract, file: Option<&File>, told: &[String]) -> Result<(), Failure> {
+    let (common, mut parts) = match options {
+        #[cfg(feature = "ebpf")]
+        cli::Extract::Ebpf(options) => (options.common, Parts { ebpf: Some((options.ebpf, true)), ..Parts::default() }),
+        cli::Extract::Rpc(options) => (options.common, Parts { rpc: Some((options.rpc, true)), ..Parts::default() }),
+        cli::Extract::Proc(options) => (options.common, Parts { process: Some(options.process), ..Parts::default() }),
+        cli::Extract::P2p(options) => (options.common, Parts { p2p: Some((options.p2p, true)), ..Parts::default() }),
+    };
+    let nodes = cli::nodes(&common.node, file, told)?;
+    if common.nats.url.is_none() {
+        // without a bus its events would go nowhere: they are printed
+        let config = tools::logger::Config::json();
+        let filter = filter(&config)?;
+        parts.printed = Some((config, filter));
+    }
+    start(&nodes, parts, common.wait, &common.nats)
+}
+
+/// Finds the nodes, gives up every capability, and runs until told to stop.
+fn start(nodes: &[extract::node::Config], parts: Parts, wait: bool, nats: &NatsOptions) -> Result<(), Failure> {
+    let known: Vec<Known> = nodes.iter().cloned().map(Known::find).collect();
+    // a node that runs elsewhere is known by its RPC address alone
+    let absent = known.iter().find_map(|node| node.missing.as_ref().filter(|_| node.config.rpc.rpc_url.is_none()));
+    if let (Some(missing), false) = (absent, wait) {
+        return Err(Failure::new(Code::NoNode, anyhow::anyhow!("{}", missing.reason)).hint(missing.hint));
+    }
+    // also before anything starts: what was asked for by name and cannot be had
+    let listeners: Vec<_> = known.iter().map(|node| parts.p2p.as_ref().map(|_| node.config.p2p.listen())).collect();
+    if parts.p2p.as_ref().is_some_and(|(_, asked)| *asked)
+        && let Some(error) = listeners.iter().flatten().find_map(|listener| listener.as_ref().err())
+    {
+        return Err(Failure::new(Code::Failure, anyhow::anyhow!("{error}")).hint(error.hint()));
+    }
+    let mut nodes =
+        known.into_iter().zip(listeners).map(|(known, listener)| Node { known, listener, probes: None }).collect::<Vec<_>>();
+    #[cfg(feature = "ebpf")]
+    probes::open(&mut nodes, parts.ebpf.as_ref(), parts.rpc.is_some(), wait)?;
+    block_on(live(nodes, parts, nats))
+}
+
+/// A node, with what was opened of it before anything starts.
+struct Node {
+    known: Known,
+    listener: Option<Result<std::net::TcpListener, extract::p2p::ListenError>>,
+    #[cfg_attr(not(feature = "ebpf"), expect(dead_code, reason = "there are no probes in this build"))]
+    probes: Option<Probes>,
 }
 
 #[cfg(feature = "ebpf")]
-use probes::Probes;
+type Probes = ebpf::Source;
 #[cfg(not(feature = "ebpf"))]
 type Probes = std::convert::Infallible;
 
 /// Everything that watches live nodes: extractors, the bus, the logger.
-async fn live(nats: &NatsOptions, probes: Vec<Probes>, printed: Option<(tools::logger::Config, Filter)>) -> Result<(), Failure> {
+async fn live(nodes: Vec<Node>, mut parts: Parts, nats: &NatsOptions) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
-    let bus = open(nats).await?;
+    let Some(bus) = signals.unless_received(open(nats)).await? else { return Ok(()) };
     let mut logger = None;
-    if let Some((config, filter)) = printed {
+    if let Some((config, filter)) = parts.printed.take() {
         // before the first event, so that it misses none
         let subscription = bus.subscribe(filter, Limits::default()).await.map_err(bus_failure)?;
         logger = Some(tokio::spawn(print(config, subscription)));
     }
-    #[cfg(feature = "ebpf")]
-    let mut extractors = probes::start(probes, &bus);
-    #[cfg(not(feature = "ebpf"))]
-    let mut extractors = none::start(probes);
+    let mut extractors = Extractors::new(bus.clone());
+    for node in nodes {
+        watch(node, &parts, &mut extractors).await?;
+    }
     service::ready();
 
     let mut watchdog = tokio::time::interval(service::watchdog().unwrap_or(std::time::Duration::from_secs(3600)));
@@ -201,48 +258,97 @@ async fn live(nats: &NatsOptions, probes: Vec<Probes>, printed: Option<(tools::l
     }
 }
 
+/// Starts every extractor of a node.
+async fn watch(node: Node, parts: &Parts, extractors: &mut Extractors) -> Result<(), Failure> {
+    let Node { known, listener, probes } = node;
+    let name = known.name().clone();
+    #[cfg(feature = "ebpf")]
+    if let Some(source) = probes {
+        probes::start(source, &known, parts.rpc.is_some(), extractors).await?;
+    }
+    #[cfg(not(feature = "ebpf"))]
+    let _: Option<Probes> = probes;
+    if let Some((config, _)) = &parts.rpc {
+        let (out, stopped) = (extractors.publisher(&name, event::Source::Rpc), extractors.stopped());
+        let (config, target) = (config.clone(), known.rpc.clone());
+        extractors.task(async {
+            extract::rpc::run(config, target, out, stopped).await;
+            Ok(())
+        });
+    }
+    let (lives, life) = tokio::sync::watch::channel(known.life.clone());
+    match (&parts.p2p, listener) {
+        (Some((config, _)), Some(Ok(listener))) => {
+            let place = known.config.p2p.clone();
+            let (out, stopped) = (extractors.publisher(&name, event::Source::P2p), extractors.stopped());
+            tracing::info!(node = %name, option = place.node_option(), "waiting for the node's connection");
+            extractors.task(extract::p2p::run(config.clone(), place, listener, life.clone(), out, stopped));
+        }
+        (_, Some(Err(error))) => tracing::warn!(node = %name, %error, hint = error.hint(), "no pings of our own"),
+        _ => {}
+    }
+    if let Some(config) = &parts.process {
+        let (out, stopped) = (extractors.publisher(&name, event::Source::Proc), extractors.stopped());
+        let (config, life) = (config.clone(), life.clone());
+        extractors.task(async {
+            extract::proc::run(config, life, out, stopped).await;
+            Ok(())
+        });
+    }
+    drop(life);
+    tokio::spawn(extract::life::follow(known.into_search(), lives));
+    Ok(())
+}
+
 #[cfg(feature = "ebpf")]
 mod probes {
     use std::process::Command;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
 
     use anyhow::Context as _;
-    use bus::{Bus, Publisher};
     use ebpf::control::{Class, Problem};
     use ebpf::{Source, Tracer};
-    use event::NodeName;
-    use tokio::sync::mpsc;
+    use event::{Kind, StatePeers};
+    use extract::rpc::{self, Connection, Method};
 
+    use super::{Node, block_on};
     use crate::exit::{Code, Failure};
-
-    /// A node's probes, attached.
-    pub(super) struct Probes {
-        name: NodeName,
-        source: Source,
-    }
+    use crate::extractors::Extractors;
+    use crate::known::Known;
 
     /// Starts a tracer per node, gives up every capability of this process, and waits until all are attached.
     ///
-    /// Must come before any thread is started: capabilities belong to threads.
+    /// Must come before any thread is started: capabilities belong to threads. A node whose probes cannot be had is watched without
+    /// them if they were not asked for by name, and if there is something else to watch: its RPC answers.
     pub(super) fn open(
-        nodes: &[extract::node::Config],
-        config: &extract::ebpf::Config,
+        nodes: &mut [Node],
+        config: Option<&(extract::ebpf::Config, bool)>,
+        ask: bool,
         wait: bool,
-    ) -> Result<Vec<Probes>, Failure> {
-        let tracers = nodes.iter().map(|node| {
+    ) -> Result<(), Failure> {
+        let Some((config, asked)) = config else {
+            return Ok(ebpf::privileges::drop_all().map_err(anyhow::Error::new)?);
+        };
+        let spawn = |node: &Node| {
             let mut command = Command::new("/proc/self/exe");
             command.arg("tracer");
-            let tracer = Tracer::spawn(command, &config.tracer(node, wait)).context("failed to start the tracing process")?;
-            Ok((node.name.clone(), tracer))
-        });
-        let tracers = tracers.collect::<anyhow::Result<Vec<_>>>()?;
-        ebpf::privileges::drop_all().map_err(anyhow::Error::new)?;
-        let open = |(name, tracer): (NodeName, Tracer)| {
-            let source = Source::open(tracer, config.ebpf_raw).map_err(failure)?;
-            Ok(Probes { name, source })
+            Tracer::spawn(command, &config.tracer(&node.known.config, wait)).context("failed to start the tracing process")
         };
-        tracers.into_iter().map(open).collect()
+        let tracers = nodes.iter().map(spawn).collect::<anyhow::Result<Vec<_>>>()?;
+        ebpf::privileges::drop_all().map_err(anyhow::Error::new)?;
+        for (node, tracer) in nodes.iter_mut().zip(tracers) {
+            match Source::open(tracer, config.ebpf_raw) {
+                Ok(source) => node.probes = Some(source),
+                Err(problem) => {
+                    if *asked || !ask || block_on(async { Ok(present(&node.known.rpc).await) })?.is_none() {
+                        return Err(failure(problem));
+                    }
+                    let name = node.known.name();
+                    tracing::error!(node = %name, %problem, hint = problem.hint, "no kernel probes: messages and connections are not seen");
+                }
+            }
+        }
+        Ok(())
     }
 
     fn failure(problem: Problem) -> Failure {
@@ -256,91 +362,29 @@ mod probes {
         Failure::new(code, anyhow::Error::new(problem)).hint(hint)
     }
 
-    /// Running extractors, each on a thread of its own.
-    pub(super) struct Extractors {
-        stop: Arc<AtomicBool>,
-        publishers: Vec<Publisher>,
-        /// What the publishers had published when somebody last asked.
-        published: Vec<u64>,
-        running: usize,
-        ends: mpsc::Receiver<Result<(), Problem>>,
-    }
-
-    pub(super) fn start(probes: Vec<Probes>, bus: &Bus) -> Extractors {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (send, ends) = mpsc::channel(probes.len().max(1));
-        let running = probes.len();
-        let mut publishers = vec![];
-        for Probes { name, source } in probes {
-            let publisher = bus.publisher(name.clone(), event::Source::Ebpf);
-            publishers.push(publisher.clone());
-            let (stop, send) = (stop.clone(), send.clone());
-            let work = move || {
-                let result = extract::ebpf::run(source, &publisher, &stop);
-                // the receiver is gone only when the program is ending anyway
-                let _ = send.blocking_send(result);
-            };
-            std::thread::Builder::new().name(format!("po-{name}")).spawn(work).expect("a thread per node at start");
+    /// Starts reading; peers that were connected before are made known first.
+    pub(super) async fn start(mut source: Source, node: &Known, ask: bool, extractors: &mut Extractors) -> anyhow::Result<()> {
+        if let (Some(life), true) = (&node.life, ask)
+            && let Some(peers) = present(&node.rpc).await
+        {
+            let seeds = rpc::peers_of(&peers).map(|peer| (peer.id, peer.address, peer.connection_type, peer.network));
+            source.seed(life.pid, seeds);
         }
-        Extractors { stop, published: vec![0; publishers.len()], publishers, running, ends }
+        let out = extractors.publisher(node.name(), event::Source::Ebpf);
+        extractors.thread(node.name(), move |stop| extract::ebpf::run(source, &out, stop).map_err(failure))
     }
 
-    impl Extractors {
-        /// Waits for an extractor to end by itself, which it should not.
-        pub(super) async fn ended(&mut self) -> Result<(), Failure> {
-            match self.ends.recv().await {
-                Some(Err(problem)) => {
-                    self.running -= 1;
-                    Err(failure(problem))
-                }
-                // none runs: there is nothing that could end
-                Some(Ok(())) | None => std::future::pending().await,
+    /// Who is connected at this moment, if the node says so soon.
+    async fn present(target: &rpc::Target) -> Option<StatePeers> {
+        let ask = async {
+            let method = Method::of_name("getpeerinfo")?;
+            let secret = target.secret.read().ok()?;
+            let mut connection = Connection::open(&target.address, &secret).await.ok()?;
+            match connection.call(method, &mut 0).await.ok()?.decode(method).ok()? {
+                Kind::StatePeers(peers) => Some(peers),
+                _ => None,
             }
-        }
-
-        /// Whether every extractor has published something since this was asked last: its beat, if nothing else.
-        pub(super) fn alive(&mut self) -> bool {
-            let now: Vec<u64> = self.publishers.iter().map(Publisher::published).collect();
-            let alive = now.iter().zip(&self.published).all(|(now, before)| now > before);
-            self.published = now;
-            alive
-        }
-
-        /// Tells them to stop, and waits until what they had is published.
-        pub(super) async fn stop(&mut self) -> Result<(), Failure> {
-            self.stop.store(true, Ordering::Release);
-            for _ in 0..self.running {
-                if let Some(Err(problem)) = self.ends.recv().await {
-                    return Err(failure(problem));
-                }
-            }
-            Ok(())
-        }
-    }
-}
-
-#[cfg(not(feature = "ebpf"))]
-mod none {
-    use crate::exit::Failure;
-
-    /// A build without probes has no extractor that could run.
-    pub(super) struct Extractors;
-
-    pub(super) fn start(_: Vec<super::Probes>) -> Extractors {
-        Extractors
-    }
-
-    impl Extractors {
-        pub(super) async fn ended(&mut self) -> Result<(), Failure> {
-            std::future::pending().await
-        }
-
-        pub(super) fn alive(&mut self) -> bool {
-            true
-        }
-
-        pub(super) async fn stop(&mut self) -> Result<(), Failure> {
-            Ok(())
-        }
+        };
+        tokio::time::timeout(Duration::from_secs(2), ask).await.ok().flatten()
     }
 }

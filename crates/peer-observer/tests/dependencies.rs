@@ -66,6 +66,7 @@ const LICENCES: &[&str] = &[
     "Unicode-3.0",
     "BSL-1.0",
     "MIT-0",
+    "MITNFA",
     "CDLA-Permissive-2.0",
     "Apache-2.0 WITH LLVM-exception",
     "OpenSSL",

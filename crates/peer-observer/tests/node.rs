@@ -1,5 +1,6 @@
 //! The whole program beside a real bitcoind: every message that the probes see against what `-capturemessages` wrote.
 #![cfg(feature = "ebpf")]
+#![allow(clippy::unwrap_used, reason = "a test fails where it must")]
 
 mod program;
 
@@ -19,8 +20,13 @@ type Key = (String, &'static str);
 
 fn observe(node: &Node) -> Running {
     let mut running = Running::start(program().args(["run", "--format=json", "--raw", "--datadir"]).arg(node.datadir()));
-    running.wait_for("health.attached", |line| line.contains("\"kind\":\"health.attached\""));
+    running.wait_for("health.attached", |line| is_of_probes(line, "health.attached"));
     running
+}
+
+/// Other sources attach and detach at moments of their own.
+fn is_of_probes(line: &str, kind: &str) -> bool {
+    line.contains("\"source\":\"ebpf\"") && line.contains(&format!("\"kind\":\"{kind}\""))
 }
 
 #[test]
@@ -117,28 +123,46 @@ fn order_is_kept_between_messages_and_connections() {
     assert!(messages > 2000, "{messages}");
 }
 
-/// Killed, started again, and replaced by another program file: within two seconds it is watched again.
+/// Killed and started again, then stopped, replaced by another program file, and started: within two seconds it is watched again.
 #[test]
 fn a_restarted_and_an_upgraded_node_is_watched_again() {
     testkit::need_node!();
     if !may_trace() {
         return;
     }
-    let mut main = Node::start(testkit::node::Options::default()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let program_file = folder.path().join("bitcoind");
+    let original = testkit::node::executable().unwrap();
+    std::fs::copy(&original, &program_file).unwrap();
+    let options = testkit::node::Options { executable: Some(program_file.clone()), ..Default::default() };
+    let mut main = Node::start(options).unwrap();
     let mut running = observe(&main);
+    let first_run = main.pid();
     main.kill().unwrap();
-    running.wait_for("health.detached", |line| line.contains("\"kind\":\"health.detached\""));
-    main.start_again().unwrap();
-    let started = std::time::Instant::now();
-    running.wait_for("health.attached", |line| line.contains("\"kind\":\"health.attached\""));
-    assert!(started.elapsed().as_secs_f64() < 2.0, "{:?}", started.elapsed());
-    let peer = testkit::Peer::connect(main.p2p_address(), &Default::default()).unwrap();
-    let lines = running.wait_for("net.version", |line| line.contains("\"kind\":\"net.version\""));
-    let version: Value = serde_json::from_str(lines.last().unwrap()).unwrap();
-    assert!(version["nodeRun"].is_string());
-    drop(peer);
+    watched_again(&mut running, &mut main);
+    assert_ne!(main.pid(), first_run);
+
+    main.stop().unwrap();
+    // as a package manager does it: a new file takes the name, the old one lives on without it
+    std::fs::copy(&original, folder.path().join("new")).unwrap();
+    std::fs::rename(folder.path().join("new"), &program_file).unwrap();
+    watched_again(&mut running, &mut main);
     let (.., status) = running.end(Signal::TERM);
     assert!(status.success());
+}
+
+/// Starts the node, and wants its traffic seen under the new process's start time.
+fn watched_again(running: &mut Running, node: &mut Node) {
+    running.wait_for("health.detached", |line| is_of_probes(line, "health.detached"));
+    node.start_again().unwrap();
+    // the node answers by now: what counts is how long after its start, of which this is the later half at most
+    let started = std::time::Instant::now();
+    let news = running.wait_for("health.attached", |line| is_of_probes(line, "health.attached"));
+    assert!(started.elapsed().as_secs_f64() < 2.0, "{:?}", started.elapsed());
+    let _peer = testkit::Peer::connect(node.p2p_address(), &Default::default()).unwrap();
+    let lines = running.wait_for("net.version", |line| line.contains("\"kind\":\"net.version\""));
+    let run = |line: &str| serde_json::from_str::<Value>(line).unwrap()["nodeRun"].as_str().unwrap().to_owned();
+    assert_eq!(run(lines.last().unwrap()), run(news.last().unwrap()));
 }
 
 /// Both processes' effective capabilities: the one that decodes has none.

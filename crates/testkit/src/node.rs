@@ -46,6 +46,8 @@ pub struct Node {
 /// Whatever is chosen here, a node dials nobody by itself, asks no DNS seed and opens no port on a router.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// Another program than the one that [`Node::available`] found.
+    pub executable: Option<PathBuf>,
     /// The address it accepts peers on (`-bind`); `None` with `-listen=0`.
     pub listen: Option<Ipv4Addr>,
     /// `-v2transport`: BIP324 offered and used.
@@ -65,6 +67,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
+            executable: None,
             listen: Some(Ipv4Addr::LOCALHOST),
             v2transport: true,
             wallet: false,
@@ -86,7 +89,7 @@ impl Node {
 
     /// Starts a node with an empty datadir and waits until it answers.
     pub fn start(options: Options) -> anyhow::Result<Node> {
-        let executable = executable().context("no bitcoind on PATH or in BITCOIND_EXE")?;
+        let executable = options.executable.clone().or_else(executable).context("no bitcoind on PATH or in BITCOIND_EXE")?;
         let folder = tempfile::Builder::new().prefix("testkit-node-").tempdir()?;
         let mut node = Node { options, executable, folder, p2p: unset(), rpc: unset(), child: None };
         for attempt in 1.. {
@@ -226,7 +229,7 @@ impl Node {
     }
 
     fn arguments(&self) -> Vec<OsString> {
-        let Options { listen, v2transport, wallet, capture_messages, debug, max_connections, args } = &self.options;
+        let Options { executable: _, listen, v2transport, wallet, capture_messages, debug, max_connections, args } = &self.options;
         let flag = |name: &str, on: bool| format!("-{name}={}", u8::from(on));
         let mut datadir = OsString::from("-datadir=");
         datadir.push(self.datadir());
@@ -280,7 +283,8 @@ impl Drop for Node {
     }
 }
 
-fn executable() -> Option<PathBuf> {
+/// Where bitcoind is: named by `BITCOIND_EXE`, else on PATH.
+pub fn executable() -> Option<PathBuf> {
     std::env::var_os("BITCOIND_EXE").map(PathBuf::from).or_else(|| crate::executable("bitcoind", &[]))
 }
 

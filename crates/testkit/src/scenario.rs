@@ -329,7 +329,7 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    fn offer_refused_transactions(&self) -> anyhow::Result<Vec<String>> {
+    fn offer_refused_transactions(&mut self) -> anyhow::Result<Vec<String>> {
         step("a test peer offers transactions that main refuses");
         let peer = self.watcher(0);
         let free = spend(&self.legacy, 0.0)?;
@@ -341,19 +341,23 @@ impl<'a> Stage<'a> {
         items[0][10] ^= 1;
         *witness = bitcoin::Witness::from_slice(&items);
 
-        let mut txids = vec![free.txid];
+        let txids = [free.txid, spoilt.compute_txid().to_string(), orphan.compute_txid().to_string()];
         peer.send(NetworkMessage::Tx(deserialize_hex(&free.hex)?))?;
-        for transaction in [spoilt, orphan] {
-            txids.push(transaction.compute_txid().to_string());
-            peer.send(NetworkMessage::Tx(transaction))?;
-        }
+        peer.send(NetworkMessage::Tx(orphan))?;
         // main asks for the orphan's parent
         peer.wait_for("getdata")?;
+        // until 29.2 an invalid transaction costs the connection, so somebody else offers it
+        let options = self.random.stranger();
+        let stranger = Peer::connect(self.main.p2p_address(), &options)?;
+        stranger.send(NetworkMessage::Tx(spoilt))?;
+        if stranger.ping().is_err() {
+            stranger.wait_closed()?;
+        }
         let mempool = self.main.rpc("getrawmempool", json!([]))?;
         for txid in &txids {
             ensure!(!list(&mempool).contains(&json!(txid)), "main accepted {txid}");
         }
-        Ok(txids)
+        Ok(txids.into())
     }
 
     fn gossip(&mut self) -> anyhow::Result<()> {

@@ -180,7 +180,7 @@ async fn connect_to(options: &NatsOptions, server: &Server) -> Result<Connection
             Ok(Reply::Error(reason)) => return Err(OpenError::Login { url, reason }),
             Ok(Reply::Info(_) | Reply::Other) => {}
             // with TLS 1.3 a server refuses our certificate only now
-            Err(source) if source.get_ref().is_some_and(|error| error.is::<rustls::Error>()) => {
+            Err(source) if source.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()).is_some() => {
                 return Err(OpenError::Tls { url, source });
             }
             Err(_) if info.auth_required => return Err(OpenError::Login { url, reason: "the server hung up".to_owned() }),

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use event::{Event, Filter, Kind, KindId, KindSet};
+use event::{Event, Filter, Kind, KindId, KindSet, NodeName};
 use prost::encoding::{WireType, decode_key, decode_varint};
 
 use super::ledger::Ledger;
@@ -26,6 +26,8 @@ const MAX_SUBJECTS: usize = 64 << 10;
 #[derive(Debug)]
 pub(crate) struct Intake {
     root: Root,
+    /// Seen last.
+    node: Option<NodeName>,
     filter: Filter,
     queue: Arc<Queue<Bytes>>,
     counters: Arc<Counters>,
@@ -49,16 +51,16 @@ pub(crate) const REPLAY_HEADER: &str = "Po-Replay";
 impl Intake {
     pub(crate) fn new(root: Root, filter: Filter, queue: Arc<Queue<Bytes>>, counters: Arc<Counters>) -> Self {
         let proof = if root.is_live() { Proof::Beats(Ledger::new(filter.kinds)) } else { Proof::Numbers(HashMap::new()) };
-        Self { root, filter, queue, counters, ready: Vec::new(), assembler: Assembler::default(), proof }
+        Self { root, node: None, filter, queue, counters, ready: Vec::new(), assembler: Assembler::default(), proof }
     }
 
     /// Takes a message. Anybody may have sent it.
     pub(crate) fn message(&mut self, subject: &[u8], headers: &[u8], payload: Bytes) {
-        let Some((node, name)) = self.root.split(subject) else { return self.counters.foreign_subject(1) };
+        let Some((node, name)) = self.root.split(subject, &mut self.node) else { return self.counters.foreign_subject(1) };
         let payload = match if headers.is_empty() { Ok(None) } else { Part::parse(headers) } {
             Ok(None) => payload,
             Ok(Some(part)) => {
-                let whole = self.assembler.push(node, subject, part, &payload);
+                let whole = self.assembler.push(node.as_bytes(), subject, part, &payload);
                 self.counters.incomplete(self.assembler.take_given_up());
                 match whole {
                     Some(whole) => whole,
@@ -68,25 +70,29 @@ impl Intake {
             Err(_) => return self.counters.undecodable(1),
         };
         let Some(envelope) = Envelope::peek(&payload) else { return self.counters.undecodable(1) };
-        if envelope.node != node {
+        if envelope.node != node.as_bytes() {
             return self.counters.foreign_subject(1);
         }
         let Some(id) = envelope.kind.and_then(kind) else { return self.counters.unknown_kind(1) };
         if id.name().as_bytes() != name {
             return self.counters.foreign_subject(1);
         }
-        let Envelope { source, run, sequence, .. } = envelope;
-        self.assembler.interrupt(node, u64::try_from(source).unwrap_or(u64::MAX), run);
+        // when very many nodes are wanted, the server was asked for all of them
+        if !self.filter.matches_node(node) {
+            return;
+        }
+        let Envelope { node: name, source, run, sequence, .. } = envelope;
+        self.assembler.interrupt(name, u64::try_from(source).unwrap_or(u64::MAX), run);
         self.counters.incomplete(self.assembler.take_given_up());
         let missed = match &mut self.proof {
             Proof::Beats(ledger) => {
                 let missed = if id == KindId::HealthBeat {
                     let totals = beat_totals(&payload);
-                    ledger.beat(node, source, run, sequence, totals)
+                    ledger.beat(name, source, run, sequence, totals)
                 } else {
                     0
                 };
-                ledger.event(node, source, run, sequence, id);
+                ledger.event(name, source, run, sequence, id);
                 missed
             }
             Proof::Numbers(subjects) => numbered(subjects, subject, headers),
@@ -95,7 +101,7 @@ impl Intake {
             self.flush();
             self.queue.push_missed(missed);
         }
-        if self.filter.kinds.contains(id) && std::str::from_utf8(node).is_ok_and(|node| self.filter.matches_node(node)) {
+        if self.filter.kinds.contains(id) {
             let size = payload.len() + SLOT;
             self.ready.push((payload, size));
         }

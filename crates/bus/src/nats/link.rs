@@ -1,10 +1,10 @@
 //! The life of the connection: write what is in the outbox, read what subscriptions want, connect again when it is lost.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
@@ -26,6 +26,9 @@ const SILENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
+/// Complaints of a server that are told: each subject that may not be used is one.
+const MOST_COMPLAINTS: usize = 64;
+
 /// Server ids of subscriptions: the subscription's number times this, and the place of the subject in it.
 const SIDS: u64 = 1024;
 
@@ -46,6 +49,8 @@ struct Subscriptions {
     all: HashMap<u64, Entry>,
     next: u64,
     closed: bool,
+    /// What the server complained of on this connection: told once.
+    complaints: HashSet<String>,
 }
 
 #[derive(Debug)]
@@ -112,28 +117,35 @@ impl Shared {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Ends the connection and every subscription.
-    pub(crate) fn stop(&self) {
+    /// Ends the connection and every subscription. Gives back how many events were not sent.
+    pub(crate) fn stop(&self) -> u64 {
         self.stopped.store(true, Ordering::Relaxed);
         self.stop.notify_one();
+        let unsent = self.outbox.close();
         let mut subscriptions = self.lock();
         subscriptions.closed = true;
         for entry in subscriptions.all.values_mut() {
             entry.intake.close();
         }
+        unsent
     }
 
-    /// Runs until [`Shared::stop`], with this connection first.
+    /// Runs until [`Shared::stop`], with this connection first; it was greeted.
     pub(crate) async fn run(&self, mut connection: Option<Connection>) {
+        let mut pause = PAUSE;
         loop {
             let connected = match connection.take() {
                 Some(connection) => connection,
                 None => tokio::select! {
-                    connection = self.reconnect() => connection,
+                    connection = self.reconnect() => {
+                        self.greet(&connection);
+                        connection
+                    }
                     () = self.until_stopped() => return,
                 },
             };
             let url = connected.server.clone();
+            let begin = Instant::now();
             tracing::info!(server = %url, version = %connected.info.version, "connected to NATS");
             let end = tokio::select! {
                 end = self.serve(connected) => end,
@@ -141,6 +153,15 @@ impl Shared {
             };
             self.outbox.disconnect();
             tracing::warn!(server = %url, error = %end, "lost the connection to NATS, connecting again");
+            // a server that throws us out at once shall not be pestered, nor the log be filled
+            if begin.elapsed() < LONGEST_PAUSE {
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => pause = (2 * pause).min(LONGEST_PAUSE),
+                    () = self.until_stopped() => return,
+                }
+            } else {
+                pause = PAUSE;
+            }
         }
     }
 
@@ -172,11 +193,13 @@ impl Shared {
         }
     }
 
-    async fn serve(&self, connection: Connection) -> io::Error {
-        let Connection { stream, bytes, info, server } = connection;
+    /// A connection was made: what is to be said first. Call before [`Shared::run`] is given one.
+    pub(crate) fn greet(&self, connection: &Connection) {
+        let Connection { info, server, .. } = connection;
         let mut greeting = Vec::new();
         {
-            let subscriptions = self.lock();
+            let mut subscriptions = self.lock();
+            subscriptions.complaints.clear();
             for (number, entry) in &subscriptions.all {
                 ask(&mut greeting, *number, &entry.subjects);
             }
@@ -186,6 +209,10 @@ impl Shared {
             }
         }
         self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    async fn serve(&self, connection: Connection) -> io::Error {
+        let Connection { stream, bytes, .. } = connection;
         let (reader, writer) = tokio::io::split(stream);
         let pongs = Mutex::default();
         let received = AtomicU64::new(0);
@@ -263,6 +290,7 @@ impl Shared {
                 writer.write_all(&work.urgent).await?;
             }
             writer.write_all(&work.events).await?;
+            self.outbox.written();
             if let Some(waiters) = work.waiters {
                 // before the answer can come
                 pongs.lock().expect("nothing panics while it holds the lock").push_back(waiters);
@@ -313,6 +341,8 @@ impl Subscriptions {
                 entry.refused = Some(subject.to_owned());
             }
         }
-        tracing::error!(error = text, "NATS refuses something");
+        if self.complaints.len() < MOST_COMPLAINTS && self.complaints.insert(text.to_owned()) {
+            tracing::error!(error = text, "NATS refuses something");
+        }
     }
 }

@@ -108,13 +108,13 @@ impl NatsOptions {
 pub(crate) enum Secret {
     None,
     Password { user: String, password: String },
-    Key { key: nkeys::KeyPair, jwt: Option<String> },
+    Key { key: Box<nkeys::KeyPair>, jwt: Option<String> },
 }
 
-fn key(what: &'static str, path: &Path, seed: &str) -> Result<nkeys::KeyPair, FileError> {
+fn key(what: &'static str, path: &Path, seed: &str) -> Result<Box<nkeys::KeyPair>, FileError> {
     // the crate's own words could quote the seed
     let refuse = |_| FileError::new(what, path, io::Error::other("it holds no seed of an nkey"));
-    nkeys::KeyPair::from_seed(seed).map_err(refuse)
+    nkeys::KeyPair::from_seed(seed).map(Box::new).map_err(refuse)
 }
 
 /// The line between `-----BEGIN <name>-----` and its end.

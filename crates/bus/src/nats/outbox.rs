@@ -48,9 +48,13 @@ struct State {
     urgent_waiters: Waiters,
     chunks: VecDeque<Chunk>,
     bytes: usize,
+    /// Events of the chunk that is being written, or was when the connection was lost.
+    writing: u64,
     /// Empty, to be used again.
     spare: Vec<u8>,
     room_wanted: bool,
+    /// Nothing is sent any more: what is offered is forgotten.
+    closed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -90,8 +94,10 @@ impl Outbox {
             urgent_waiters: Vec::new(),
             chunks: VecDeque::new(),
             bytes: 0,
+            writing: 0,
             spare: Vec::new(),
             room_wanted: false,
+            closed: false,
         };
         Self { limit, state: Mutex::new(state), work: Notify::new(), room: Notify::new() }
     }
@@ -100,6 +106,9 @@ impl Outbox {
     pub(crate) fn offer(&self, subject: &[u8], headers: &str, event: &Event) -> Offer {
         let length = event.encoded_len();
         let mut state = self.lock();
+        if state.closed {
+            return Offer::Accepted;
+        }
         let block = if headers.is_empty() { 0 } else { HEADER_START.len() + headers.len() + 2 };
         let frame = subject.len() + block + wire::OVERHEAD;
         if length + block <= state.max_payload {
@@ -168,8 +177,12 @@ impl Outbox {
     }
 
     /// The waiter hears when the server has dealt with all events that were accepted before, and ends when the connection is lost.
-    pub(crate) fn flush(&self, waiter: oneshot::Sender<()>) {
+    /// `false` if there is nothing to wait for: no server, and nothing that could be sent to one.
+    pub(crate) fn flush(&self, waiter: oneshot::Sender<()>) -> bool {
         let mut state = self.lock();
+        if state.closed || !state.connected && state.bytes == 0 {
+            return false;
+        }
         if state.chunks.is_empty() {
             state.chunks.push_back(Chunk::default());
         }
@@ -178,6 +191,7 @@ impl Outbox {
         }
         drop(state);
         self.ring();
+        true
     }
 
     /// A connection was made: forget what was meant for the last one, and write `greeting` first. Gives back how many events had to be
@@ -201,11 +215,27 @@ impl Outbox {
         state.connected = false;
         state.urgent.clear();
         state.urgent_waiters.clear();
+        if state.bytes == 0 {
+            // who waits for nothing but the server's word need not wait for the next server
+            state.chunks.clear();
+        }
     }
 
-    /// Events that wait.
-    pub(crate) fn waiting(&self) -> u64 {
-        self.lock().chunks.iter().map(|chunk| chunk.events).sum()
+    /// Forgets everything. Gives back how many events that is, with those that were not written to their end.
+    pub(crate) fn close(&self) -> u64 {
+        let mut state = self.lock();
+        let unsent = state.waiting() + state.writing;
+        state.closed = true;
+        state.chunks.clear();
+        (state.bytes, state.writing) = (0, 0);
+        drop(state);
+        self.room.notify_waiters();
+        unsent
+    }
+
+    /// What was to be written is.
+    pub(crate) fn written(&self) {
+        self.lock().writing = 0;
     }
 
     /// What is to be written next.
@@ -236,6 +266,7 @@ impl Outbox {
         let urgent = std::mem::take(&mut state.urgent);
         let chunk = state.chunks.pop_front().unwrap_or_default();
         state.bytes -= chunk.bytes.len();
+        state.writing = chunk.events;
         waiters.extend(chunk.waiters);
         let rang = std::mem::take(&mut state.room_wanted);
         drop(state);
@@ -252,6 +283,10 @@ impl Outbox {
 }
 
 impl State {
+    fn waiting(&self) -> u64 {
+        self.chunks.iter().map(|chunk| chunk.events).sum()
+    }
+
     fn has_room(&self, bytes: usize, limit: usize) -> bool {
         // one event has room however large it is, otherwise it could never pass
         self.bytes + bytes <= limit || self.bytes == 0
@@ -311,7 +346,7 @@ mod tests {
         let outbox = Outbox::new(1000);
         let accepted = (0..100).filter(|_| outbox.offer(b"s", "", &ping()) == Offer::Accepted).count();
         assert!((10..60).contains(&accepted) && outbox.lock().bytes <= 1000, "{accepted}");
-        assert_eq!(outbox.waiting(), accepted as u64);
+        assert_eq!(outbox.lock().waiting(), accepted as u64);
         while outbox.take().is_some() {}
         assert_eq!(outbox.offer(b"s", "", &block(5000)), Offer::Accepted);
         assert_eq!(outbox.offer(b"s", "", &ping()), Offer::Full);
@@ -335,8 +370,46 @@ mod tests {
         outbox.offer(b"s", "", &ping());
         outbox.offer(b"s", "", &block(100_000));
         assert_eq!(outbox.connect(50_000, true, b"SUB".to_vec()), 1);
-        assert_eq!(outbox.waiting(), 1);
+        assert_eq!(outbox.lock().waiting(), 1);
         assert_eq!(outbox.take().unwrap().urgent, b"SUB");
+    }
+
+    #[test]
+    fn closing_says_what_was_not_written() {
+        let outbox = Outbox::new(usize::MAX);
+        outbox.connect(1 << 20, true, Vec::new());
+        for _ in 0..3 {
+            outbox.offer(b"s", "", &ping());
+        }
+        outbox.take().unwrap();
+        outbox.offer(b"s", "", &ping());
+        outbox.disconnect();
+        assert_eq!((outbox.close(), outbox.close()), (4, 0));
+
+        let outbox = Outbox::new(usize::MAX);
+        outbox.offer(b"s", "", &ping());
+        outbox.take().unwrap();
+        outbox.written();
+        assert_eq!(outbox.close(), 0);
+    }
+
+    #[test]
+    fn nobody_waits_for_nothing() {
+        let outbox = Outbox::new(usize::MAX);
+        let flush = || {
+            let (waiter, done) = oneshot::channel();
+            (outbox.flush(waiter), done)
+        };
+        assert!(!flush().0, "no server, nothing to send");
+        outbox.connect(1 << 20, true, Vec::new());
+        let (waits, mut done) = flush();
+        assert!(waits && done.try_recv() == Err(oneshot::error::TryRecvError::Empty));
+        outbox.disconnect();
+        assert_eq!(done.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+        outbox.offer(b"s", "", &ping());
+        assert!(flush().0, "something to send");
+        outbox.close();
+        assert!(!flush().0, "nothing is sent any more");
     }
 
     #[test]

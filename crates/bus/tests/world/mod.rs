@@ -85,7 +85,7 @@ pub async fn rest(subscription: &mut Subscription) -> Vec<Delivery> {
 pub fn text<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>) -> String {
     let mut out = String::new();
     let mut row: Option<(u64, u64)> = None;
-    let mut end_row = |row: &mut Option<(u64, u64)>, out: &mut String| match row.take() {
+    let end_row = |row: &mut Option<(u64, u64)>, out: &mut String| match row.take() {
         Some((from, to)) if from == to => write!(out, "{from} ").unwrap(),
         Some((from, to)) => write!(out, "{from}..{to} ").unwrap(),
         None => {}

@@ -273,7 +273,8 @@ where
     I: IntoIterator<Item = &'a Transaction, IntoIter: Clone>,
 {
     let transactions = transactions.into_iter();
-    let mut pool = Pool::default();
+    let ids: usize = transactions.clone().map(|tx| 1 + usize::from(has_witness(tx))).sum();
+    let mut pool = Pool::with_capacity(32 * ids);
     for tx in transactions.clone() {
         pool.push(tx.compute_txid());
         if has_witness(tx) {

@@ -4,7 +4,6 @@ use bytes::Bytes;
 
 /// Collects runs of bytes first and hands them out afterwards as slices of one buffer: an `inv` of a thousand hashes costs one
 /// allocation, and does not keep the whole payload alive.
-#[derive(Default)]
 pub(super) struct Pool {
     buffer: Vec<u8>,
 }

@@ -19,6 +19,7 @@ pub fn program() -> Command {
 }
 
 /// Runs it to its end.
+#[allow(dead_code, reason = "not every test file needs it")]
 pub fn output(args: &[&str]) -> Output {
     program().args(args).output().expect("the program starts")
 }

@@ -1,0 +1,147 @@
+//! Small files that belong to a node: its cookie, its configuration, its pid file.
+//!
+//! Any process may call itself a node, and its command line may name any file. What such a process names is read only if it is its
+//! own: who runs with more rights than it must not fetch for it what it could not read itself. And no file holds this program up:
+//! pipes, devices and endless files are refused.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, open};
+
+/// Whose a file must be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Owner {
+    /// This user: the one that the node's process runs as.
+    Uid(u32),
+    /// Whoever owns this directory, which the operator named, when the file is read: for a node that does not run yet.
+    Of(PathBuf),
+}
+
+impl Owner {
+    fn uid(&self) -> io::Result<u32> {
+        match self {
+            Self::Uid(uid) => Ok(*uid),
+            Self::Of(directory) => directory.metadata().map(|directory| directory.uid()),
+        }
+    }
+}
+
+/// Who says that a file is the one to read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Named<'a> {
+    /// The operator: whatever it is, it is meant. Links are followed; containers mount secrets as such.
+    ByOperator,
+    /// The node, by its command line or its configuration, or nobody but a default below its data directory.
+    ByNode(&'a Owner),
+    /// As before, but it is a configuration: often it belongs to root or to whoever runs us, and is a link. Nothing of it is
+    /// passed on; it names a port, and files that must be the node's in turn.
+    Configuration(&'a Owner),
+}
+
+/// Reads a file of at most `limit` bytes.
+///
+/// # Errors
+///
+/// It cannot be read, is no file but a pipe or a device, is too long, or belongs to somebody else.
+pub(super) fn read_small(path: &Path, named: Named<'_>, limit: u64) -> io::Result<String> {
+    let refused = |reason: String| io::Error::new(io::ErrorKind::InvalidData, reason);
+    // with O_PATH it is looked at before it is opened: to open a device may have effects
+    let links = if matches!(named, Named::ByNode(_)) { OFlags::NOFOLLOW } else { OFlags::empty() };
+    let place = File::from(open(path, OFlags::PATH | OFlags::CLOEXEC | links, Mode::empty())?);
+    let metadata = place.metadata()?;
+    if metadata.is_symlink() {
+        return Err(refused("it is a link to somewhere else".into()));
+    }
+    if !metadata.is_file() {
+        return Err(refused("it is no regular file".into()));
+    }
+    if let Named::ByNode(owner) | Named::Configuration(owner) = named {
+        let (is, must) = (metadata.uid(), owner.uid()?);
+        let known = matches!(named, Named::Configuration(_)) && (is == 0 || is == rustix::process::geteuid().as_raw());
+        if is != must && !known {
+            return Err(refused(format!("it belongs to user {is}, and the node to user {must}")));
+        }
+    }
+    let again = format!("/proc/self/fd/{}", place.as_raw_fd());
+    let file = File::from(open(again, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?);
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(refused(format!("it is longer than {limit} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| refused("it is no text".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{CWD, FileType, mknodat};
+    use std::os::unix::fs::symlink;
+    use tempfile::TempDir;
+
+    const LIMIT: u64 = 10;
+
+    fn us() -> Owner {
+        Owner::Uid(rustix::process::geteuid().as_raw())
+    }
+
+    #[track_caller]
+    fn refused(path: &Path, named: Named<'_>, reason: &str) {
+        assert_eq!(read_small(path, named, LIMIT).unwrap_err().to_string(), reason, "{named:?}");
+    }
+
+    #[test]
+    fn who_names_a_file_must_own_it() {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "text").unwrap();
+        let us = rustix::process::geteuid().as_raw();
+        let other = Owner::Uid(us + 1);
+        for named in [
+            Named::ByOperator,
+            Named::ByNode(&Owner::Uid(us)),
+            Named::ByNode(&Owner::Of(folder.path().into())),
+            // a configuration may be ours
+            Named::Configuration(&other),
+        ] {
+            assert_eq!(read_small(&file, named, LIMIT).unwrap(), "text", "{named:?}");
+        }
+        refused(&file, Named::ByNode(&other), &format!("it belongs to user {us}, and the node to user {}", us + 1));
+        let nowhere = Owner::Of(folder.path().join("none"));
+        refused(&file, Named::ByNode(&nowhere), "No such file or directory (os error 2)");
+    }
+
+    #[test]
+    fn links_are_the_operators_and_configurations() {
+        let folder = TempDir::new().unwrap();
+        std::fs::write(folder.path().join("file"), "text").unwrap();
+        let link = folder.path().join("link");
+        symlink("file", &link).unwrap();
+        refused(&link, Named::ByNode(&us()), "it is a link to somewhere else");
+        assert_eq!(read_small(&link, Named::ByOperator, LIMIT).unwrap(), "text");
+        assert_eq!(read_small(&link, Named::Configuration(&us()), LIMIT).unwrap(), "text");
+    }
+
+    #[test]
+    fn nothing_blocks_and_nothing_is_endless() {
+        let folder = TempDir::new().unwrap();
+        let pipe = folder.path().join("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let long = folder.path().join("long");
+        File::create(&long).unwrap().set_len(1 << 40).unwrap();
+        for named in [Named::ByOperator, Named::ByNode(&us()), Named::Configuration(&us())] {
+            for other in [&pipe, folder.path(), Path::new("/dev/zero"), Path::new("/dev/null")] {
+                refused(other, named, "it is no regular file");
+            }
+            refused(&long, named, "it is longer than 10 bytes");
+        }
+        std::fs::write(&long, [b'a'; LIMIT as usize]).unwrap();
+        assert_eq!(read_small(&long, Named::ByOperator, LIMIT).unwrap().len() as u64, LIMIT);
+        std::fs::write(&long, [0xff]).unwrap();
+        refused(&long, Named::ByOperator, "it is no text");
+    }
+}
