@@ -1,4 +1,5 @@
-//! Any bytes as an event: no panic; an event that was read survives being written.
+//! Any bytes as an event: no panic; an event that was read survives being written and takes no more memory
+//! than it may.
 #![no_main]
 
 use event::{Event, Filter};
@@ -11,5 +12,7 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(Filter::all().matches(&event), event.kind.is_some());
         assert_eq!(event.subject().is_some(), event.kind.is_some());
         assert!(event.memory() >= event.node.len());
+        // the budget of its lists, and 48 bytes that are reckoned for what an element holds
+        assert!(event.memory() <= 50 * input.len() + (128 << 10), "{} bytes took {}", input.len(), event.memory());
     }
 });

@@ -402,7 +402,7 @@ fn what_was_told_before_the_earlier_life_is_detached_is_told_again() {
     let exe = File::open("/proc/self/exe").unwrap();
     rig.programs.attach(std::process::id(), &exe, &notes).unwrap();
     // of both attachments
-    let mut came = |rig: &mut Rig<'_>| {
+    let came = |rig: &mut Rig<'_>| {
         probes::message(Inbound, 9, "d", "inbound", "verack", &[]);
         rig.payloads().into_iter().map(|(_, address)| address).collect::<Vec<_>>()
     };

@@ -137,12 +137,18 @@ impl Watch {
 
     /// The next line that has all these in it.
     #[track_caller]
-    fn wait_for(&self, parts: &[&str]) -> String {
+    fn wait_for(&self, parts: &[&str]) {
+        self.until(parts);
+    }
+
+    /// The lines before the next one that has all these in it.
+    #[track_caller]
+    fn until(&self, parts: &[&str]) -> Vec<String> {
         let deadline = Instant::now() + PATIENCE;
         let mut others = Vec::new();
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) if parts.iter().all(|part| line.contains(part)) => return line,
+                Ok(line) if parts.iter().all(|part| line.contains(part)) => return others,
                 Ok(line) => others.push(line),
                 Err(error) => panic!("{parts:?}: {error}; there was only {others:#?}"),
             }
@@ -181,6 +187,52 @@ fn who_reads_what_peers_sent_has_no_capability() {
         assert!(tracer.can_trace());
         assert!(tracer.iter().all(|capability| privileges::TRACER.contains(&capability)), "{tracer:?}");
     }
+}
+
+/// What a terminal sends to everybody is for the observer; what its environment holds is not for the tracer.
+#[test]
+fn the_tracer_is_apart() {
+    if !able() {
+        return;
+    }
+    let site = Site::new(None);
+    let _node = site.start();
+    let watch = Watch::datadir(&site);
+    watch.wait_for(&["Attached"]);
+    let tracer = watch.tracer();
+    let read = |file: &str| std::fs::read_to_string(format!("/proc/{tracer}/{file}")).unwrap();
+    let stat = read("stat");
+    let group = stat.rsplit_once(") ").unwrap().1.split(' ').nth(2).unwrap();
+    assert_eq!(group, tracer.to_string());
+    assert_eq!(std::fs::read_link(format!("/proc/{tracer}/fd/1")).unwrap(), Path::new("/dev/null"));
+    for variable in read("environ").split_terminator('\0') {
+        let (name, _) = variable.split_once('=').unwrap();
+        assert!(["PATH", "RUST_BACKTRACE"].contains(&name), "{variable}");
+    }
+}
+
+/// What starts a node may become it: the process is the same, the program is another.
+#[test]
+fn what_cannot_be_watched_yet_is_tried_again() {
+    if !able() {
+        return;
+    }
+    let site = Site::new(None);
+    let mut command = Command::new("sh");
+    command.args(["-c", "read go; exec \"$0\" \"$1\""]).arg(&site.program).arg(site.datadir()).stdin(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let input = child.stdin.take();
+    let mut starter = Running { child, input };
+    let pid = starter.pid().to_string();
+    let watch = Watch::start(&["wait", "pid", &pid]);
+    watch.wait_for(&["Trouble", "has none of the tracepoints"]);
+    starter.input.as_mut().unwrap().write_all(b"\n").unwrap();
+    // said once, though tried more than once
+    let others = watch.until(&["Attached", &format!("pid: {pid}")]);
+    assert!(!others.iter().any(|line| line.contains("Trouble")), "{others:#?}");
+    watch.wait_for(&["NetPing"]);
+    starter.stop();
+    watch.wait_for(&["Detached", &format!("pid: {pid}")]);
 }
 
 /// Files and processes of another user: `CAP_SYS_PTRACE` stays, and nothing else.

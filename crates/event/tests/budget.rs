@@ -101,7 +101,7 @@ fn everything_that_a_peer_can_send_passes() {
     ];
     for (message_type, first, element, last) in cases {
         let most = (MAX_PAYLOAD - first.len() - last.len() - 5) / element.len();
-        let doubled = [8, 11, 14, 16, 17, 18, 19, 20, 21].map(|power| (1_usize << power) + 1);
+        let doubled = [8, 13, 15, 17, 18].map(|power| (1_usize << power) + 1);
         let mut decoded = 0;
         for count in doubled.into_iter().filter(|count| *count < most).chain([most]) {
             let payload = [first, &compact_size(count)[..], &element.repeat(count), last].concat();
@@ -109,7 +109,7 @@ fn everything_that_a_peer_can_send_passes() {
             decoded += usize::from(kind.id() != KindId::NetUndecodable);
             assert_passes(&format!("{message_type} of {count}"), kind);
         }
-        assert!(decoded > 3, "{message_type}: {decoded} were decoded");
+        assert!(decoded >= 3, "{message_type}: {decoded} were decoded");
     }
 }
 
@@ -167,8 +167,8 @@ proptest! {
         let bytes = event_of(id, &[&head[..], &element.repeat(times)].concat());
         let length = bytes.len();
         if let Ok(event) = Event::from_bytes(bytes.into()) {
-            // `memory` reckons 48 bytes for what an element of text or with bytes in it holds
-            prop_assert!(event.memory() <= 80 * length + (256 << 10), "{length} bytes took {}", event.memory());
+            // the budget of its lists, and 48 bytes that are reckoned for what an element holds
+            prop_assert!(event.memory() <= 50 * length + (128 << 10), "{length} bytes took {}", event.memory());
         }
     }
 }

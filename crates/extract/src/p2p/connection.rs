@@ -1,5 +1,6 @@
 //! One connection, from the moment that somebody connects.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -125,6 +126,14 @@ enum End {
 }
 
 impl End {
+    /// Who hangs up with something unread resets the connection.
+    fn of(error: std::io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => Self::HungUp,
+            _ => Self::Failed(error),
+        }
+    }
+
     fn refusal(&self, unnamed: bool) -> Refusal {
         let detail = if unnamed {
             "its v2 handshake is of none of the networks with a name; it should come back with v1 (or give `--p2p-network`)"
@@ -182,7 +191,7 @@ impl Connection {
     async fn read(&mut self) -> Result<(usize, Moment), End> {
         match arrival::read(&self.stream, &mut self.buffer).await {
             Ok((0, _)) => Err(End::HungUp),
-            other => other.map_err(End::Failed),
+            other => other.map_err(End::of),
         }
     }
 
@@ -198,7 +207,7 @@ impl Connection {
         if output.is_empty() {
             return Ok(());
         }
-        timeout(WRITE_TIME, self.stream.write_all(&output)).await.map_err(|_| End::TooSlow)?.map_err(End::Failed)
+        timeout(WRITE_TIME, self.stream.write_all(&output)).await.map_err(|_| End::TooSlow)?.map_err(End::of)
     }
 }
 
