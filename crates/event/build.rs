@@ -265,7 +265,7 @@ impl Schema {
                 }
                 let (element, inner) = match field.kind() {
                     Kind::Message(part) if costly.contains(&&part) => {
-                        (format!("crate::{}", part.name()), format!("Message(&{})", table(&part)))
+                        (format!("crate::{}", part.name()), format!("Message({})", table(&part)))
                     }
                     Kind::Message(part) => (format!("crate::{}", part.name()), "Whole".to_owned()),
                     Kind::String => ("String".into(), "Whole".into()),

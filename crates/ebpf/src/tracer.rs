@@ -57,7 +57,7 @@ impl Tracer {
     /// capabilities](privileges::drop_all) right after.
     ///
     /// It is in a process group of its own: what a terminal sends is for the caller, whose end of the channel decides. Of the
-    /// environment it gets what [`ENVIRONMENT`] names, and nowhere to print to but standard error.
+    /// environment it gets what `ENVIRONMENT` names, and nowhere to print to but standard error.
     ///
     /// # Errors
     ///

@@ -140,8 +140,8 @@ impl Walk {
         list.length += elements;
         if list.length > list.capacity {
             let least = match size {
-                ..=1 => 8,
-                ..=1024 => 4,
+                0 | 1 => 8,
+                2..=1024 => 4,
                 _ => 1,
             };
             let capacity = list.length.next_power_of_two().max(least);

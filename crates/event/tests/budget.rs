@@ -68,6 +68,9 @@ fn compact_size(count: usize) -> Vec<u8> {
     serialize(&bitcoin::VarInt::from(count))
 }
 
+/// A message type, what comes before its list, an element of it, what comes after it.
+type Case<'a> = (&'a str, &'a [u8], &'a [u8], &'a [u8]);
+
 /// What a peer can send at worst, by the least that an element takes in its payload. The longest payload is not always the worst: a list
 /// that was doubled just before it ended takes the most for what it holds.
 #[test]
@@ -78,8 +81,7 @@ fn everything_that_a_peer_can_send_passes() {
     let least_transaction = [0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     let transaction = [&[1, 0, 0, 0, 1][..], &[7; 36], &[0, 0, 0, 0, 0, 0], &[0, 0, 0, 0]].concat();
     let hash = [7_u8; 32];
-    // type, what comes first, element, what comes last
-    let cases: &[(&str, &[u8], &[u8], &[u8])] = &[
+    let cases: &[Case<'_>] = &[
         ("inv", &[], &[7; 36], &[]),
         ("getdata", &[], &[7; 36], &[]),
         ("notfound", &[], &[7; 36], &[]),

@@ -195,7 +195,7 @@ fn open_files_that_may_not_be_looked_at_are_not_known() {
             crate::privileges::drop_all().unwrap();
             create_dir_all(world.path("closed")).unwrap();
             symlink(world.path("closed/file"), world.path("proc/12/fd/6")).unwrap();
-            set_permissions(world.path("closed"), Permissions::from_mode(0)).unwrap();
+            set_permissions(world.path("closed"), Permissions::from_mode(0o000)).unwrap();
             assert_eq!((proc.holds(12, &lock), proc.holds(12, &other)), (Some(true), None));
             set_permissions(world.path("closed"), Permissions::from_mode(0o700)).unwrap();
         });
