@@ -27,7 +27,7 @@ fn events() -> Result<Recording<&'static [u8]>, RecordingError> {
 ///
 /// The output cannot be written.
 pub fn run(options: cli::Demo) -> Result<(), Failure> {
-    let damaged = |error| Failure::new(Code::Recording, error);
+    let damaged = wiring::recording_failure;
     let filter = options.logger.filter().map_err(|error| Failure::new(Code::Usage, error))?;
     let mut count = 0;
     let (mut first, mut last) = (u64::MAX, 0);

@@ -59,7 +59,13 @@ pub async fn play(
     };
     bus.close().await;
     tool.await.map_err(anyhow::Error::new)??;
-    played.map_err(|error| Failure::new(Code::Recording, error))
+    played.map_err(recording_failure)
+}
+
+/// A recording that cannot be read.
+pub fn recording_failure(error: extract::recording::RecordingError) -> Failure {
+    let hint = error.hint();
+    Failure::new(Code::Recording, error).hint(hint)
 }
 
 /// `peer-observer logger`
@@ -70,7 +76,7 @@ pub async fn play(
 pub fn logger(options: cli::Logger) -> Result<(), Failure> {
     let filter = filter(&options.logger)?.of_nodes(options.node);
     if !options.recording.is_empty() {
-        let open = |path| Recording::open(path).map_err(|error| Failure::new(Code::Recording, error));
+        let open = |path| Recording::open(path).map_err(recording_failure);
         let recordings = options.recording.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
         let pace = if options.speed > 0.0 { Pace::Times(options.speed) } else { Pace::Max };
         return block_on(async {
@@ -176,6 +182,15 @@ pub fn extract(options: cli::Extract, file: Option<&File>, told: &[String]) -> R
 
 /// Finds the nodes, gives up every capability, and runs until told to stop.
 fn start(nodes: &[extract::node::Config], parts: Parts, wait: bool, nats: &NatsOptions) -> Result<(), Failure> {
+    for node in nodes {
+        let secret = node.rpc.rpc_user.is_some() || node.rpc.rpc_cookie.is_some();
+        let place = node.rpc.rpc_url.is_some() || node.datadir.is_some() || node.pid_file.is_some() || node.pid.is_some();
+        // a secret goes to the node that was meant, not to whichever process is called like one
+        if secret && !place {
+            return Err(Failure::new(Code::Usage, anyhow::anyhow!("an RPC user or cookie is given, but not for which node"))
+                .hint("add --datadir or --rpc-url"));
+        }
+    }
     let known: Vec<Known> = nodes.iter().cloned().map(Known::find).collect();
     // a node that runs elsewhere is known by its RPC address alone
     let absent = known.iter().find_map(|node| node.missing.as_ref().filter(|_| node.config.rpc.rpc_url.is_none()));

@@ -85,10 +85,19 @@ fn broken_recordings_are_named() {
     assert!(text.starts_with("error: failed to read the recording DIR/cut.rec: "), "{text}");
     assert!(lines.lines().count() > 100, "what is whole is printed");
     let (code, text, _) = print(&write("foreign.rec", b"%PDF-1.7"));
-    assert_eq!((code, text.as_str()), (Some(7), "error: DIR/foreign.rec is no recording: it does not begin as one (zstd)\n"));
+    assert_eq!(code, Some(7));
+    expect![[r#"
+        error: DIR/foreign.rec is no recording: it does not begin as one (zstd)
+        hint: only recordings of this program are read, not the files of others
+    "#]]
+    .assert_eq(&text);
     let (code, text, _) = print(&format!("{}/none.rec", directory.path().display()));
     assert_eq!(code, Some(7));
-    assert_eq!(text, "error: failed to open the recording DIR/none.rec: No such file or directory (os error 2)\n");
+    expect![[r#"
+        error: failed to open the recording DIR/none.rec: No such file or directory (os error 2)
+        hint: is the path right, and may this user read the file?
+    "#]]
+    .assert_eq(&text);
 }
 
 #[test]
@@ -154,6 +163,18 @@ fn settings_come_from_flags_then_environment_then_file() {
     assert_eq!(first(&[], None), Some('{'), "the file");
     assert_ne!(first(&[], Some("text")), Some('{'), "the environment wins over the file");
     assert_eq!(first(&["--format=json"], Some("text")), Some('{'), "a flag wins over both");
+}
+
+#[test]
+fn a_secret_without_a_node_goes_nowhere() {
+    fails(
+        &["extract", "rpc", "--rpc-cookie", "c"],
+        2,
+        expect![[r#"
+            error: an RPC user or cookie is given, but not for which node
+            hint: add --datadir or --rpc-url
+        "#]],
+    );
 }
 
 #[test]
