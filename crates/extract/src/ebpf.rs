@@ -3,7 +3,7 @@
 //! The work is done in [`ebpf`], where nothing knows of a bus. Here its items are published, and a beat is given each second.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use bus::Publisher;
 use ebpf::control::{Problem, Report};
@@ -12,6 +12,7 @@ use ebpf::programs::Capture;
 use ebpf::{Item, Source, tracer};
 use event::Kind;
 
+use crate::clock::now;
 use crate::node;
 use crate::size::Size;
 
@@ -128,10 +129,6 @@ impl State {
             out.publish_batch(self.batch.drain(..));
         }
     }
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
 
 fn tell(report: &Report) {

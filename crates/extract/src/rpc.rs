@@ -27,6 +27,8 @@ use std::time::Duration;
 use bus::Publisher;
 use event::{ConnectionType, Network, StatePeers};
 
+use crate::interval;
+
 pub use access::{Access, Address, Place, Secret, Target};
 pub use client::{Answer, CallError, Connection};
 pub use file::Owner;
@@ -49,7 +51,7 @@ pub struct Config {
     /// How long to wait for an answer
     ///
     /// A node that connects blocks answers late. A call that takes longer is given up, and made less often until one is answered again.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = interval::parse)]
     pub rpc_timeout: Duration,
 }
 
@@ -84,20 +86,12 @@ impl FromStr for Interval {
         let (name, every) = text.split_once('=').ok_or("an interval is written as `getpeerinfo=5s` or `getpeerinfo=off`")?;
         let known = || METHODS.iter().map(|method| method.name).collect::<Vec<_>>().join(", ");
         let method = Method::of_name(name).ok_or_else(|| format!("`{name}` is none of the methods {}", known()))?.name;
-        let every = if every == "off" { None } else { Some(duration(every)?) };
+        let every = if every == "off" { None } else { Some(interval::parse(every)?) };
         if every.is_some_and(|every| every < SHORTEST_INTERVAL) {
             return Err(format!("`{name}` cannot be called more often than every {} ms", SHORTEST_INTERVAL.as_millis()));
         }
         Ok(Self { method, every })
     }
-}
-
-/// `500ms`, `10s`, `5m`, `1h`
-fn duration(text: &str) -> Result<Duration, String> {
-    const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
-    let read = |(unit, millis): &(&str, u64)| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*millis);
-    let millis = UNITS.iter().find_map(read).filter(|millis| (1..=u64::from(u32::MAX)).contains(millis));
-    millis.map(Duration::from_millis).ok_or_else(|| format!("`{text}` is no time: write it as `500ms`, `10s`, `5m` or `1h`"))
 }
 
 /// Publishes what the node says, until `stop`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bus::Publisher;
 use event::{FetchOutcome, HealthAttached, HealthDetached, Kind, StateFetched};
@@ -15,6 +15,7 @@ use super::methods::{METHODS, Method, Weight};
 use super::process::Process;
 use super::profile::Profile;
 use super::{Config, Target, in_order};
+use crate::clock::now;
 
 const BEAT: Duration = Duration::from_secs(1);
 /// How soon a node that does not answer is asked again: at first, and after a while.
@@ -404,8 +405,4 @@ fn fetched(method: &'static Method, took: Duration, bytes: u64, error: Option<&C
 
 fn uptime() -> &'static Method {
     Method::of_name("uptime").expect("it is in the table")
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
