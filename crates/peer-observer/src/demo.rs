@@ -85,6 +85,11 @@ mod tests {
             KindId::MempoolRejected,
             KindId::ChainBlockConnected,
             KindId::HealthAttached,
+            KindId::StatePeers,
+            KindId::StateProfile,
+            KindId::StateProcess,
+            KindId::ProbePing,
+            KindId::ProbeAnnouncedBlocks,
         ] {
             assert!(has(id), "no {id}");
         }

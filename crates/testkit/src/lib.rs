@@ -20,7 +20,9 @@
 //! dropped. Nothing waits for a fixed time: what is waited for is named, and a wait that fails says what was missing.
 //! Blocking calls throughout: async tests put them on a thread.
 
+mod cast;
 pub mod events;
+pub mod hour;
 pub mod nats;
 pub mod node;
 pub mod peer;

@@ -9,8 +9,6 @@
 //! - **rival**, v2, dialled by main as outbound-full-relay, which later mines a longer chain in secret,
 //! - some thirty test peers, inbound and dialled, of which most behave.
 
-mod cast;
-
 use std::net::SocketAddr;
 use std::thread;
 
@@ -22,10 +20,10 @@ use bitcoin::p2p::message_blockdata::{GetHeadersMessage, Inventory};
 use bitcoin::{BlockHash, Transaction, Txid};
 use serde_json::{Value, json};
 
+use crate::cast::{self, Random};
 use crate::node::{self, Node, wait_for_same_tip};
 use crate::peer::{self, Listener, Peer, frame};
 use crate::wait;
-use cast::Random;
 
 /// Low, so that a crowd of a size that a demonstration can show fills the node.
 const MAX_CONNECTIONS: u16 = 40;

@@ -21,10 +21,10 @@ const USER_AGENTS: &[&str] = &[
 
 /// A stream of numbers that only depends on its seed (SplitMix64).
 #[derive(Debug)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Random {
+    pub(crate) fn new(seed: u64) -> Random {
         Random(seed)
     }
 
@@ -41,13 +41,13 @@ impl Random {
     }
 
     /// An address to dial from or to listen on, none like the nodes' own 127.0.0.1.
-    pub(super) fn local(&mut self) -> Ipv4Addr {
+    pub(crate) fn local(&mut self) -> Ipv4Addr {
         let [a, b, c] = self.bytes();
         Ipv4Addr::new(127, a.max(1), b, c.clamp(1, 254))
     }
 
     /// A peer as one meets them.
-    pub(super) fn stranger(&mut self) -> peer::Options {
+    pub(crate) fn stranger(&mut self) -> peer::Options {
         let pruned = self.next().is_multiple_of(4);
         let base = if pruned { ServiceFlags::NETWORK_LIMITED } else { ServiceFlags::NETWORK };
         peer::Options {
@@ -59,7 +59,7 @@ impl Random {
     }
 
     /// A peer that main may dial: it disconnects from those that do not offer all blocks while it has none itself.
-    pub(super) fn server(&mut self) -> peer::Options {
+    pub(crate) fn server(&mut self) -> peer::Options {
         peer::Options { services: ServiceFlags::NETWORK | ServiceFlags::WITNESS, ..self.stranger() }
     }
 
@@ -67,7 +67,7 @@ impl Random {
     ///
     /// IPv4 from 240.0.0.0/4 (reserved), IPv6 from 3fff::/20 (documentation, RFC 9637), and random Tor v3 and I2P
     /// names.
-    pub(super) fn gossip(&mut self, count: usize) -> NetworkMessage {
+    pub(crate) fn gossip(&mut self, count: usize) -> NetworkMessage {
         let time = now();
         NetworkMessage::AddrV2((0..count).map(|_| self.gossiped(time)).collect())
     }
@@ -88,14 +88,14 @@ impl Random {
     }
 
     /// The same in the older message, which knows IPv4 and IPv6 only.
-    pub(super) fn old_gossip(&mut self) -> NetworkMessage {
+    pub(crate) fn old_gossip(&mut self) -> NetworkMessage {
         let [a, b, c] = self.bytes();
         NetworkMessage::Addr(vec![(now(), old_address(Ipv4Addr::new(240 | (a & 0x0f).min(14), a, b, c)))])
     }
 }
 
 /// An `addr` of one entry too many.
-pub(super) fn oversized_gossip() -> NetworkMessage {
+pub(crate) fn oversized_gossip() -> NetworkMessage {
     let entry = (now(), old_address(Ipv4Addr::new(240, 0, 0, 1)));
     NetworkMessage::Addr(vec![entry; 1001])
 }
