@@ -351,6 +351,13 @@ impl<'a> Stage<'a> {
         if stranger.ping().is_err() {
             stranger.wait_closed()?;
         }
+        // the crowd that comes later is counted from those who are here
+        let address = stranger.address().to_string();
+        drop(stranger);
+        wait::until("main to let the stranger go", wait::LONG, || {
+            let peers = self.main_peers()?;
+            Ok(peers.iter().all(|peer| peer["addr"] != address.as_str()).then_some(()))
+        })?;
         let mempool = self.main.rpc("getrawmempool", json!([]))?;
         for txid in &txids {
             ensure!(!list(&mempool).contains(&json!(txid)), "main accepted {txid}");
