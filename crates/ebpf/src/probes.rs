@@ -258,7 +258,7 @@ fn replaced(args: &mut Args<'_>) -> Kind {
 }
 
 fn rejected(args: &mut Args<'_>) -> Kind {
-    MempoolRejected { txid: args.hash(), reason: args.text() }.into()
+    MempoolRejected { txid: args.hash(), reason: args.text(), ..Default::default() }.into()
 }
 
 fn block_connected(args: &mut Args<'_>) -> Kind {
