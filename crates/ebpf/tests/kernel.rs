@@ -1,13 +1,11 @@
 //! The real probes with their semaphores, fired in this very process, through the kernel into records and events.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
-#![expect(clippy::explicit_write, reason = "what is skipped is to be seen; the test harness swallows eprintln")]
 
 mod probes;
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Write as _;
 use std::mem::MaybeUninit;
 use std::sync::{Mutex, MutexGuard};
 use std::thread;
@@ -31,8 +29,7 @@ fn turn() -> Option<MutexGuard<'static, ()>> {
     if privileges::effective().can_trace() {
         return Some(TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     }
-    let name = thread::current().name().unwrap_or_default().to_owned();
-    writeln!(std::io::stderr(), "{name}: skipped: needs CAP_BPF and CAP_PERFMON").unwrap();
+    testkit::skipped("needs CAP_BPF and CAP_PERFMON");
     None
 }
 

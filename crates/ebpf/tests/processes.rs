@@ -1,7 +1,6 @@
 //! Both processes, as examples/watch.rs starts them, beside a stand-in for a node (examples/node.rs).
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
-#![expect(clippy::explicit_write, reason = "what is skipped is to be seen; the test harness swallows eprintln")]
 
 use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -24,8 +23,7 @@ fn able() -> bool {
     if privileges::effective().can_trace() {
         return true;
     }
-    let name = thread::current().name().unwrap_or_default().to_owned();
-    writeln!(std::io::stderr(), "{name}: skipped: needs CAP_BPF and CAP_PERFMON").unwrap();
+    testkit::skipped("needs CAP_BPF and CAP_PERFMON");
     false
 }
 
@@ -238,8 +236,11 @@ fn what_cannot_be_watched_yet_is_tried_again() {
 /// Files and processes of another user: `CAP_SYS_PTRACE` stays, and nothing else.
 #[test]
 fn another_users_node_is_followed() {
-    if !able() || !privileges::effective().has(Capability::CAP_SETUID) {
+    if !able() {
         return;
+    }
+    if !privileges::effective().has(Capability::CAP_SETUID) {
+        return testkit::skipped("needs CAP_SETUID");
     }
     let site = Site::new(Some(65_534));
     let node = site.start();

@@ -5,7 +5,6 @@
 #[path = "probes/mod.rs"]
 mod probes;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -41,8 +40,7 @@ fn batch(source: &mut Source) -> Vec<Observation> {
 #[test]
 fn a_stream_has_everything_in_its_place() {
     if !privileges::effective().can_trace() {
-        writeln!(std::io::stderr(), "source: skipped: needs CAP_BPF and CAP_PERFMON").unwrap();
-        return;
+        return testkit::skipped("needs CAP_BPF and CAP_PERFMON");
     }
     let mut source = open(Capture { buffer: 64 << 10, ..Capture::default() });
     let before = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;

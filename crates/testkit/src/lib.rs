@@ -65,7 +65,13 @@ macro_rules! need_nats {
 /// Says that the running test was skipped, and why.
 ///
 /// Written to the stream itself: what goes through `eprintln!` is swallowed when a test passes.
+///
+/// # Panics
+///
+/// Where nothing may be skipped: with `PEER_OBSERVER_SKIP_NOTHING=1` in the environment.
 pub fn skipped(reason: &str) {
+    let nothing = std::env::var_os("PEER_OBSERVER_SKIP_NOTHING").is_some_and(|value| value == "1");
+    assert!(!nothing, "nothing may be skipped here, but this test would be: {reason}");
     let thread = std::thread::current();
     let line = format!("skipped: {reason} ({})\n", thread.name().unwrap_or("unnamed test"));
     let _ = std::io::stderr().write_all(line.as_bytes());
