@@ -81,7 +81,7 @@ impl File {
                     let place = format!("node.{name}");
                     let flags = entries(&place, keys, node)?;
                     let mut line = vec![format!("--name={name}")];
-                    line.extend(flags.iter().flat_map(|(arg, words)| words.iter().map(|word| flag(arg, word))));
+                    line.extend(flags.iter().flat_map(|(arg, words)| words.iter().filter_map(|word| flag(arg, word))));
                     node.command().try_get_matches_from(&line).map_err(|error| refused(&place, &error))?;
                     file.nodes.push((place, line));
                 }
@@ -92,7 +92,7 @@ impl File {
                 bail!("there is no section `[{name}]`{near}");
             };
             let flags = entries(name, value, section)?;
-            let line: Vec<String> = flags.iter().flat_map(|(arg, words)| words.iter().map(|word| flag(arg, word))).collect();
+            let line: Vec<String> = flags.iter().flat_map(|(arg, words)| words.iter().filter_map(|word| flag(arg, word))).collect();
             section.command().try_get_matches_from(&line).map_err(|error| refused(name, &error))?;
             file.defaults.extend(flags.into_iter().map(|(arg, words)| (arg.get_id().clone(), words)));
             file.sections.push(name.clone());
@@ -138,13 +138,12 @@ impl File {
     }
 }
 
-fn flag(arg: &Arg, word: &str) -> String {
+/// A value as one would type it; nothing for `false`: a flag that is given at all is true.
+fn flag(arg: &Arg, word: &str) -> Option<String> {
     let long = arg.get_long().unwrap_or_default();
     match arg.get_action() {
-        // a flag that is given at all is true, and one that is false is not given
-        ArgAction::SetTrue if word == "true" => format!("--{long}"),
-        ArgAction::SetTrue => String::new(),
-        _ => format!("--{long}={word}"),
+        ArgAction::SetTrue => (word == "true").then(|| format!("--{long}")),
+        _ => Some(format!("--{long}={word}")),
     }
 }
 

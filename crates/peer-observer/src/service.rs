@@ -5,6 +5,8 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::exit::Failure;
+
 /// SIGINT and SIGTERM, which mean the same: end in order. A second one ends at once.
 pub struct Signals {
     interrupt: Signal,
@@ -30,6 +32,18 @@ impl Signals {
         tokio::select! {
             done = work => done.map(Some),
             () = self.received() => Ok(None),
+        }
+    }
+
+    /// Does what belongs to the end, unless another signal comes: whoever sent it does not want to wait.
+    ///
+    /// # Errors
+    ///
+    /// What the end fails with, or that it was cut short.
+    pub async fn end(&mut self, end: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+        tokio::select! {
+            ended = end => ended,
+            () = self.received() => Err(anyhow::anyhow!("ended by a second signal before everything was written").into()),
         }
     }
 

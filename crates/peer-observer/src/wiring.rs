@@ -3,11 +3,13 @@
 
 use std::future::Future;
 use std::io::{self, IsTerminal as _};
+use std::time::Duration;
 
 use bus::{Bus, Limits, NatsOptions, Subscription};
 use event::Filter;
 use extract::recording::{Merged, Recording};
 use extract::replay::{self, Pace};
+use tokio::task::JoinHandle;
 
 use crate::cli;
 use crate::config::File;
@@ -28,7 +30,10 @@ pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, 
         .enable_all()
         .build()
         .map_err(|error| anyhow::Error::new(error).context("failed to start threads"))?;
-    runtime.block_on(work)
+    let result = runtime.block_on(work);
+    // whoever still writes to a pipe that nobody reads, or asks a disk that hangs, does not hold up the end
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
 }
 
 /// The logger on standard output.
@@ -57,8 +62,11 @@ pub async fn play(
         // nobody reads any more
         ended = &mut tool => return Ok(ended.map_err(anyhow::Error::new)??),
     };
-    bus.close().await;
-    tool.await.map_err(anyhow::Error::new)??;
+    let end = async {
+        bus.close().await;
+        Ok(tool.await.map_err(anyhow::Error::new)??)
+    };
+    signals.end(end).await?;
     played.map_err(recording_failure)
 }
 
@@ -100,8 +108,11 @@ pub fn logger(options: cli::Logger) -> Result<(), Failure> {
             () = signals.received() => {}
             ended = &mut tool => return Ok(ended.map_err(anyhow::Error::new)??),
         }
-        bus.close().await;
-        Ok(tool.await.map_err(anyhow::Error::new)??)
+        let end = async {
+            bus.close().await;
+            Ok(tool.await.map_err(anyhow::Error::new)??)
+        };
+        signals.end(end).await
     })
 }
 
@@ -235,27 +246,19 @@ async fn live(nodes: Vec<Node>, mut parts: Parts, nats: &NatsOptions) -> Result<
         logger = Some(tokio::spawn(print(config, subscription)));
     }
     let mut extractors = Extractors::new(bus.clone());
-    for node in nodes {
-        watch(node, &parts, &mut extractors).await?;
-    }
-    service::ready();
-
-    let mut watchdog = tokio::time::interval(service::watchdog().unwrap_or(std::time::Duration::from_secs(3600)));
-    let outcome = loop {
-        tokio::select! {
-            () = signals.received() => break Ok(()),
-            ended = extractors.ended() => break ended,
-            ended = async { logger.as_mut().expect("checked").await }, if logger.is_some() => {
-                logger = None;
-                // nobody reads the lines any more
-                break ended.map_err(anyhow::Error::new).and_then(|result| result).map_err(Failure::from);
-            }
-            _ = watchdog.tick() => {
-                if extractors.alive() {
-                    service::alive();
-                }
-            }
+    let watched = async {
+        for node in nodes {
+            watch(node, &parts, &mut extractors).await?;
         }
+        Ok::<_, Failure>(())
+    };
+    let outcome = match signals.unless_received(watched).await {
+        Ok(Some(())) => {
+            service::ready();
+            watch_over(&mut signals, &mut extractors, &mut logger).await
+        }
+        Ok(None) => Ok(()),
+        Err(failure) => Err(failure),
     };
     service::stopping();
     let end = async {
@@ -266,10 +269,31 @@ async fn live(nodes: Vec<Node>, mut parts: Parts, nats: &NatsOptions) -> Result<
         }
         stopped
     };
-    tokio::select! {
-        ended = end => outcome.and(ended),
-        // a second signal: whoever sent it does not want to wait
-        () = signals.received() => Err(Failure::from(anyhow::anyhow!("ended by a second signal before everything was written"))),
+    outcome.and(signals.end(end).await)
+}
+
+/// Waits for a signal, or for a part to end.
+async fn watch_over(
+    signals: &mut Signals,
+    extractors: &mut Extractors,
+    logger: &mut Option<JoinHandle<anyhow::Result<()>>>,
+) -> Result<(), Failure> {
+    let mut watchdog = tokio::time::interval(service::watchdog().unwrap_or(Duration::from_hours(1)));
+    loop {
+        tokio::select! {
+            () = signals.received() => return Ok(()),
+            ended = extractors.ended() => return ended,
+            ended = async { logger.as_mut().expect("checked").await }, if logger.is_some() => {
+                *logger = None;
+                // nobody reads the lines any more
+                return ended.map_err(anyhow::Error::new).and_then(|result| result).map_err(Failure::from);
+            }
+            _ = watchdog.tick() => {
+                if extractors.alive() {
+                    service::alive();
+                }
+            }
+        }
     }
 }
 

@@ -59,6 +59,29 @@ fn a_reader_that_goes_away_is_no_failure() {
     assert!(child.wait().unwrap().success());
 }
 
+/// A pager that waits, a pipe that is stuck: the first signal ends it in order, which cannot be; the second ends it.
+#[test]
+fn a_reader_that_reads_no_more_does_not_hold_up_the_end() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo.rec");
+    for args in [&["demo", "--fast"][..], &["logger", "--recording", recording]] {
+        let mut child = program().args(args).stdout(std::process::Stdio::piped()).spawn().unwrap();
+        // the beginning is read, so it is under way; the rest stays in the pipe, which takes 64 KiB
+        let mut first = [0; 1];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut first).unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(std::time::Instant::now() < deadline, "{args:?} is deaf");
+            let _ = kill_process(Pid::from_child(&child), Signal::TERM);
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        };
+        assert_eq!(status.code(), Some(1), "{args:?}");
+    }
+}
+
 #[test]
 fn a_recording_is_printed_by_the_logger() {
     let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo.rec");
@@ -140,10 +163,16 @@ fn a_configuration_with_a_typo_is_refused_before_anything_starts() {
 fn the_default_configuration_is_a_configuration() {
     let text = stdout(&output(&["config"]));
     expect_file!["../../../docs/config.toml"].assert_eq(&text);
-    // uncommented, it is read without complaint
+    // uncommented, it is read without complaint; a value in capitals only says what belongs there
+    let is_example = |line: &&str| {
+        let (key, value) = line.split_once(" = ").unwrap_or((line, "table"));
+        !key.contains(' ') && value.chars().any(char::is_lowercase) || value.chars().all(|c| c.is_ascii_digit() || "[]".contains(c))
+    };
+    let lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix('#')).filter(is_example).collect();
+    assert!(lines.contains(&"raw = false") && lines.contains(&"[logger]"), "{lines:#?}");
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("c.toml");
-    std::fs::write(&path, &text).unwrap();
+    std::fs::write(&path, lines.join("\n")).unwrap();
     assert!(output(&["--config", path.to_str().unwrap(), "events", "net.ping"]).status.success());
 }
 
