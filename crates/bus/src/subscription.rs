@@ -105,15 +105,17 @@ impl Subscription {
                 Slot::Item(event, _) => Delivery::Event(event),
                 Slot::Missed(count) => missed(&self.counters, count),
             }),
-            Source::Nats { taken, .. } => loop {
-                match taken.pop_front()? {
-                    Slot::Missed(count) => return Some(missed(&self.counters, count)),
-                    Slot::Item(bytes, _) => match Event::from_bytes(bytes) {
-                        Ok(event) => return Some(Delivery::Event(Arc::new(event))),
-                        Err(_) => self.counters.undecodable(1),
-                    },
-                }
-            },
+            Source::Nats { taken, .. } => Some(match taken.pop_front()? {
+                Slot::Missed(count) => missed(&self.counters, count),
+                Slot::Item(bytes, _) => match Event::from_bytes(bytes) {
+                    Ok(event) => Delivery::Event(Arc::new(event)),
+                    // the books say that it came: it is missing here
+                    Err(_) => {
+                        self.counters.undecodable(1);
+                        missed(&self.counters, 1)
+                    }
+                },
+            }),
         }
     }
 }

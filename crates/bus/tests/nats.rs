@@ -433,6 +433,26 @@ fn a_part_that_is_lost_makes_the_event_missed() {
     });
 }
 
+/// Its envelope was counted as come, so that the beats do not miss it.
+#[test]
+fn an_event_whose_body_cannot_be_read_is_missed() {
+    testkit::need_nats!();
+    let server = NatsServer::start("").unwrap();
+    run(async {
+        let bus = open(&server).await;
+        let mut all = everything(&bus).await;
+        let stranger = Stranger::new(&server);
+        let mut broken = Event { node: "alice".into(), source: Source::Ebpf.into(), ..Event::default() }.to_bytes().to_vec();
+        // `net.ping`, field 109, with a field of a wire type that does not exist
+        broken.extend([0xea, 0x06, 0x01, 0x07]);
+        stranger.publish("po.alice.net.ping", "", &broken);
+        stranger.publish("po.alice.net.ping", "", &Event::new("alice", Source::Ebpf, ping(1)).to_bytes());
+        let got = [next(&mut all).await.unwrap(), next(&mut all).await.unwrap()];
+        assert_eq!(text(&got), "missed 1 1");
+        assert_eq!(all.stats(), Stats { missed: 1, undecodable: 1, ..Stats::default() });
+    });
+}
+
 #[test]
 fn live_tools_do_not_hear_a_replay_and_replays_not_each_other() {
     testkit::need_nats!();

@@ -81,6 +81,10 @@ impl Decoder {
 
     /// Records of this process may follow: it is the life of the node that began at `node_run`.
     pub fn attaching(&mut self, pid: u32, node_run: u64) {
+        // tried again: what was made known of its peers since the first attempt stays known
+        if self.lives.last().is_some_and(|life| life.pid == pid && life.node_run == node_run) {
+            return;
+        }
         // forgotten by the name that its records had
         for tgid in self.lives.iter().filter(|life| life.pid == pid).filter_map(|life| life.tgid) {
             self.peers.forget(tgid);

@@ -26,6 +26,12 @@ use procfs::Procfs;
 /// Where each network's files are, below the data directory (Bitcoin Core `src/chainparamsbase.cpp`).
 const NETWORKS: [&str; 5] = ["", "testnet3", "testnet4", "signet", "regtest"];
 
+/// How much is shown of a command line, in characters.
+const MAX_COMMAND: usize = 200;
+
+/// How many nodes are listed where one was expected.
+const MAX_LISTED: usize = 10;
+
 /// How the programs of a node are called; a version may follow.
 const PROGRAMS: [&str; 4] = ["bitcoind", "bitcoin-node", "bitcoin-qt", "bitcoin-gui"];
 
@@ -105,7 +111,11 @@ impl Node {
 
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "pid {} of user {}: {}", self.pid, self.uid, self.command.join(" "))
+        // anybody may call a program as a node is called, with megabytes of arguments
+        let command: String = self.command.iter().flat_map(|word| word.chars().chain([' '])).take(MAX_COMMAND + 1).collect();
+        let short: String = command.trim_end().chars().take(MAX_COMMAND).collect();
+        let dots = if short.len() < command.trim_end().len() { "…" } else { "" };
+        write!(f, "pid {} of user {}: {short}{dots}", self.pid, self.uid)
     }
 }
 
@@ -146,8 +156,14 @@ pub enum FindError {
         us: u32,
     },
     /// There is more than one.
-    #[error("several nodes run here:{}", .0.iter().map(|node| format!("\n  {node}")).collect::<String>())]
+    #[error("several nodes run here:{}", list(.0))]
     Several(Vec<Node>),
+}
+
+fn list(nodes: &[Node]) -> String {
+    let more = nodes.len().saturating_sub(MAX_LISTED);
+    let lines = nodes.iter().take(MAX_LISTED).map(|node| format!("\n  {node}"));
+    lines.chain((more > 0).then(|| format!("\n  and {more} more"))).collect()
 }
 
 impl FindError {
@@ -315,11 +331,15 @@ fn looks_like_node(command: &[String]) -> bool {
     is_program(name)
 }
 
+/// `bitcoind`, `bitcoind-31.0`, `bitcoind.old`; not `bitcoind-exporter`.
 fn is_program(name: &OsStr) -> bool {
-    PROGRAMS.iter().any(|program| {
-        name.as_bytes()
-            .strip_prefix(program.as_bytes())
-            .is_some_and(|rest| rest.first().is_none_or(|next| !next.is_ascii_alphabetic()))
+    let name = name.as_bytes();
+    // the link of a running process whose file was replaced
+    let name = name.strip_suffix(b" (deleted)").unwrap_or(name);
+    PROGRAMS.iter().filter_map(|program| name.strip_prefix(program.as_bytes())).any(|rest| {
+        let version = rest.strip_prefix(b"-").or(rest.strip_prefix(b".")).unwrap_or(rest);
+        let version = version.strip_prefix(b"v").unwrap_or(version);
+        rest.is_empty() || rest == b".old" || version.first().is_some_and(u8::is_ascii_digit)
     })
 }
 

@@ -30,6 +30,10 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_
 /// What the tracer gets of the environment: what finds its program, and what a report of a bug should have in it.
 const ENVIRONMENT: [&str; 2] = ["PATH", "RUST_BACKTRACE"];
 
+/// How many tracepoints are named that the table does not know, and how much of each name: whoever builds a program chooses them.
+const MAX_UNLISTED: usize = 100;
+const MAX_NAME: usize = 100;
+
 /// How long a tracer that was told to stop may take to detach before it is killed.
 const STOP: Duration = Duration::from_secs(5);
 
@@ -137,8 +141,11 @@ impl From<Problem> for Stop {
 
 /// Only speaking to the parent fails so.
 impl From<io::Error> for Stop {
-    fn from(_: io::Error) -> Self {
-        Self::Order
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected => Self::Order,
+            _ => Self::Problem(Problem::broken(error)),
+        }
     }
 }
 
@@ -147,7 +154,7 @@ fn trace(channel: &Channel, config: Config) -> Result<(), Stop> {
     // finding first: while the right to look into a data directory is there, and so that nothing is loaded for nothing
     let wait = config.wait;
     let mut finder = Finder::new(config.target);
-    let mut found = finder.find().map_err(Problem::from);
+    let mut found = find(&mut finder);
     if let (Err(problem), false) = (&found, wait) {
         return Err(problem.clone().into());
     }
@@ -163,7 +170,7 @@ fn trace(channel: &Channel, config: Config) -> Result<(), Stop> {
         match found {
             Ok(node) => {
                 complaint = None;
-                attached |= accompany(channel, &mut programs, &node, attached || wait)?;
+                attached |= accompany(channel, &mut programs, &mut finder, &node, attached || wait)?;
             }
             Err(problem) => {
                 if complaint.as_ref() != Some(&problem) {
@@ -173,12 +180,37 @@ fn trace(channel: &Channel, config: Config) -> Result<(), Stop> {
             }
         }
         rest(channel, SEARCH)?;
-        found = finder.find().map_err(Problem::from);
+        found = find(&mut finder);
     }
 }
 
+/// The node's process as it is now. Where several are called like one, and none was named, those without tracepoints do not count.
+fn find(finder: &mut Finder) -> Result<Node, Problem> {
+    match finder.find() {
+        Err(FindError::Several(nodes)) if *finder.target() == Target::Any => {
+            let traceable = nodes.iter().filter(|node| has_tracepoints(node)).collect::<Vec<_>>();
+            match traceable[..] {
+                [node] => Ok(node.clone()),
+                _ => Err(FindError::Several(nodes).into()),
+            }
+        }
+        found => found.map_err(Problem::from),
+    }
+}
+
+fn has_tracepoints(node: &Node) -> bool {
+    let Ok(exe) = node.open_exe() else { return false };
+    notes::read_file(exe, &node.program()).is_ok_and(|notes| !Offer::of(&notes).known.is_empty())
+}
+
 /// Attaches to a process and waits for its end. Whether it was attached; without `patience` it is an error if not at once.
-fn accompany(channel: &Channel, programs: &mut Programs<'_>, node: &Node, patience: bool) -> Result<bool, Stop> {
+fn accompany(
+    channel: &Channel,
+    programs: &mut Programs<'_>,
+    finder: &mut Finder,
+    node: &Node,
+    patience: bool,
+) -> Result<bool, Stop> {
     let mut complaint = None;
     let mut pause = RETRY.0;
     loop {
@@ -194,6 +226,10 @@ fn accompany(channel: &Channel, programs: &mut Programs<'_>, node: &Node, patien
         }
         // memory may be short only for now, and what starts a node may become one
         if ends(channel, node, Some(pause))? {
+            return Ok(false);
+        }
+        // or another process is the node, and this one was only called like it
+        if find(finder).is_ok_and(|now| (now.pid, now.node_run) != (node.pid, node.node_run)) {
             return Ok(false);
         }
         pause = (pause * 2).min(RETRY.1);
@@ -213,10 +249,22 @@ fn attach(channel: &Channel, programs: &mut Programs<'_>, node: &Node) -> Result
     let (pid, node_run, exe_name) = (node.pid, node.node_run, path.display().to_string());
     channel.send(&Report::Attaching { pid, node_run, exe: exe_name.clone() }, &[])?;
     let offer = programs.attach(pid, &exe, &notes)?;
+    let stated = state(channel, node, exe_name, offer);
+    match stated {
+        // last: it takes a tenth of a second, in which the new life is watched already
+        Ok(()) => programs.detach_earlier(),
+        // tried again, it would be attached twice
+        Err(_) => programs.detach(),
+    }
+    stated
+}
+
+/// Says what was attached, and gives up what is not needed any more.
+fn state(channel: &Channel, node: &Node, exe: String, offer: Offer) -> Result<(), Stop> {
     if offer.known.is_empty() {
         return Err(Problem::new(
             Class::NoProbes,
-            format!("{exe_name} (pid {pid}) has none of the tracepoints of Bitcoin Core"),
+            format!("{exe} (pid {}) has none of the tracepoints of Bitcoin Core", node.pid),
             "official Linux releases have them; an own build needs `cmake -DWITH_USDT=ON` and systemtap-sdt-dev",
         )
         .into());
@@ -224,11 +272,17 @@ fn attach(channel: &Channel, programs: &mut Programs<'_>, node: &Node) -> Result
     if privileges::effective().has(Capability::CAP_SYS_PTRACE) {
         privileges::try_without(Capability::CAP_SYS_PTRACE, || node.open_exe().is_ok()).map_err(Problem::broken)?;
     }
-    let (attached, missing, unlisted) = (offer.known_names(), offer.missing_names(), offer.unlisted);
-    channel.send(&Report::Attached { pid, node_run, exe: exe_name, attached, missing, unlisted }, &[])?;
-    // last: it takes a tenth of a second, in which the new life is watched already
-    programs.detach_earlier();
-    Ok(())
+    let (attached, missing, mut unlisted) = (offer.known_names(), offer.missing_names(), offer.unlisted);
+    if unlisted.len() > MAX_UNLISTED {
+        let more = unlisted.len() - MAX_UNLISTED;
+        unlisted.truncate(MAX_UNLISTED);
+        unlisted.push(format!("and {more} more"));
+    }
+    for name in &mut unlisted {
+        name.truncate(name.floor_char_boundary(MAX_NAME));
+    }
+    let (pid, node_run) = (node.pid, node.node_run);
+    Ok(channel.send(&Report::Attached { pid, node_run, exe, attached, missing, unlisted }, &[])?)
 }
 
 fn cannot_open(node: &Node, error: &io::Error) -> Problem {

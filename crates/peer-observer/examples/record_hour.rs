@@ -22,7 +22,9 @@ fn main() -> anyhow::Result<()> {
     let options = hour::Options::lasting(Duration::from_secs(60 * u64::from(minutes)));
     // a stronger compression would take a core from the network
     let recipe = Recipe { name: "hour", output: OUTPUT.into(), level: 9, beats: true };
-    let summary = recipe.record(hour::main_options(), |main| hour::play(main, options))?;
-    println!("{summary}");
-    Ok(())
+    recipe.record(hour::main_options(), |main| {
+        let summary = hour::play(main, options)?;
+        println!("{summary}");
+        summary.check()
+    })
 }

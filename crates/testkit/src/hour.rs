@@ -106,6 +106,23 @@ pub struct Summary {
     pub failures: Vec<String>,
 }
 
+impl Summary {
+    /// Whether it was as lively as it should be: ten nodes, sixty peers, transactions at a rate of ten thousand per hour, and a
+    /// reorganisation as soon as there was time for one.
+    ///
+    /// # Errors
+    ///
+    /// What there was too little of.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let wanted = self.duration.as_secs_f64() / 3600.0 * 10_000.0;
+        ensure!(self.nodes >= 10, "only {} nodes", self.nodes);
+        ensure!(self.peers_min >= 60, "at times only {} peers", self.peers_min);
+        ensure!(self.accepted as f64 >= wanted, "only {} transactions accepted, {wanted:.0} wanted", self.accepted);
+        ensure!(self.reorgs > 0 || self.duration < Duration::from_mins(15), "no reorganisation");
+        Ok(())
+    }
+}
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let per_hour = self.accepted as f64 / self.duration.as_secs_f64().max(1.0) * 3600.0;

@@ -11,6 +11,8 @@ use event::{Direction, Event, Filter, KindSet, LossStage};
 
 pub use line::{Colour, Line};
 
+use crate::Complaint;
+
 /// What to print, and how.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
@@ -134,7 +136,9 @@ pub async fn run(config: Config, mut events: Subscription, mut output: impl Writ
     const BATCH: usize = 1024;
     let mut printer = Printer { colour: config.colour(terminal), config, text: Vec::new() };
     let mut batch = Vec::with_capacity(BATCH);
+    let mut complaint = Complaint::default();
     while events.next_batch(&mut batch, BATCH).await {
+        complaint.look(events.stats());
         for delivery in batch.drain(..) {
             printer.print(&delivery)?;
         }

@@ -156,10 +156,28 @@ fn a_command_line_counts_where_open_files_cannot_be_seen() {
 
 #[test]
 fn programs_are_told_from_others() {
-    for name in ["bitcoind", "bitcoin-node", "bitcoin-qt", "bitcoind-29.1", "bitcoind (deleted)", "bitcoind.old"] {
+    for name in [
+        "bitcoind",
+        "bitcoin-node",
+        "bitcoin-qt",
+        "bitcoind-29.1",
+        "bitcoind (deleted)",
+        "bitcoind.old",
+        "bitcoind-v31.0rc1 (deleted)",
+    ] {
         assert!(is_program(OsStr::new(name)), "{name}");
     }
-    for name in ["bitcoin-cli", "bitcoindx", "bitcoin", "bitcoin-wallet", "xbitcoind", ""] {
+    for name in [
+        "bitcoin-cli",
+        "bitcoindx",
+        "bitcoin",
+        "bitcoin-wallet",
+        "xbitcoind",
+        "bitcoind-exporter",
+        "bitcoind_exporter",
+        "bitcoind.sh",
+        "",
+    ] {
         assert!(!is_program(OsStr::new(name)), "{name}");
     }
 }
@@ -222,6 +240,17 @@ fn a_pid_file_is_short_and_a_file() {
     let (kind, mode) = (rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR);
     rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, 0).unwrap();
     assert_eq!(read(), Err("it is no regular file".into()));
+}
+
+/// Anybody may start something under a node's name, with megabytes of arguments, as often as the system lets them.
+#[test]
+fn a_list_of_nodes_has_a_bound() {
+    let node = |pid| Node { pid, node_run: 1, exe: None, uid: 1, command: vec!["bitcoind".into(), "é\u{1}".repeat(1 << 20)] };
+    let problem = crate::control::Problem::from(FindError::Several((0..1000).map(node).collect()));
+    assert!(serde_json::to_vec(&problem).unwrap().len() < 32 << 10);
+    let (first, last) = (problem.message.lines().nth(1).unwrap(), problem.message.lines().last().unwrap());
+    assert!(first.starts_with("  pid 0 of user 1: bitcoind é") && first.ends_with('…'), "{first}");
+    assert_eq!(last, "  and 990 more");
 }
 
 /// Who starts a set-user-id program chooses its command line; what that names must be theirs.

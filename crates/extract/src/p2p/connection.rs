@@ -76,7 +76,7 @@ pub(super) async fn run(
         state.connected = true;
         state.decline_v2 = false;
     }
-    let node = Node { shared, peer, life };
+    let node = Node { shared, peer, life, place: Some(Place(shared)) };
     let end = node.listen(connection, identity, happenings).await;
     node.leave(&end);
     Ok(())
@@ -216,6 +216,16 @@ struct Node<'a> {
     shared: &'a Shared,
     peer: SocketAddr,
     life: Option<Life>,
+    place: Option<Place<'a>>,
+}
+
+/// The one place for the node, given back once: whoever comes next has taken it by the time that this is gone.
+struct Place<'a>(&'a Shared);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.lock().connected = false;
+    }
 }
 
 impl Node<'_> {
@@ -292,9 +302,9 @@ impl Node<'_> {
         self.publish(moment.time, attached);
     }
 
-    fn leave(&self, end: &End) {
+    fn leave(mut self, end: &End) {
         // before it is said: who hears it may come back at once
-        self.shared.lock().connected = false;
+        self.place = None;
         tracing::warn!(peer = %self.peer, reason = %end, "lost the node; waiting for it");
         let pid = self.life.as_ref().map(|life| life.pid);
         self.publish(now(), HealthDetached { pid, target: self.peer.to_string(), reason: end.to_string() });
@@ -304,13 +314,6 @@ impl Node<'_> {
         let lag = now().saturating_sub(time);
         self.shared.out.publish(time, self.life.as_ref().map(|life| life.node_run), kind);
         self.shared.lock().lag = lag;
-    }
-}
-
-/// The next connection may be the node's again, however this one ended.
-impl Drop for Node<'_> {
-    fn drop(&mut self) {
-        self.shared.lock().connected = false;
     }
 }
 

@@ -34,7 +34,8 @@ pub struct Recipe {
 impl Recipe {
     /// Records what all extractors see of a node started with `options` while `play` runs.
     ///
-    /// The tracer is the program itself, started again: with the argument `tracer` this is what it becomes.
+    /// The tracer is the program itself, started again: with the argument `tracer` this is what it becomes. The file takes its
+    /// place when everything went well; what `play` fails with, or a single lost event, leaves it beside its place.
     pub fn record<T>(self, options: node::Options, play: impl FnOnce(&Node) -> anyhow::Result<T>) -> anyhow::Result<T> {
         let mut place = Config::of_datadir(self.name.parse()?, "").p2p;
         place.p2p_listen = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
@@ -63,7 +64,10 @@ impl Recipe {
         let place = rpc::Place { datadir: node.datadir.clone(), command: main_command(&main)?, ..rpc::Place::default() };
         let target = node.rpc.target(&place);
         let flag = AtomicBool::new(false);
-        std::thread::scope(|scope| {
+        let listener = node.p2p.listen()?;
+        // not by an option: a node that has tried in vain at its start does so again after a minute
+        main.rpc("addnode", serde_json::json!([node.p2p.p2p_listen.to_string(), "add"]))?;
+        let played = std::thread::scope(|scope| {
             let probes = publisher(event::Source::Ebpf);
             let flag = &flag;
             let extractor = scope.spawn(move || extract::ebpf::run(source, &probes, flag));
@@ -84,40 +88,56 @@ impl Recipe {
                 }),
                 runtime.spawn({
                     let (out, stopped, place) = (publisher(event::Source::P2p), stopped(), node.p2p.clone());
-                    let listener = place.listen()?;
-                    // not by an option: a node that has tried in vain at its start does so again after a minute
-                    main.rpc("addnode", serde_json::json!([place.p2p_listen.to_string(), "add"]))?;
                     async { extract::p2p::run(default(), place, listener, life, out, stopped).await }
                 }),
             ];
-            let recorder = scope.spawn(|| runtime.block_on(self.write(subscription)));
+            let recorder = scope.spawn(|| {
+                let written = runtime.block_on(self.write(subscription));
+                // at once: an hour is long
+                written.inspect_err(|error| eprintln!("not recorded: {error:#}"))
+            });
             let played = play(&main);
+            // whatever went wrong, everybody is told to end
             flag.store(true, Ordering::Release);
             stop.send_replace(true);
-            extractor.join().expect("the extractor does not panic")?;
-            for task in tasks {
-                runtime.block_on(task)??;
-            }
+            let extracted = extractor.join().expect("the extractor does not panic");
+            let tasks = tasks.map(|task| runtime.block_on(task));
             runtime.block_on(bus.clone().close());
             recorder.join().expect("the recorder does not panic")?;
+            extracted?;
+            for task in tasks {
+                task??;
+            }
             played
-        })
+        })?;
+        fs::rename(self.unfinished(), &self.output)?;
+        println!("{}", self.output.display());
+        Ok(played)
     }
 
-    async fn write(self, mut subscription: Subscription) -> anyhow::Result<()> {
-        // takes its place when it is whole
-        let unfinished = self.output.with_extension("rec.part");
+    fn unfinished(&self) -> PathBuf {
+        self.output.with_extension("rec.part")
+    }
+
+    async fn write(&self, mut subscription: Subscription) -> anyhow::Result<()> {
+        let unfinished = self.unfinished();
         fs::create_dir_all(self.output.parent().unwrap_or(Path::new(".")))?;
         let mut writer = Writer::new(File::create(&unfinished)?, self.level)?;
         let mut sequences = HashMap::new();
         let mut kinds = BTreeMap::<&str, u32>::new();
         let mut sources = BTreeMap::<&str, u32>::new();
-        let mut whole = true;
+        let mut lost = 0;
         while let Some(delivery) = subscription.next().await {
-            let Delivery::Event(event) = delivery else {
-                whole = false;
-                continue;
+            let event = match delivery {
+                Delivery::Event(event) => event,
+                Delivery::Missed(count) => {
+                    lost += count;
+                    continue;
+                }
             };
+            if let Some(Kind::HealthLost(loss)) = &event.kind {
+                lost += loss.count;
+            }
             let mut event = (*event).clone();
             // where the program lies is this machine's business
             let of_probes = event.source() == event::Source::Ebpf;
@@ -134,10 +154,9 @@ impl Recipe {
             writer.write(&event)?;
         }
         let size = writer.finish()?.metadata()?.len();
-        ensure!(whole, "missed events: record again");
-        fs::rename(&unfinished, &self.output)?;
-        println!("{}: {} events, {size} bytes", self.output.display(), kinds.values().sum::<u32>());
+        println!("{} events, {size} bytes", kinds.values().sum::<u32>());
         println!("by source: {sources:?}\nby kind: {kinds:?}");
+        ensure!(lost == 0, "{lost} events were lost: record again, on a quieter machine");
         Ok(())
     }
 }
