@@ -77,6 +77,8 @@ enum Stage {
         user_agent: String,
     },
     Ready,
+    /// There was a fault: whatever follows means nothing.
+    Over,
 }
 
 impl Session {
@@ -92,6 +94,17 @@ impl Session {
     ///
     /// The connection cannot go on.
     pub fn receive(&mut self, bytes: &[u8], mut each: impl FnMut(Happening)) -> Result<(), Fault> {
+        let result = match self.stage {
+            Stage::Over => Err(Fault::Broken("more after a fault".into())),
+            _ => self.take(bytes, &mut each),
+        };
+        if result.is_err() {
+            self.stage = Stage::Over;
+        }
+        result
+    }
+
+    fn take(&mut self, bytes: &[u8], each: &mut impl FnMut(Happening)) -> Result<(), Fault> {
         self.transport.push(bytes);
         if !self.is_ready() {
             self.heard = self.heard.saturating_add(bytes.len());
@@ -102,7 +115,7 @@ impl Session {
         loop {
             let limit = if self.is_ready() { MAX_PAYLOAD } else { GREETING };
             let Some(message) = self.transport.next(limit, &mut self.output)? else { return Ok(()) };
-            self.hear(&message.message_type, &message.payload, &mut each)?;
+            self.hear(&message.message_type, &message.payload, each)?;
         }
     }
 
@@ -160,7 +173,7 @@ impl Session {
             (Stage::Ready, "inv" | "headers" | "cmpctblock" | "addr" | "addrv2" | "feefilter") => {
                 facts(message_type, payload, &mut |kind| each(Happening::Fact(kind)));
             }
-            (Stage::Ready, _) => {}
+            (Stage::Ready | Stage::Over, _) => {}
         }
         Ok(())
     }

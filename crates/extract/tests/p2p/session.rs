@@ -118,6 +118,21 @@ fn every_network_by_every_transport_in_pieces_of_any_size() {
     }
 }
 
+/// Found by fuzzing: a `version` that cannot be read, and then one that can.
+#[test]
+fn nothing_happens_after_a_fault() {
+    let wire = Wire::new(Networks::default(), false, 1 << 20);
+    let message = |message_type: &str, payload: &[u8]| {
+        let mut bytes = Vec::new();
+        frame(REGTEST, message_type, payload, &mut bytes);
+        wire.push(&bytes)
+    };
+    message("version", b"garbage").unwrap_err();
+    message("version", &payload("version")).unwrap_err();
+    message("verack", &[]).unwrap_err();
+    assert!(wire.happened().is_empty());
+}
+
 #[test]
 fn the_node_is_answered_and_asked_for_nothing() {
     for dial in [Dial::V1, Dial::V2] {
