@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{Mode, OFlags, fstatfs, open};
 
 /// Whose a file must be.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,6 +42,23 @@ pub(super) enum Named<'a> {
     Configuration(&'a Owner),
 }
 
+/// File systems in which a file is not what somebody has written but what the kernel says or does when it is read (statfs(2)). All
+/// of it is root's: without this, a node whose configuration is `/proc/kmsg` has us take lines from the kernel's log.
+const OF_THE_KERNEL: [u32; 12] = [
+    0x9fa0,      // proc
+    0x6265_6572, // sysfs
+    0x7472_6163, // tracefs
+    0x6462_6720, // debugfs
+    0x7363_6673, // securityfs
+    0x6265_6570, // configfs
+    0x6367_7270, // cgroup2
+    0x0027_e0eb, // cgroup
+    0xf97c_ff8c, // selinux
+    0x6165_676c, // pstore
+    0xcafe_4a11, // bpf
+    0xde5e_81e4, // efivarfs
+];
+
 /// Reads a file of at most `limit` bytes.
 ///
 /// # Errors
@@ -60,6 +77,10 @@ pub(super) fn read_small(path: &Path, named: Named<'_>, limit: u64) -> io::Resul
         return Err(refused("it is no regular file".into()));
     }
     if let Named::ByNode(owner) | Named::Configuration(owner) = named {
+        // the number is 32 bits wide, in a field that may be wider and signed
+        if OF_THE_KERNEL.contains(&(fstatfs(&place)?.f_type as u32)) {
+            return Err(refused("it is the kernel's".into()));
+        }
         let (is, must) = (metadata.uid(), owner.uid()?);
         let known = matches!(named, Named::Configuration(_)) && (is == 0 || is == rustix::process::geteuid().as_raw());
         if is != must && !known {
@@ -124,6 +145,22 @@ mod tests {
         refused(&link, Named::ByNode(&us()), "it is a link to somewhere else");
         assert_eq!(read_small(&link, Named::ByOperator, LIMIT).unwrap(), "text");
         assert_eq!(read_small(&link, Named::Configuration(&us()), LIMIT).unwrap(), "text");
+    }
+
+    /// These are regular files of root's, as a configuration may be; to open some of them has effects.
+    #[test]
+    fn what_the_kernel_says_is_no_file_of_a_nodes() {
+        for file in ["/proc/version", "/proc/self/status", "/sys/kernel/osrelease", "/sys/kernel/mm/transparent_hugepage/enabled"] {
+            let file = Path::new(file);
+            if file.exists() {
+                for named in [Named::ByNode(&Owner::Uid(0)), Named::ByNode(&us()), Named::Configuration(&us())] {
+                    refused(file, named, "it is the kernel's");
+                }
+            }
+        }
+        // the operator may mean it
+        let told = read_small(Path::new("/proc/sys/kernel/pid_max"), Named::ByOperator, LIMIT);
+        assert!(told.is_ok_and(|number| number.trim().parse::<u32>().is_ok()));
     }
 
     #[test]
