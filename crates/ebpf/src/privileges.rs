@@ -8,6 +8,9 @@ use std::path::Path;
 
 pub use caps::Capability;
 use caps::{CapSet, CapsHashSet};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::process::{DumpableBehavior, Gid, Uid, set_dumpable_behavior};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 /// What the tracer holds at most.
 pub const TRACER: [Capability; 3] = [Capability::CAP_BPF, Capability::CAP_PERFMON, Capability::CAP_SYS_PTRACE];
@@ -121,6 +124,50 @@ pub fn keep_only(kept: &[Capability]) -> Result<(), PrivilegesError> {
         .map_err(|error| PrivilegesError { attempt: "forbid new privileges", reason: error.to_string() })
 }
 
+/// Whether this process may become another user: it is root, and not one of a container's without the rights of root.
+pub fn is_root() -> bool {
+    let own = effective();
+    rustix::process::geteuid().is_root() && own.has(Capability::CAP_SETUID) && own.has(Capability::CAP_SETGID)
+}
+
+/// Becomes another user, with no groups but this one, for good. That user may not look into this process as debuggers do.
+///
+/// Users belong to threads, and new threads inherit them: call it before any other thread is started. [`drop_all`] comes after.
+///
+/// # Errors
+///
+/// The kernel refused.
+pub fn become_user(uid: u32, gid: u32) -> Result<(), PrivilegesError> {
+    let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    let failed = |error: rustix::io::Errno| PrivilegesError { attempt: "become the node's user", reason: error.to_string() };
+    set_thread_groups(&[]).map_err(failed)?;
+    set_thread_res_gid(group, group, group).map_err(failed)?;
+    set_thread_res_uid(user, user, user).map_err(failed)?;
+    // it follows from the change of user, unless `fs.suid_dumpable` says otherwise
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed)
+}
+
+/// The first of these files that a user may not read. Takes what [`is_root`] asks for; nothing is opened.
+///
+/// # Errors
+///
+/// The kernel refused.
+pub fn unreadable<'a>(uid: u32, gid: u32, files: &[&'a Path]) -> Result<Option<&'a Path>, PrivilegesError> {
+    let failed =
+        |error: rustix::io::Errno| PrivilegesError { attempt: "look at files as the node's user", reason: error.to_string() };
+    let groups = rustix::process::getgroups().map_err(failed)?;
+    let own = rustix::process::getegid();
+    set_thread_groups(&[]).map_err(failed)?;
+    set_thread_res_gid(None, Gid::from_raw(gid), None).map_err(failed)?;
+    set_thread_res_uid(None, Uid::from_raw(uid), None).map_err(failed)?;
+    let found = files.iter().copied().find(|file| accessat(CWD, *file, Access::READ_OK, AtFlags::EACCESS).is_err());
+    // root again, with all its rights
+    set_thread_res_uid(None, Uid::ROOT, None).map_err(failed)?;
+    set_thread_res_gid(None, own, None).map_err(failed)?;
+    set_thread_groups(&groups).map_err(failed)?;
+    Ok(found)
+}
+
 /// Whether `attempt` succeeds without this capability; it is given up if so.
 ///
 /// # Errors
@@ -159,6 +206,36 @@ mod tests {
         assert!(status("CapEff:\t0000000000000000\n").unwrap().is_empty());
         assert_eq!(status("CapEff:\tnonsense\n"), None);
         assert_eq!(status(""), None);
+    }
+
+    /// In a thread of its own: users are a thread's.
+    #[test]
+    fn root_becomes_a_user_and_looks_as_one_before() {
+        if !is_root() {
+            return testkit::skipped("needs root");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, theirs) = (folder.path().join("ours"), folder.path().join("theirs"));
+        for (file, mode) in [(&ours, 0o600), (&theirs, 0o600), (&folder.path().to_owned(), 0o755)] {
+            if file != folder.path() {
+                std::fs::write(file, "").unwrap();
+            }
+            std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        }
+        std::os::unix::fs::chown(&theirs, Some(65_534), Some(65_534)).unwrap();
+        std::thread::spawn(move || {
+            let groups = rustix::process::getgroups().unwrap();
+            assert_eq!(unreadable(65_534, 65_534, &[&theirs, &ours]).unwrap(), Some(&*ours));
+            assert_eq!(unreadable(65_534, 65_534, &[&theirs]).unwrap(), None);
+            assert!(is_root() && rustix::process::getgroups().unwrap() == groups);
+            become_user(65_534, 65_534).unwrap();
+            assert!(!is_root() && effective().is_empty());
+            assert!(std::fs::read(&theirs).is_ok() && std::fs::read(&ours).is_err());
+            assert!(rustix::process::getgroups().unwrap().is_empty());
+            assert!(set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).is_err());
+        })
+        .join()
+        .unwrap();
     }
 
     /// In a thread of its own: capabilities are a thread's.

@@ -74,11 +74,29 @@ pub struct Node {
     pub exe: Option<PathBuf>,
     /// The user it runs as; of a set-user-id program the one who started it, and said with which words.
     pub uid: u32,
+    /// The group of that user, in the same sense.
+    pub gid: u32,
     /// Its command line.
     pub command: Vec<String>,
 }
 
 impl Node {
+    /// The process with this id, whatever it runs.
+    pub fn of(pid: u32) -> Option<Self> {
+        Procfs::default().node(pid)
+    }
+
+    /// The data directory that its command line names, or the default one of its user; without what a configuration may say. `None`
+    /// where it was named from a working directory that we may not look at.
+    pub fn datadir(&self) -> Option<PathBuf> {
+        Procfs::default().datadir(self)
+    }
+
+    /// The working directory that its relative paths begin at, where we may know.
+    pub fn working(&self) -> Option<PathBuf> {
+        Procfs::default().working(self.pid)
+    }
+
     /// What its program file is called.
     pub fn program(&self) -> PathBuf {
         self.exe.clone().unwrap_or_else(|| format!("/proc/{}/exe", self.pid).into())

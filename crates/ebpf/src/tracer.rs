@@ -97,8 +97,10 @@ impl Drop for Tracer {
         let deadline = Instant::now() + STOP;
         while matches!(self.child.try_wait(), Ok(None)) {
             if Instant::now() > deadline {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
+                // who has become another user meanwhile may not; then it ends when it notices that nobody listens
+                if self.child.kill().is_ok() {
+                    let _ = self.child.wait();
+                }
                 break;
             }
             std::thread::sleep(Duration::from_millis(5));

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -62,6 +63,8 @@ pub struct Options {
     pub max_connections: Option<u16>,
     /// Any other options, as on the command line. They come last, so they win.
     pub args: Vec<String>,
+    /// The user and group that it runs as, and whose its datadir is; takes root.
+    pub user: Option<u32>,
 }
 
 impl Default for Options {
@@ -75,6 +78,7 @@ impl Default for Options {
             debug: Vec::new(),
             max_connections: None,
             args: Vec::new(),
+            user: None,
         }
     }
 }
@@ -91,6 +95,7 @@ impl Node {
     pub fn start(options: Options) -> anyhow::Result<Node> {
         let executable = options.executable.clone().or_else(executable).context("no bitcoind on PATH or in BITCOIND_EXE")?;
         let folder = tempfile::Builder::new().prefix("testkit-node-").tempdir()?;
+        std::os::unix::fs::chown(folder.path(), options.user, options.user)?;
         let mut node = Node { options, executable, folder, p2p: unset(), rpc: unset(), child: None };
         for attempt in 1.. {
             let ip = node.options.listen.unwrap_or(Ipv4Addr::LOCALHOST);
@@ -199,7 +204,11 @@ impl Node {
 
     fn launch(&mut self) -> anyhow::Result<()> {
         let stderr = self.stderr_file();
-        let child = Command::new(&self.executable)
+        let mut command = Command::new(&self.executable);
+        if let Some(user) = self.options.user {
+            command.uid(user).gid(user);
+        }
+        let child = command
             .args(self.arguments())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -229,7 +238,8 @@ impl Node {
     }
 
     fn arguments(&self) -> Vec<OsString> {
-        let Options { executable: _, listen, v2transport, wallet, capture_messages, debug, max_connections, args } = &self.options;
+        let Options { executable: _, listen, v2transport, wallet, capture_messages, debug, max_connections, args, user: _ } =
+            &self.options;
         let flag = |name: &str, on: bool| format!("-{name}={}", u8::from(on));
         let mut datadir = OsString::from("-datadir=");
         datadir.push(self.datadir());

@@ -33,7 +33,8 @@ impl Procfs {
             pid,
             node_run: self.boot_time()?.saturating_add(stat.started / rustix::param::clock_ticks_per_second()),
             exe: std::fs::read_link(directory.join("exe")).ok(),
-            uid: self.real_uid(pid).or_else(|| Some(directory.metadata().ok()?.uid()))?,
+            uid: self.real_id(pid, "Uid:").or_else(|| Some(directory.metadata().ok()?.uid()))?,
+            gid: self.real_id(pid, "Gid:").or_else(|| Some(directory.metadata().ok()?.gid()))?,
             command: command
                 .split(|byte| *byte == 0)
                 .map(|word| String::from_utf8_lossy(word).into_owned())
@@ -76,16 +77,30 @@ impl Procfs {
 
     /// Whether a node's command line is that of one with this data directory.
     pub(super) fn claims(&self, node: &Node, datadir: &Path) -> bool {
-        let named = node.command.iter().rev().find_map(|word| word.trim_start_matches('-').strip_prefix("datadir="));
-        let claimed = match named {
-            Some(path) => {
-                let working = std::fs::read_link(self.root.join(node.pid.to_string()).join("cwd")).unwrap_or_default();
-                working.join(path)
-            }
-            None => home(node.uid).unwrap_or_default().join(".bitcoin"),
-        };
+        let Some(claimed) = self.datadir(node) else { return false };
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.components().collect());
         NETWORKS.iter().any(|network| real(&claimed.join(network)) == real(datadir))
+    }
+
+    /// The data directory that a command line names, or the default one.
+    pub(super) fn datadir(&self, node: &Node) -> Option<PathBuf> {
+        match node.command.iter().rev().find_map(|word| word.trim_start_matches('-').strip_prefix("datadir=")) {
+            Some(path) if Path::new(path).is_absolute() => Some(path.into()),
+            Some(path) => Some(self.working(node.pid)?.join(path)),
+            None => Some(self.home_of(node.pid).or_else(|| home(node.uid))?.join(".bitcoin")),
+        }
+    }
+
+    /// Where a process's relative paths begin; only its user and root may know.
+    pub(super) fn working(&self, pid: u32) -> Option<PathBuf> {
+        std::fs::read_link(self.root.join(pid.to_string()).join("cwd")).ok()
+    }
+
+    /// `HOME` in the environment of a process, which decides where its data is by default; only its user and root may know.
+    fn home_of(&self, pid: u32) -> Option<PathBuf> {
+        let environment = std::fs::read(self.root.join(pid.to_string()).join("environ")).ok()?;
+        let home = environment.split(|byte| *byte == 0).find_map(|variable| variable.strip_prefix(b"HOME="))?;
+        Some(String::from_utf8(home.to_vec()).ok()?.into())
     }
 
     pub(super) fn parent(&self, pid: u32) -> Option<u32> {
@@ -94,10 +109,10 @@ impl Procfs {
 
     /// Who started a process. The owner of its folder is whom it acts as: of a set-user-id program somebody who did not choose its
     /// command line.
-    fn real_uid(&self, pid: u32) -> Option<u32> {
+    fn real_id(&self, pid: u32, line: &str) -> Option<u32> {
         let status = std::fs::read(self.root.join(pid.to_string()).join("status")).ok()?;
         let status = String::from_utf8_lossy(&status);
-        status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_ascii_whitespace().next()?.parse().ok()
+        status.lines().find_map(|text| text.strip_prefix(line))?.split_ascii_whitespace().next()?.parse().ok()
     }
 
     /// What proc(5) calls fields 3, 4 and 22. The name before them may hold anything, parentheses and blanks too.

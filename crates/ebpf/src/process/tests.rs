@@ -261,3 +261,33 @@ fn a_process_is_of_the_user_that_started_it() {
     write(world.path("proc/12/status"), "Name:\tbitcoind\nUid:\t65534\t0\t0\t0\nGid:\t0\t0\t0\t0\n").unwrap();
     assert_eq!(world.finder(Target::Any).find().unwrap().uid, 65_534);
 }
+
+/// By its command line, from where it was started, or by its own `HOME`.
+#[test]
+fn a_process_says_where_its_data_is() {
+    let world = World::new();
+    let check = |pid: u32, expected: Option<&str>| {
+        let finder = world.finder(Target::Any);
+        let node = finder.proc.node(pid).unwrap();
+        assert_eq!(finder.proc.datadir(&node), expected.map(PathBuf::from), "{:?}", node.command);
+    };
+    world.process(12, 1, "bitcoind -datadir=/a --datadir=/b");
+    check(12, Some("/b"));
+    world.process(13, 1, "bitcoind -datadir=c");
+    // where it was started is not for everybody to know
+    check(13, None);
+    symlink("/w", world.path("proc/13/cwd")).unwrap();
+    check(13, Some("/w/c"));
+    world.process(14, 1, "bitcoind");
+    write(world.path("proc/14/environ"), "PATH=/bin\0HOME=/h\0").unwrap();
+    check(14, Some("/h/.bitcoin"));
+}
+
+#[test]
+fn who_started_a_process_is_read_from_its_status() {
+    let world = World::new();
+    world.process(12, 1, "bitcoind");
+    write(world.path("proc/12/status"), "Name:\tx\nUid:\t7\t0\t0\t0\nGid:\t8\t0\t0\t0\n").unwrap();
+    let node = world.finder(Target::Any).proc.node(12).unwrap();
+    assert_eq!((node.uid, node.gid), (7, 8));
+}
