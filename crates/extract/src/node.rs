@@ -25,7 +25,7 @@ pub struct Config {
     #[arg(long, value_name = "FILE", conflicts_with = "datadir")]
     pub pid_file: Option<PathBuf>,
 
-    /// The node's process id; not followed when the node restarts
+    /// The node's process id; after a restart, the process that the same user started in the same way
     #[arg(long, value_name = "PID", conflicts_with_all = ["datadir", "pid_file"])]
     pub pid: Option<u32>,
 
@@ -39,6 +39,15 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether the node is named well enough for the secrets that go with it.
+    ///
+    /// # Errors
+    ///
+    /// A secret could reach somebody else.
+    pub fn check(&self) -> Result<(), crate::rpc::AccessError> {
+        self.rpc.check(self.datadir.is_some() || self.pid_file.is_some() || self.pid.is_some())
+    }
+
     /// The node of a data directory, with everything else as by default.
     pub fn of_datadir(name: NodeName, datadir: impl Into<PathBuf>) -> Self {
         use clap::{Args as _, FromArgMatches as _};

@@ -18,9 +18,14 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clock::now;
 use crate::life::Life;
-use sampler::{FILES, Sampler};
+use sampler::Sampler;
 
-pub use sampler::started;
+pub use sampler::{disk, started};
+
+/// Which of the files of a process that are read here may be, and which may not.
+pub fn readable(pid: u32) -> (Vec<String>, Vec<String>) {
+    Sampler::new(pid).readable()
+}
 
 /// How often to look.
 #[derive(Clone, PartialEq, Eq, Debug, clap::Args)]
@@ -122,11 +127,7 @@ impl Watched {
     fn look(&mut self) -> Look {
         let time = now();
         let process = self.sampler.sample();
-        let readable = (process.is_some() && !self.attached).then(|| {
-            let (readable, missing): (Vec<_>, Vec<_>) = FILES.iter().partition(|file| self.sampler.can_read(file));
-            let text = |files: Vec<&&str>| files.into_iter().map(|file| (*file).to_owned()).collect();
-            (text(readable), text(missing))
-        });
+        let readable = (process.is_some() && !self.attached).then(|| self.sampler.readable());
         let due = process.is_some() && self.disk_seen.is_none_or(|seen| seen.elapsed() >= DISK);
         let disk = self.life.datadir.as_deref().filter(|_| due).map(|folder| {
             self.disk_seen = Some(Instant::now());

@@ -15,25 +15,29 @@ mod client;
 mod file;
 mod lane;
 mod methods;
-mod process;
+mod place;
 mod profile;
 mod rights;
 mod watch;
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bus::Publisher;
 use event::{ConnectionType, Network, StatePeers};
+use tokio::sync::watch::Receiver;
 
 use crate::interval;
+use crate::life::Life;
 
-pub use access::{Access, Address, Place, Secret, Target};
+pub use access::{Access, AccessError, Address, Secret, Target};
 pub use client::{Answer, CallError, Connection};
 pub use file::Owner;
 pub use methods::{DecodeError, METHODS, Method, Weight};
-pub use rights::{User, check, least_privilege_lines};
+pub use place::{Place, Settings};
+pub use rights::{Checked, User, UserName, check, least_privilege_lines, whitelist};
 
 /// What to ask the node, and how often.
 #[derive(Clone, PartialEq, Eq, Debug, clap::Args)]
@@ -94,11 +98,15 @@ impl FromStr for Interval {
     }
 }
 
-/// Publishes what the node says, until `stop`.
+/// Says where the RPC of a life of the node is; of no life, where it will probably be. It is asked again for each life, and again while
+/// there is none: the next may have other ports, other files, another user. It may read files.
+pub type Locate = Arc<dyn Fn(Option<&Life>) -> Target + Send + Sync>;
+
+/// Publishes what the node says, until `stop`. `node` is its process, where it runs on this machine and can be found.
 ///
 /// Trouble with the node is no error: it is published (`state.fetched`, `health.detached`), said once, and tried again.
-pub async fn run(config: Config, target: Target, out: Publisher, stop: impl Future<Output = ()>) {
-    watch::Watch::new(config, target, out).run(stop).await;
+pub async fn run(config: Config, locate: Locate, node: Receiver<Option<Life>>, out: Publisher, stop: impl Future<Output = ()>) {
+    watch::Watch::new(config, locate, node, out).run(stop).await;
 }
 
 /// A peer, as whoever attaches to a running node needs it: messages of peers that were connected before name no network.

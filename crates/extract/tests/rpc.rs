@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 
 use bus::{Bus, Delivery, Limits, Subscription};
 use event::{Event, FetchOutcome, Filter, HealthAttached, Kind, KindId, Source};
+use extract::life::Life;
 use extract::rpc::{self, Config, METHODS, Secret, Target};
 use serde_json::json;
 use tempfile::TempDir;
 use testkit::{Node, need_node, node};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -113,17 +114,21 @@ struct Watched {
 impl Watched {
     /// Only these intervals; everything else is off.
     async fn start(target: Target, intervals: &str) -> Self {
-        let off = METHODS.iter().map(|method| format!("{}=off", method.name));
-        let rpc_interval = off.chain(intervals.split(',').map(str::to_owned)).map(|interval| interval.parse().unwrap()).collect();
-        Self::run(target, Config { rpc_interval, rpc_timeout: Duration::from_millis(500) }).await
+        Self::run(target, only(intervals)).await
     }
 
+    /// Of a node whose process nobody looks for.
     async fn run(target: Target, config: Config) -> Self {
+        Self::follow(Arc::new(move |_| target.clone()), watch::channel(None).1, config).await
+    }
+
+    /// Of a node with lives.
+    async fn follow(locate: rpc::Locate, node: watch::Receiver<Option<Life>>, config: Config) -> Self {
         let bus = Bus::local();
         let events = bus.subscribe(Filter::all(), Limits::default()).await.unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let out = bus.publisher("alice".parse().unwrap(), Source::Rpc);
-        let task = tokio::spawn(rpc::run(config, target, out, async { drop(stopped.await) }));
+        let task = tokio::spawn(rpc::run(config, locate, node, out, async { drop(stopped.await) }));
         Self { events, stop, task, bus }
     }
 
@@ -179,6 +184,13 @@ impl Watched {
     }
 }
 
+/// Only these intervals; everything else is off.
+fn only(intervals: &str) -> Config {
+    let off = METHODS.iter().map(|method| format!("{}=off", method.name));
+    let rpc_interval = off.chain(intervals.split(',').map(str::to_owned)).map(|interval| interval.parse().unwrap()).collect();
+    Config { rpc_interval, rpc_timeout: Duration::from_millis(500) }
+}
+
 fn cookie(folder: &TempDir, secret: &str) -> PathBuf {
     let path = folder.path().join(".cookie");
     std::fs::write(&path, secret).unwrap();
@@ -186,7 +198,11 @@ fn cookie(folder: &TempDir, secret: &str) -> PathBuf {
 }
 
 fn target(server: &Server, folder: &TempDir) -> Target {
-    Target { address: server.address.to_string(), secret: Secret::Cookie(cookie(folder, "__cookie__:00")), pid_file: None }
+    at(server.address.to_string(), Secret::Cookie(cookie(folder, "__cookie__:00")))
+}
+
+fn at(address: String, secret: Secret) -> Target {
+    Target { address, secret, of_process: true, unread: None }
 }
 
 const TOTALS: &str = r#"{"totalbytesrecv":1,"totalbytessent":2}"#;
@@ -354,11 +370,108 @@ async fn a_cookie_is_read_again_when_it_changed_and_not_tried_twice_before() {
     watched.stop().await;
 }
 
+/// Another life may listen elsewhere, and know another secret; what was refused by the one before is tried at once.
+#[tokio::test]
+async fn another_life_is_asked_where_it_is_and_may_know_the_same_secret() {
+    let one = Server::start(|_, _, _| Reply::Status(401));
+    let two = Server::start(|_, method, _| match method {
+        "uptime" => Reply::Result("1"),
+        _ => Reply::Result(TOTALS),
+    });
+    let folder = TempDir::new().unwrap();
+    let (first, second) = (target(&one, &folder), target(&two, &folder));
+    let locate: rpc::Locate = Arc::new(move |life| match life {
+        Some(life) if life.node_run == 2 => second.clone(),
+        _ => first.clone(),
+    });
+    let life = |node_run| Some(Life { pid: std::process::id(), node_run, datadir: None });
+    let (lives, node) = watch::channel(None);
+    let mut watched = Watched::follow(locate, node, only("getnettotals=100ms")).await;
+    let refused = "the node does not accept user `__cookie__` with this password";
+    assert_eq!(watched.wait_detached().await, refused);
+    lives.send_replace(life(1));
+    // without this it would be asked again after half a minute
+    let calls = one.calls.clone();
+    until(move || calls.load(Ordering::SeqCst) >= 2).await;
+    lives.send_replace(life(2));
+    let attached = watched.wait_attached(|_| true).await;
+    assert_eq!((attached.pid, attached.target), (Some(std::process::id()), two.address.to_string()));
+    assert_eq!(watched.wait_kind(KindId::StateNetTotals).await.node_run, Some(2));
+    watched.stop().await;
+}
+
+/// Waits for something that another thread does.
+async fn until(mut done: impl FnMut() -> bool + Send + 'static) {
+    let wait = move || testkit::wait::until("it to happen", LONG, || Ok(done().then_some(())));
+    tokio::task::spawn_blocking(wait).await.unwrap().unwrap();
+}
+
+/// At an address that somebody said there may be another node than the one on this machine.
+#[tokio::test]
+async fn the_process_here_says_nothing_of_a_node_elsewhere() {
+    let server = Server::start(|_, method, _| match method {
+        "uptime" => Reply::Result("1000"),
+        _ => Reply::Result(TOTALS),
+    });
+    let folder = TempDir::new().unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    for (here, expected) in [(now - 1000, true), (now - 5000, false)] {
+        let elsewhere = Target { of_process: false, ..target(&server, &folder) };
+        let (_lives, node) = watch::channel(Some(Life { pid: std::process::id(), node_run: here, datadir: None }));
+        let mut watched = Watched::follow(Arc::new(move |_| elsewhere.clone()), node, only("getnettotals=100ms")).await;
+        let attached = watched.wait_attached(|_| true).await;
+        assert_eq!(attached.pid, expected.then_some(std::process::id()));
+        let node_run = watched.wait_kind(KindId::StateNetTotals).await.node_run.unwrap();
+        assert_eq!(node_run == here, expected);
+        assert!(expected || node_run.abs_diff(now - 1000) <= 3, "{node_run} at {now}");
+        watched.stop().await;
+    }
+}
+
+/// It answers before its process is found: what is published is told under the start of the process all the same.
+#[tokio::test]
+async fn a_process_that_is_found_late_is_waited_for() {
+    let server = Server::start(|_, method, calls| match method {
+        // starting takes it longer than anybody waits for a process
+        _ if calls < 9 => Reply::Error(-28),
+        "uptime" => Reply::Result("1000"),
+        _ => Reply::Result(TOTALS),
+    });
+    let folder = TempDir::new().unwrap();
+    let here = target(&server, &folder);
+    let (lives, node) = watch::channel(None);
+    let calls = server.calls.clone();
+    let mut watched = Watched::follow(Arc::new(move |_| here.clone()), node, only("getnettotals=100ms")).await;
+    until(move || calls.load(Ordering::SeqCst) >= 11).await;
+    lives.send_replace(Some(Life { pid: std::process::id(), node_run: 7, datadir: None }));
+    let attached = watched.wait_attached(|_| true).await;
+    assert_eq!(attached.pid, Some(std::process::id()));
+    assert_eq!(watched.wait_kind(KindId::StateNetTotals).await.node_run, Some(7));
+    watched.stop().await;
+}
+
+/// Nobody can say who it is: after a while what it says of itself has to do.
+#[tokio::test]
+async fn a_process_that_is_never_found_is_not_waited_for_long() {
+    let server = Server::start(|_, method, _| match method {
+        "uptime" => Reply::Result("1000"),
+        _ => Reply::Result(TOTALS),
+    });
+    let folder = TempDir::new().unwrap();
+    let here = target(&server, &folder);
+    let (_lives, node) = watch::channel(None);
+    let mut watched = Watched::follow(Arc::new(move |_| here.clone()), node, only("getnettotals=100ms")).await;
+    let attached = watched.wait_attached(|_| true).await;
+    assert_eq!(attached.pid, None);
+    assert!(watched.wait_kind(KindId::StateNetTotals).await.node_run.is_some());
+    watched.stop().await;
+}
+
 #[tokio::test]
 async fn a_node_that_is_not_there_and_a_cookie_that_is_not_there() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let folder = TempDir::new().unwrap();
-    let mut target = Target { address: nobody.clone(), secret: Secret::Cookie(cookie(&folder, "a:b")), pid_file: None };
+    let mut target = at(nobody.clone(), Secret::Cookie(cookie(&folder, "a:b")));
     let mut watched = Watched::start(target.clone(), "uptime=1s").await;
     let reason = watched.wait_detached().await;
     assert_eq!(reason, format!("no answer from {nobody}: Connection refused (os error 111)"));
@@ -393,11 +506,12 @@ async fn a_server_that_closes_after_each_answer() {
 }
 
 fn target_of(node: &Node) -> Target {
-    Target {
-        address: node.rpc_address().to_string(),
-        secret: Secret::Cookie(node.cookie()),
-        pid_file: Some(node.network_datadir().join("bitcoind.pid")),
-    }
+    at(node.rpc_address().to_string(), Secret::Cookie(node.cookie()))
+}
+
+/// A life of the node, with a start that nobody else would say: whoever says it has it from here.
+fn life_of(node: &Node, node_run: u64) -> Option<Life> {
+    Some(Life { pid: node.pid()?, node_run, datadir: None })
 }
 
 /// Blocking work with the node, on a thread of its own.
@@ -414,7 +528,8 @@ async fn with<T: Send + 'static>(mut node: Node, work: impl FnOnce(&mut Node) ->
 async fn everything_that_a_real_node_offers_is_published() {
     need_node!();
     let node = Node::start(node::Options::default()).unwrap();
-    let mut watched = Watched::run(target_of(&node), Config::default()).await;
+    let (target, (_lives, life)) = (target_of(&node), watch::channel(life_of(&node, 42)));
+    let mut watched = Watched::follow(Arc::new(move |_| target.clone()), life, Config::default()).await;
     let attached = watched.wait_attached(|_| true).await;
     assert_eq!((attached.pid, attached.attached.len()), (node.pid(), METHODS.len()));
     let mut missing: Vec<KindId> = METHODS.iter().map(|method| method.kind).chain([KindId::StateProfile]).collect();
@@ -424,7 +539,7 @@ async fn everything_that_a_real_node_offers_is_published() {
             assert_eq!(fetched.outcome(), FetchOutcome::Ok, "{fetched:?}");
             assert!(fetched.duration > 0 && fetched.bytes > 0, "{fetched:?}");
         }
-        assert!(event.node_run.is_some());
+        assert_eq!(event.node_run, Some(42), "its process says when it was started: {event:?}");
         missing.retain(|kind| Some(*kind) != event.id());
     }
     watched.stop().await;
@@ -434,36 +549,39 @@ async fn everything_that_a_real_node_offers_is_published() {
 async fn a_restarted_node_is_read_anew() {
     need_node!();
     let node = Node::start(node::Options::default()).unwrap();
-    let mut watched = Watched::run(target_of(&node), Config::default()).await;
-    let first = watched.wait_kind(KindId::StatePeers).await.node_run.unwrap();
+    let (target, (lives, life)) = (target_of(&node), watch::channel(life_of(&node, 1)));
+    let mut watched = Watched::follow(Arc::new(move |_| target.clone()), life, Config::default()).await;
+    assert_eq!(watched.wait_kind(KindId::StatePeers).await.node_run, Some(1));
 
     let (node, ()) = with(node, |node| node.stop().unwrap()).await;
     let reason = watched.wait_detached().await;
     assert!(reason.starts_with("no answer from ") || reason.starts_with("failed to read the cookie"), "{reason}");
-    // a start of a process is known to the second
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    lives.send_replace(None);
     let (node, ready) = with(node, |node| {
         node.start_again().unwrap();
         Instant::now()
     })
     .await;
+    lives.send_replace(life_of(&node, 2));
     let attached = watched.wait_attached(|_| true).await;
     assert_eq!(attached.pid, node.pid());
     let peers = watched.wait_kind(KindId::StatePeers).await;
     assert!(ready.elapsed() < Duration::from_secs(3), "{:?}", ready.elapsed());
-    assert!(peers.node_run.unwrap() > first);
+    assert_eq!(peers.node_run, Some(2));
 
+    // this time the end is noticed here first
     let (node, ()) = with(node, |node| node.kill().unwrap()).await;
     watched.wait_detached().await;
-    let (_node, ()) = with(node, |node| node.start_again().unwrap()).await;
-    watched.wait_kind(KindId::StatePeers).await;
+    let (node, ()) = with(node, |node| node.start_again().unwrap()).await;
+    lives.send_replace(life_of(&node, 3));
+    assert_eq!(watched.wait_kind(KindId::StatePeers).await.node_run, Some(3), "not that of the life before");
     watched.stop().await;
 }
 
 #[tokio::test]
 async fn a_user_with_few_rights_is_enough_and_fewer_disable_what_they_forbid() {
     need_node!();
-    let user = rpc::least_privilege_lines("observer").unwrap();
+    let user = rpc::least_privilege_lines(&"observer".parse().unwrap()).unwrap();
     let folder = TempDir::new().unwrap();
     let password = folder.path().join("password");
     std::fs::write(&password, format!("{}\n", user.password)).unwrap();
@@ -471,7 +589,9 @@ async fn a_user_with_few_rights_is_enough_and_fewer_disable_what_they_forbid() {
 
     let node = Node::start(node::Options { args: lines(&user), ..Default::default() }).unwrap();
     let target = |node: &Node| Target { secret: Secret::User("observer".into(), password.clone()), ..target_of(node) };
-    for (method, result) in rpc::check(&Config::default(), &target(&node)).await.unwrap() {
+    let checked = rpc::check(&Config::default(), &target(&node)).await.unwrap();
+    assert_eq!(checked.user, "observer");
+    for (method, result) in checked.methods {
         assert!(result.is_ok(), "{method}: {result:?}");
     }
     // whitelists of one user are intersected
@@ -483,14 +603,15 @@ async fn a_user_with_few_rights_is_enough_and_fewer_disable_what_they_forbid() {
     drop(node);
     let node = Node::start(node::Options { args, ..Default::default() }).unwrap();
     let results = rpc::check(&Config::default(), &target(&node)).await.unwrap();
-    let forbidden: Vec<_> = results.into_iter().filter(|(_, result)| result.is_err()).map(|(name, _)| name).collect();
+    let forbidden: Vec<_> = results.methods.into_iter().filter(|(_, result)| result.is_err()).map(|(name, _)| name).collect();
     assert_eq!(forbidden, ["uptime", "getrawaddrman"]);
 
-    let mut watched =
-        Watched::run(target(&node), Config { rpc_interval: vec!["getpeerinfo=100ms".parse().unwrap()], ..Config::default() }).await;
+    let config = Config { rpc_interval: vec!["getpeerinfo=100ms".parse().unwrap()], ..Config::default() };
+    let (target, (_lives, life)) = (target(&node), watch::channel(life_of(&node, 42)));
+    let mut watched = Watched::follow(Arc::new(move |_| target.clone()), life, config).await;
     let attached = watched.wait_attached(|attached| attached.missing.len() == 2).await;
     assert_eq!(attached.missing, ["uptime", "getrawaddrman"]);
-    assert!(watched.wait_kind(KindId::StatePeers).await.node_run.is_some());
+    assert_eq!(watched.wait_kind(KindId::StatePeers).await.node_run, Some(42));
     let (_node, status) = with(node, |node| node.rpc("getblockcount", json!([])).is_ok()).await;
     assert!(status, "the cookie keeps its rights");
     watched.stop().await;

@@ -36,7 +36,8 @@ pub enum Command {
     ///
     /// Finds the node that runs on this machine, or the one it is told, starts every extractor that works, and prints a line per event.
     /// Needs root, or the capabilities CAP_BPF and CAP_PERFMON (and CAP_SYS_PTRACE for the node of another user); a small process of
-    /// its own keeps them, everything that looks at bytes from strangers runs without. When the node restarts, it goes on.
+    /// its own keeps them, everything that looks at bytes from strangers runs without; started by root, as the node's user. When the
+    /// node restarts, it goes on.
     Run(Box<Run>),
 
     /// Play a bundled recording of real nodes: no node, root or network needed
@@ -130,7 +131,7 @@ pub struct Doctor {
     /// Print lines for the node's bitcoin.conf that make an RPC user of this name with the rights that are used and no others, and
     /// its password
     #[arg(long, value_name = "NAME")]
-    pub new_rpc_user: Option<String>,
+    pub new_rpc_user: Option<extract::rpc::UserName>,
 
     #[command(flatten, next_help_heading = "RPC [rpc]")]
     pub rpc: extract::rpc::Config,
@@ -328,8 +329,20 @@ fn with_environment(command: clap::Command) -> clap::Command {
 ///
 /// # Errors
 ///
-/// A table in the file that describes no node, or a flag that would not say about which node it is.
+/// A table in the file that describes no node, a flag that would not say about which node it is, or a secret that could go to a
+/// stranger.
 pub fn nodes(line: &extract::node::Config, file: Option<&File>, told: &[String]) -> Result<Vec<extract::node::Config>, Failure> {
+    let nodes = named(line, file, told)?;
+    for node in &nodes {
+        node.check().map_err(|error| {
+            let hint = error.hint();
+            Failure::new(Code::Usage, error).hint(hint)
+        })?;
+    }
+    Ok(nodes)
+}
+
+fn named(line: &extract::node::Config, file: Option<&File>, told: &[String]) -> Result<Vec<extract::node::Config>, Failure> {
     let of_file = file.map(|file| file.nodes(&NODE)).transpose().map_err(wrong_file)?.unwrap_or_default();
     // a flag that says which node is meant is about another one than the file's
     if of_file.is_empty() || told.iter().any(|flag| ["datadir", "pid-file", "pid"].contains(&flag.as_str())) {

@@ -1,11 +1,13 @@
 //! `doctor`: what works here, and what to do about what does not.
 //!
-//! Every line passes, warns or fails, and the ones that do not pass say what to do. It attaches nothing and changes nothing.
+//! Every line passes, warns or fails, and the ones that do not pass say what to do. It attaches nothing and changes nothing. What takes
+//! rights is looked at first; then it gives them up as `run` does, so that it is right about what `run` will be able to do.
 
 use std::fmt;
+use std::path::Path;
 use std::process::ExitCode;
 
-use extract::rpc::CallError;
+use extract::rpc::{CallError, Checked};
 
 use crate::cli;
 use crate::config::File;
@@ -78,14 +80,16 @@ pub fn run(options: &cli::Doctor, file: Option<&File>, told: &[String]) -> Resul
     let mut findings = vec![];
     #[cfg(feature = "ebpf")]
     findings.extend(kernel());
-    for node in cli::nodes(&options.node, file, told)? {
-        #[cfg(feature = "ebpf")]
-        findings.extend(probes::node(&node));
-        findings.extend(interfaces(&Known::find(node), &options.rpc)?);
+    let nodes: Vec<Known> = cli::nodes(&options.node, file, told)?.into_iter().map(Known::find).collect();
+    #[cfg(feature = "ebpf")]
+    {
+        findings.extend(nodes.iter().flat_map(|node| probes::node(&node.config)));
+        findings.push(user(&nodes, &options.nats)?);
     }
     #[cfg(not(feature = "ebpf"))]
-    {
-        findings.push(Finding::warn("probes", "this build has no kernel probes", "build it with the feature `ebpf`"));
+    findings.push(Finding::warn("probes", "this build has no kernel probes", "build it with the feature `ebpf`"));
+    for node in &nodes {
+        findings.extend(interfaces(node, &options.rpc)?);
     }
     findings.extend(nats(&options.nats)?);
     let mut page = String::new();
@@ -133,6 +137,17 @@ fn kernel() -> Vec<Finding> {
         )
     };
     vec![kernel, btf, permitted]
+}
+
+/// Gives up every right, and says as who the rest is done.
+#[cfg(feature = "ebpf")]
+fn user(nodes: &[Known], nats: &bus::NatsOptions) -> Result<Finding, Failure> {
+    let user = crate::user::give_up_rights(nodes, &crate::wiring::named_files(nodes, nats))?;
+    let text = format!("{user}, without capabilities");
+    Ok(match user.hint() {
+        None => Finding::pass("user", text),
+        Some(hint) => Finding::warn("user", user.to_string(), hint),
+    })
 }
 
 #[cfg(feature = "ebpf")]
@@ -203,13 +218,26 @@ mod probes {
     }
 }
 
-/// RPC and P2P of one node.
+/// RPC, process, disk and P2P of one node.
 fn interfaces(node: &Known, config: &extract::rpc::Config) -> Result<Vec<Finding>, Failure> {
-    if node.missing.is_some() && node.config.rpc.rpc_url.is_none() {
-        return Ok(vec![Finding::unknown("rpc", "no node to ask"), Finding::unknown("p2p", "no node to wait for")]);
+    let told = node.config.rpc.rpc_url.is_some();
+    let mut findings = vec![];
+    if node.missing.is_some() && !told {
+        findings.push(Finding::unknown("rpc", "no node to ask"));
+    } else {
+        if let Some(reason) = &node.rpc.unread {
+            findings.push(Finding::warn("rpc", reason, "its RPC may be somewhere else; see `--rpc-url`"));
+        }
+        let checked = crate::wiring::block_on(async { Ok(extract::rpc::check(config, &node.rpc).await) })?;
+        findings.extend(rights(&node.rpc.address, checked, told));
     }
-    let checked = crate::wiring::block_on(async { Ok(extract::rpc::check(config, &node.rpc).await) })?;
-    let mut findings = rights(&node.rpc.address, checked, node.config.rpc.rpc_url.is_some());
+    match &node.life {
+        None => findings.push(Finding::unknown("process", "no process to look at")),
+        Some(life) => {
+            findings.push(process(life.pid, node.user.is_some_and(|(uid, _)| uid == 0)));
+            findings.extend(life.datadir.as_deref().map(disk));
+        }
+    }
     let place = &node.config.p2p;
     findings.push(match place.listen() {
         Ok(_) => {
@@ -220,8 +248,45 @@ fn interfaces(node: &Known, config: &extract::rpc::Config) -> Result<Vec<Finding
     Ok(findings)
 }
 
+/// What may be read of a process, which may be root's.
+fn process(pid: u32, roots: bool) -> Finding {
+    let (readable, missing) = extract::proc::readable(pid);
+    if missing.is_empty() {
+        return Finding::pass("process", format!("may read {} of /proc/{pid}", readable.join(", ")));
+    }
+    let text = format!("may not read {} of /proc/{pid}: their values stay absent", missing.join(", "));
+    let hint = if roots { "a node needs no root: run it as a user of its own" } else { "run this as the node's user, or as root" };
+    Finding::warn("process", text, hint)
+}
+
+/// Under this, a node that writes blocks and an index, and logs, has days left: bytes.
+const LITTLE_SPACE: u64 = 5_000_000_000;
+
+/// The disk of the data directory.
+fn disk(datadir: &Path) -> Finding {
+    match extract::proc::disk(datadir) {
+        Ok(disk) => space(&datadir.display().to_string(), disk.available, disk.size),
+        Err(error) => Finding::warn(
+            "disk",
+            format!("failed to look at the disk of {}: {error}", datadir.display()),
+            "name the node's data directory with `--datadir`, as it is seen from here",
+        ),
+    }
+}
+
+/// Whether a disk has room: bytes.
+fn space(folder: &str, available: u64, size: u64) -> Finding {
+    #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+    let (gigabytes, percent) = (available as f64 / 1e9, available as f64 * 100.0 / size.max(1) as f64);
+    let text = format!("{folder} has {gigabytes:.1} GB free ({percent:.1} %)");
+    if available < LITTLE_SPACE || available < size / 10 {
+        return Finding::warn("disk", text, "a node stops when its disk is full: make room, or let it prune (`-prune`)");
+    }
+    Finding::pass("disk", text)
+}
+
 /// Lines to paste. The password is made here, and kept nowhere.
-fn new_rpc_user(name: &str) -> Result<(), Failure> {
+fn new_rpc_user(name: &extract::rpc::UserName) -> Result<(), Failure> {
     let user = extract::rpc::least_privilege_lines(name)?;
     let lines = user.lines.join("\n");
     crate::print(&format!(
@@ -231,22 +296,33 @@ fn new_rpc_user(name: &str) -> Result<(), Failure> {
     ))
 }
 
-/// A method, and whether it may be called.
-type Checked = (&'static str, Result<(), CallError>);
-
 /// What may be asked, and what may not.
-fn rights(address: &str, checked: Result<Vec<Checked>, CallError>, told: bool) -> Vec<Finding> {
-    let checked = match checked {
+fn rights(address: &str, checked: Result<Checked, CallError>, told: bool) -> Vec<Finding> {
+    let Checked { user, methods } = match checked {
         Ok(checked) => checked,
         // what somebody configured should work; what was only guessed may be switched off
         Err(error) if told => return vec![Finding::fail("rpc", error.to_string(), error.hint())],
         Err(error) => return vec![Finding::warn("rpc", error.to_string(), error.hint())],
     };
-    let answered = checked.iter().filter(|(_, result)| result.is_ok()).count();
-    let mut findings = vec![Finding::pass("rpc", format!("{address} answers {answered} of {} methods", checked.len()))];
-    for (method, error) in checked.iter().filter_map(|(method, result)| Some((method, result.as_ref().err()?))) {
-        findings.push(Finding::warn("rpc", format!("{method}: {error}"), error.hint()));
+    let answered = methods.iter().filter(|(_, result)| result.is_ok()).count();
+    let mut findings = vec![Finding::pass("rpc", format!("{address} answers {answered} of {} methods", methods.len()))];
+    let (forbidden, failed): (Vec<_>, Vec<_>) = methods
+        .iter()
+        .filter_map(|(method, result)| Some((*method, result.as_ref().err()?)))
+        .partition(|(_, error)| matches!(error, CallError::Forbidden(_)));
+    if !forbidden.is_empty() {
+        let names: Vec<_> = forbidden.iter().map(|(method, _)| *method).collect();
+        findings.push(Finding::warn(
+            "rpc",
+            format!("user `{user}` may not call {}", names.join(", ")),
+            format!(
+                "in bitcoin.conf, in place of the user's other lines of this sort:\n{:20}{}",
+                "",
+                extract::rpc::whitelist(&user)
+            ),
+        ));
     }
+    findings.extend(failed.iter().map(|(method, error)| Finding::warn("rpc", format!("{method}: {error}"), error.hint())));
     findings
 }
 
@@ -287,6 +363,57 @@ mod tests {
     fn check(notes: &[Note], expect: Expect) {
         let page: String = probes::tracepoints(notes, "/x/bitcoind").iter().map(|finding| format!("{finding}\n")).collect();
         expect.assert_eq(&page);
+    }
+
+    #[track_caller]
+    fn check_page(findings: &[Finding], expect: Expect) {
+        let page: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
+        expect.assert_eq(&page);
+    }
+
+    #[test]
+    fn who_may_not_call_something_gets_the_line_that_helps() {
+        let methods = vec![
+            ("getpeerinfo", Ok(())),
+            ("uptime", Err(CallError::Forbidden("uptime"))),
+            ("getrawaddrman", Err(CallError::Forbidden("getrawaddrman"))),
+            ("getorphantxs", Err(CallError::UnknownMethod("getorphantxs"))),
+        ];
+        let checked = Checked { user: "observer".to_owned(), methods };
+        check_page(
+            &rights("127.0.0.1:8332", Ok(checked), true),
+            expect![[r#"
+                ok   rpc          127.0.0.1:8332 answers 1 of 4 methods
+                warn rpc          user `observer` may not call uptime, getrawaddrman
+                                  → in bitcoin.conf, in place of the user's other lines of this sort:
+                                    rpcwhitelist=observer:getpeerinfo,getnettotals,getmempoolinfo,getblockchaininfo,getnetworkinfo,uptime,getorphantxs,getaddrmaninfo,estimatesmartfee,getmemoryinfo,listbanned,getindexinfo,getchaintxstats,getdeploymentinfo,getchaintips,getrawaddrman
+                warn rpc          getorphantxs: this node has no method getorphantxs
+                                  → newer releases of Bitcoin Core have it
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_disk_that_is_nearly_full_is_a_warning() {
+        check_page(
+            &[
+                space("/d", 100_000_000_000, 1_000_000_000_000),
+                space("/d", 99_000_000_000, 1_000_000_000_000),
+                space("/d", 4_900_000_000, 10_000_000_000),
+                space("/d", 5_000_000_000, 10_000_000_000),
+                space("/d", 0, 0),
+            ],
+            expect![[r#"
+                ok   disk         /d has 100.0 GB free (10.0 %)
+                warn disk         /d has 99.0 GB free (9.9 %)
+                                  → a node stops when its disk is full: make room, or let it prune (`-prune`)
+                warn disk         /d has 4.9 GB free (49.0 %)
+                                  → a node stops when its disk is full: make room, or let it prune (`-prune`)
+                ok   disk         /d has 5.0 GB free (50.0 %)
+                warn disk         /d has 0.0 GB free (0.0 %)
+                                  → a node stops when its disk is full: make room, or let it prune (`-prune`)
+            "#]],
+        );
     }
 
     #[test]

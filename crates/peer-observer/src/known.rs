@@ -1,4 +1,7 @@
-//! What is known of a node at the start, while this process may still look everywhere.
+//! What is known of a node at the start, while this process may still look everywhere, and how it is found later.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
 
 use event::NodeName;
 use extract::life::Life;
@@ -14,6 +17,9 @@ pub struct Known {
     pub life: Option<Life>,
     /// Why there is none.
     pub missing: Option<Missing>,
+    /// The user and group that it runs as, or will run as by whose data directory it is.
+    #[cfg_attr(not(feature = "ebpf"), expect(dead_code, reason = "who becomes it is not in this build"))]
+    pub user: Option<(u32, u32)>,
     #[cfg(feature = "ebpf")]
     finder: ebpf::process::Finder,
 }
@@ -37,22 +43,30 @@ impl Known {
     pub fn find(config: node::Config) -> Self {
         let mut finder = ebpf::process::Finder::new(config.target());
         let found = finder.find();
-        let place = match &found {
-            // what it names must be its own
-            Ok(process) => rpc::Place { owner: Some(process.uid), ..place(&config, Some((process.pid, &process.command))) },
-            Err(_) => place(&config, None),
-        };
-        let rpc = config.rpc.target(&place);
+        let process = found.as_ref().ok();
+        let rpc = config.rpc.target(&place(&config, process));
         let missing = found.as_ref().err().map(|error| Missing { reason: error.to_string(), hint: error.hint() });
-        let life = found.ok().map(|process| life(&process, &config));
-        Self { config, rpc, life, missing, finder }
+        let user = process.map_or_else(|| owner(&config), |process| Some((process.uid, process.gid)));
+        let life = process.map(|process| life(process, &config));
+        Self { config, rpc, life, missing, user, finder }
     }
 
     /// Without the part that looks for processes, only what the operator said is known.
     #[cfg(not(feature = "ebpf"))]
     pub fn find(config: node::Config) -> Self {
-        let rpc = config.rpc.target(&place(&config, None));
-        Self { config, rpc, life: None, missing: None }
+        let rpc = config.rpc.target(&told(&config));
+        let user = owner(&config);
+        Self { config, rpc, life: None, missing: None, user }
+    }
+
+    /// Where the RPC of each of its lives is. Of the first it is known already, from when everything could be looked at.
+    pub fn locate(&self) -> rpc::Locate {
+        let config = self.config.clone();
+        let first = self.life.clone().map(|life| (life, self.rpc.clone()));
+        Arc::new(move |life| match (&first, life) {
+            (Some((known, target)), Some(life)) if known == life => target.clone(),
+            _ => config.rpc.target(&place_of(&config, life)),
+        })
     }
 
     /// Something that looks for the process each time it is called.
@@ -71,34 +85,47 @@ impl Known {
 
 #[cfg(feature = "ebpf")]
 fn life(process: &ebpf::process::Node, config: &node::Config) -> Life {
-    Life {
-        pid: process.pid,
-        node_run: process.node_run,
-        datadir: config.datadir.clone().or_else(|| told_datadir(&process.command)),
-    }
+    let place = place(config, Some(process));
+    let datadir = place.datadir.is_some().then(|| place.settings().datadir);
+    Life { pid: process.pid, node_run: process.node_run, datadir }
 }
 
-/// The data directory that a command line names; relative ones are left to whoever knows where the process was started.
+/// What a life of a node says of where things are.
 #[cfg(feature = "ebpf")]
-fn told_datadir(command: &[String]) -> Option<std::path::PathBuf> {
-    let told = command.iter().filter_map(|word| word.trim_start_matches('-').strip_prefix("datadir=")).next_back()?;
-    Some(told.into()).filter(|path: &std::path::PathBuf| path.is_absolute())
+fn place_of(config: &node::Config, life: Option<&Life>) -> rpc::Place {
+    let process = life.and_then(|life| ebpf::process::Node::of(life.pid).filter(|process| process.node_run == life.node_run));
+    place(config, process.as_ref())
 }
 
-fn place(config: &node::Config, process: Option<(u32, &Vec<String>)>) -> rpc::Place {
-    let link = |name: &str| process.and_then(|(pid, _)| std::fs::read_link(format!("/proc/{pid}/{name}")).ok());
-    rpc::Place {
-        datadir: config.datadir.clone(),
-        command: process.map(|(_, command)| command.clone()).unwrap_or_default(),
-        working: link("cwd"),
-        home: process.and_then(|(pid, _)| home(pid)).or_else(std::env::home_dir),
-        owner: None,
+#[cfg(not(feature = "ebpf"))]
+fn place_of(config: &node::Config, _: Option<&Life>) -> rpc::Place {
+    told(config)
+}
+
+#[cfg(feature = "ebpf")]
+fn place(config: &node::Config, process: Option<&ebpf::process::Node>) -> rpc::Place {
+    // Who may not look into another user's process has to believe its command line when it names this data directory. That must not be
+    // enough to have the operator's secret sent to the port that it names as well.
+    let believed = process.filter(|process| owner(config).is_none_or(|(owner, _)| process.uid == owner || process.uid == 0));
+    match believed {
+        None => told(config),
+        Some(process) => rpc::Place {
+            datadir: config.datadir.clone().or_else(|| process.datadir()),
+            command: process.command.clone(),
+            working: process.working(),
+            // what it names must be its own
+            owner: Some(process.uid),
+        },
     }
 }
 
-/// `HOME` in the environment of a process, which decides where its data is by default.
-fn home(pid: u32) -> Option<std::path::PathBuf> {
-    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let home = environment.split(|byte| *byte == 0).find_map(|variable| variable.strip_prefix(b"HOME="))?;
-    Some(String::from_utf8(home.to_vec()).ok()?.into())
+/// What the operator says of where things are.
+fn told(config: &node::Config) -> rpc::Place {
+    rpc::Place { datadir: config.datadir.clone(), ..rpc::Place::default() }
+}
+
+/// Whose the data directory is that the operator named.
+fn owner(config: &node::Config) -> Option<(u32, u32)> {
+    let directory = config.datadir.as_ref()?.metadata().ok()?;
+    Some((directory.uid(), directory.gid()))
 }

@@ -12,6 +12,8 @@ mod exit;
 mod extractors;
 mod known;
 mod service;
+#[cfg(feature = "ebpf")]
+mod user;
 mod wiring;
 
 use std::io::{IsTerminal as _, Write as _};

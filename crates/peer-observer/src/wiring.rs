@@ -193,15 +193,6 @@ pub fn extract(options: cli::Extract, file: Option<&File>, told: &[String]) -> R
 
 /// Finds the nodes, gives up every capability, and runs until told to stop.
 fn start(nodes: &[extract::node::Config], parts: Parts, wait: bool, nats: &NatsOptions) -> Result<(), Failure> {
-    for node in nodes {
-        let secret = node.rpc.rpc_user.is_some() || node.rpc.rpc_cookie.is_some();
-        let place = node.rpc.rpc_url.is_some() || node.datadir.is_some() || node.pid_file.is_some() || node.pid.is_some();
-        // a secret goes to the node that was meant, not to whichever process is called like one
-        if secret && !place {
-            return Err(Failure::new(Code::Usage, anyhow::anyhow!("an RPC user or cookie is given, but not for which node"))
-                .hint("add --datadir or --rpc-url"));
-        }
-    }
     let known: Vec<Known> = nodes.iter().cloned().map(Known::find).collect();
     // a node that runs elsewhere is known by its RPC address alone
     let absent = known.iter().find_map(|node| node.missing.as_ref().filter(|_| node.config.rpc.rpc_url.is_none()));
@@ -218,8 +209,17 @@ fn start(nodes: &[extract::node::Config], parts: Parts, wait: bool, nats: &NatsO
     let mut nodes =
         known.into_iter().zip(listeners).map(|(known, listener)| Node { known, listener, probes: None }).collect::<Vec<_>>();
     #[cfg(feature = "ebpf")]
-    probes::open(&mut nodes, parts.ebpf.as_ref(), parts.rpc.is_some(), wait)?;
+    probes::open(&mut nodes, parts.ebpf.as_ref(), parts.rpc.is_some(), wait, nats)?;
     block_on(live(nodes, parts, nats))
+}
+
+/// What the operator named and is read after the start: it has to be readable for whoever the program goes on as.
+#[cfg(feature = "ebpf")]
+pub fn named_files<'a>(nodes: impl IntoIterator<Item = &'a Known>, nats: &'a NatsOptions) -> Vec<&'a std::path::Path> {
+    let NatsOptions { password_file, nkey_file, credentials_file, ca_file, certificate_file, key_file, .. } = nats;
+    let of_nats = [password_file, nkey_file, credentials_file, ca_file, certificate_file, key_file];
+    let of_nodes = nodes.into_iter().flat_map(|node| [&node.config.rpc.rpc_password_file, &node.config.rpc.rpc_cookie]);
+    of_nats.into_iter().chain(of_nodes).flatten().map(std::path::PathBuf::as_path).collect()
 }
 
 /// A node, with what was opened of it before anything starts.
@@ -307,15 +307,15 @@ async fn watch(node: Node, parts: &Parts, extractors: &mut Extractors) -> Result
     }
     #[cfg(not(feature = "ebpf"))]
     let _: Option<Probes> = probes;
+    let (lives, life) = tokio::sync::watch::channel(known.life.clone());
     if let Some((config, _)) = &parts.rpc {
         let (out, stopped) = (extractors.publisher(&name, event::Source::Rpc), extractors.stopped());
-        let (config, target) = (config.clone(), known.rpc.clone());
+        let (config, locate, life) = (config.clone(), known.locate(), life.clone());
         extractors.task(async {
-            extract::rpc::run(config, target, out, stopped).await;
+            extract::rpc::run(config, locate, life, out, stopped).await;
             Ok(())
         });
     }
-    let (lives, life) = tokio::sync::watch::channel(known.life.clone());
     match (&parts.p2p, listener) {
         (Some((config, _)), Some(Ok(listener))) => {
             let place = known.config.p2p.clone();
@@ -345,6 +345,7 @@ mod probes {
     use std::time::Duration;
 
     use anyhow::Context as _;
+    use bus::NatsOptions;
     use ebpf::control::{Class, Problem};
     use ebpf::{Source, Tracer};
     use event::{Kind, StatePeers};
@@ -354,27 +355,27 @@ mod probes {
     use crate::exit::{Code, Failure};
     use crate::extractors::Extractors;
     use crate::known::Known;
+    use crate::user;
 
-    /// Starts a tracer per node, gives up every capability of this process, and waits until all are attached.
+    /// Starts a tracer per node, gives up every capability of this process, and root where it can, and waits until all are attached.
     ///
-    /// Must come before any thread is started: capabilities belong to threads. A node whose probes cannot be had is watched without
+    /// Must come before any thread is started: capabilities and users belong to threads. A node whose probes cannot be had is watched without
     /// them if they were not asked for by name, and if there is something else to watch: its RPC answers.
     pub(super) fn open(
         nodes: &mut [Node],
         config: Option<&(extract::ebpf::Config, bool)>,
         ask: bool,
         wait: bool,
+        nats: &NatsOptions,
     ) -> Result<(), Failure> {
-        let Some((config, asked)) = config else {
-            return Ok(ebpf::privileges::drop_all().map_err(anyhow::Error::new)?);
-        };
+        let Some((config, asked)) = config else { return give_up_rights(nodes, nats) };
         let spawn = |node: &Node| {
             let mut command = Command::new("/proc/self/exe");
             command.arg("tracer");
             Tracer::spawn(command, &config.tracer(&node.known.config, wait)).context("failed to start the tracing process")
         };
         let tracers = nodes.iter().map(spawn).collect::<anyhow::Result<Vec<_>>>()?;
-        ebpf::privileges::drop_all().map_err(anyhow::Error::new)?;
+        give_up_rights(nodes, nats)?;
         for (node, tracer) in nodes.iter_mut().zip(tracers) {
             match Source::open(tracer, config.ebpf_raw) {
                 Ok(source) => node.probes = Some(source),
@@ -386,6 +387,17 @@ mod probes {
                     tracing::error!(node = %name, %problem, hint = problem.hint, "no kernel probes: messages and connections are not seen");
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn give_up_rights(nodes: &[Node], nats: &NatsOptions) -> Result<(), Failure> {
+        let known = || nodes.iter().map(|node| &node.known);
+        let user = user::give_up_rights(known(), &super::named_files(known(), nats))?;
+        match (&user, user.hint()) {
+            (user::User::Same(_), _) => {}
+            (_, None) => tracing::info!("{user}"),
+            (_, Some(hint)) => tracing::warn!(hint, "{user}"),
         }
         Ok(())
     }

@@ -196,14 +196,28 @@ fn settings_come_from_flags_then_environment_then_file() {
 
 #[test]
 fn a_secret_without_a_node_goes_nowhere() {
-    fails(
-        &["extract", "rpc", "--rpc-cookie", "c"],
-        2,
-        expect![[r#"
+    for command in [&["extract", "rpc"][..], &["run"], &["doctor"]] {
+        let nodeless = expect![[r#"
             error: an RPC user or cookie is given, but not for which node
             hint: add --datadir or --rpc-url
-        "#]],
-    );
+        "#]];
+        fails(&[command, &["--rpc-cookie", "c"]].concat(), 2, nodeless);
+        let elsewhere = expect![[r#"
+            error: `--rpc-url node.lan:8332` is not on this machine, and no user or cookie is given for it
+            hint: add --rpc-user with --rpc-password-file, or --rpc-cookie
+        "#]];
+        fails(&[command, &["--rpc-url", "http://node.lan:8332"]].concat(), 2, elsewhere);
+    }
+}
+
+#[test]
+fn a_new_user_has_a_name_and_no_lines() {
+    for name in ["a:b", "a\nrpcallowip=0.0.0.0/0", ""] {
+        let output = output(&["doctor", "--new-rpc-user", name]);
+        assert_eq!((output.status.code(), stdout(&output)), (Some(2), String::new()), "{name:?}");
+    }
+    let lines = stdout(&output(&["doctor", "--new-rpc-user", "observer"]));
+    assert!(lines.contains("\nrpcauth=observer:") && lines.contains("\nrpcwhitelist=observer:getpeerinfo,"), "{lines}");
 }
 
 #[test]

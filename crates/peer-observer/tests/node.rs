@@ -190,17 +190,143 @@ fn the_process_that_decodes_has_no_capability() {
     assert!(kept.iter().all(|capability| allowed.contains(&capability)), "{kept:?}");
 }
 
+/// Sources, and what each says first of a node.
+const WITNESSES: [(&str, &str); 3] = [("ebpf", "health.attached"), ("rpc", "state.peers"), ("proc", "state.disk")];
+
+/// Started before the node, and before anything could say on which network and port it will be: all sources find it, and tell it apart
+/// from its next life in the same way.
+#[test]
+fn a_node_that_starts_later_is_seen_by_every_source() {
+    testkit::need_node!();
+    if !may_trace() {
+        return;
+    }
+    let mut main = Node::start(testkit::node::Options::default()).unwrap();
+    main.stop().unwrap();
+    let mut running = Running::start(
+        program().args(["run", "--wait", "--format=json", "--p2p-listen=127.0.0.1:0", "--datadir"]).arg(main.datadir()),
+    );
+    running.wait_for("a look at the node in vain", |line| line.contains("health.detached") && line.contains("\"source\":\"rpc\""));
+    for _ in 0..2 {
+        main.start_again().unwrap();
+        let answering = std::time::Instant::now();
+        let mut runs = BTreeMap::new();
+        // in any order
+        while runs.len() < WITNESSES.len() {
+            let lines =
+                running.wait_for("every source", |line| WITNESSES.iter().any(|(_, kind)| line.contains(&format!("\"{kind}\""))));
+            let event: Value = serde_json::from_str(lines.last().unwrap()).unwrap();
+            let witness = (event["source"].as_str().unwrap(), event["kind"].as_str().unwrap());
+            if let Some((source, _)) = WITNESSES.iter().find(|w| **w == witness) {
+                runs.insert(*source, event["nodeRun"].as_str().unwrap().to_owned());
+            }
+        }
+        assert!(answering.elapsed().as_secs() < 5, "{:?}", answering.elapsed());
+        let told: std::collections::BTreeSet<_> = runs.values().collect();
+        assert_eq!(told.len(), 1, "{runs:?}");
+        main.stop().unwrap();
+    }
+}
+
+/// Root becomes the node's user: its cookie can be read, and its process looked into. Doctor says so before.
+#[test]
+fn the_node_of_another_user_is_watched_as_that_user() {
+    testkit::need_node!();
+    if !may_trace() {
+        return;
+    }
+    if !rustix::process::geteuid().is_root() {
+        return testkit::skipped("needs root");
+    }
+    let main = Node::start(testkit::node::Options { user: Some(NOBODY), ..Default::default() }).unwrap();
+    let page = doctor(&main);
+    assert!(page.contains(&format!("ok   user         goes on as user {NOBODY}, the node's, without capabilities\n")), "{page}");
+    all_is_ok(&page);
+
+    let mut running =
+        Running::start(program().args(["run", "--format=json", "--p2p-listen=127.0.0.1:0", "--datadir"]).arg(main.datadir()));
+    running.wait_for("peers over RPC", |line| line.contains("\"kind\":\"state.peers\""));
+    let process = running.wait_for("its process", |line| line.contains("\"kind\":\"state.process\""));
+    assert!(process.last().unwrap().contains("openFiles"), "{process:?}");
+    for task in std::fs::read_dir(format!("/proc/{}/task", running.pid())).unwrap() {
+        let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        for line in ["Uid:", "Gid:"] {
+            let ids: Vec<&str> = status.lines().find_map(|l| l.strip_prefix(line)).unwrap().split_whitespace().collect();
+            assert_eq!(ids, [&NOBODY.to_string(); 4], "{line}");
+        }
+        for line in ["Groups:", "CapEff:", "CapPrm:", "CapInh:", "CapAmb:"] {
+            let value = status.lines().find_map(|l| l.strip_prefix(line)).unwrap().trim();
+            assert!(value.chars().all(|c| c == '0'), "{line} {value}");
+        }
+        assert!(status.contains("NoNewPrivs:\t1\n"), "{status}");
+    }
+    // the node's user may not look into it, although it is the same user: what `/proc` shows of it is root's
+    let own = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(format!("/proc/{}/environ", running.pid())).unwrap());
+    assert_eq!(own, 0, "it can be debugged by the node's user");
+    let (_, errors, status) = running.end(Signal::TERM);
+    assert!(status.success(), "{errors:#?}");
+}
+
+/// A file that only root may read keeps it root, and it says what comes of that.
+#[test]
+fn root_that_is_needed_later_stays() {
+    testkit::need_node!();
+    if !may_trace() {
+        return;
+    }
+    if !rustix::process::geteuid().is_root() {
+        return testkit::skipped("needs root");
+    }
+    let main = Node::start(testkit::node::Options { user: Some(NOBODY), ..Default::default() }).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let password = folder.path().join("password");
+    std::fs::write(&password, "secret\n").unwrap();
+    std::fs::set_permissions(&password, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let output = program()
+        .args(["doctor", "--p2p-listen=127.0.0.1:0", "--rpc-user=observer", "--rpc-password-file"])
+        .arg(&password)
+        .arg("--datadir")
+        .arg(main.datadir())
+        .output()
+        .unwrap();
+    let page = String::from_utf8_lossy(&output.stdout);
+    let reason = format!("the node's user {NOBODY} may not read {}", password.display());
+    assert!(page.contains(&format!("warn user         goes on as root without its rights: {reason}\n")), "{page}");
+    // it can be read, and the node does not know it
+    assert!(page.contains("rpc          the node does not accept user `observer` with this password\n"), "{page}");
+}
+
+/// A user that owns nothing.
+const NOBODY: u32 = 65_534;
+
+fn doctor(node: &Node) -> String {
+    let output = program().args(["doctor", "--p2p-listen=127.0.0.1:0", "--datadir"]).arg(node.datadir()).output().unwrap();
+    let page = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{page}");
+    page
+}
+
+#[track_caller]
+fn all_is_ok(page: &str) {
+    let about: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("ok   ")?.split_whitespace().next()).collect();
+    let all = ["kernel", "btf", "permission", "node", "tracepoints", "user", "rpc", "process", "disk", "p2p"];
+    assert_eq!(about, all, "{page}");
+    assert_eq!(page.lines().count(), all.len(), "{page}");
+}
+
 #[test]
 fn doctor_is_right_about_a_node() {
     testkit::need_node!();
     if !may_trace() {
         return;
     }
-    let main = Node::start(testkit::node::Options::default()).unwrap();
-    let output = program().args(["doctor", "--datadir"]).arg(main.datadir()).output().unwrap();
-    let page = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{page}");
+    // as nodes run: as no root
+    let user = rustix::process::geteuid().is_root().then_some(NOBODY);
+    let main = Node::start(testkit::node::Options { user, ..Default::default() }).unwrap();
+    let page = doctor(&main);
     assert!(page.contains("ok   tracepoints  13 of 13 that are used\n"), "{page}");
+    assert!(page.contains(&format!("ok   rpc          {} answers 16 of 16 methods\n", main.rpc_address())), "{page}");
+    all_is_ok(&page);
 }
 
 /// Reads what `-capturemessages` wrote: a folder per address, a file per direction (Bitcoin Core `CaptureMessageToFile`).

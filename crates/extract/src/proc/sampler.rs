@@ -64,6 +64,12 @@ impl Sampler {
         })
     }
 
+    /// Which of [`FILES`] can be read, and which cannot.
+    pub fn readable(&self) -> (Vec<String>, Vec<String>) {
+        let named = FILES.iter().map(|file| (*file).to_owned());
+        named.partition(|file| self.can_read(file))
+    }
+
     /// Whether one of [`FILES`] can be read.
     pub fn can_read(&self, file: &str) -> bool {
         let path = self.folder.join(file);

@@ -1,12 +1,13 @@
 //! Where a node's RPC is, and with what secret.
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::net::IpAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::client::CallError;
 use super::file::{Named, Owner, read_small};
+use super::place::Place;
 
 /// How to reach the RPC of a node. Without any hint, it is found by the node's data directory.
 #[derive(Clone, PartialEq, Eq, Debug, Default, clap::Args)]
@@ -15,7 +16,7 @@ pub struct Access {
     /// Where the node's RPC listens: `http://127.0.0.1:8332`
     ///
     /// Default: this machine, at the port that the node's command line, its bitcoin.conf or its network say. There is no encryption: for a
-    /// node on another machine use a tunnel.
+    /// node on another machine use a tunnel. The node's cookie is used for addresses of this machine only.
     #[arg(long, value_name = "URL")]
     pub rpc_url: Option<Address>,
 
@@ -26,7 +27,7 @@ pub struct Access {
     #[arg(long, value_name = "FILE", conflicts_with = "rpc_user")]
     pub rpc_cookie: Option<PathBuf>,
 
-    /// User, where the cookie is not to be used; `peer-observer doctor` prints the lines that make one with few rights
+    /// User, where the cookie is not to be used; `doctor --new-rpc-user NAME` makes one with few rights
     #[arg(long, value_name = "NAME", requires = "rpc_password_file")]
     pub rpc_user: Option<String>,
 
@@ -61,26 +62,39 @@ impl FromStr for Address {
     }
 }
 
+impl Address {
+    /// Whether it is this machine, whatever the network is.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.0.rsplit_once(':').map_or("", |(host, _)| host).trim_matches(['[', ']']);
+        host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-/// What is known of the node beforehand; each may be missing.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Place {
-    /// Its data directory, or the folder of its network there.
-    pub datadir: Option<PathBuf>,
-    /// Its command line.
-    pub command: Vec<String>,
-    /// Its working directory: relative paths in the command line begin there.
-    pub working: Option<PathBuf>,
-    /// The home of its user.
-    pub home: Option<PathBuf>,
-    /// The user that its process runs as: the files that it names must be theirs. Where it is not known, they must be ours, or,
-    /// without a command line that could have named any, of the data directory's owner.
-    pub owner: Option<u32>,
+/// Why a node is not to be asked.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AccessError {
+    /// A secret goes to the node that was meant, not to whichever process is called like one.
+    #[error("an RPC user or cookie is given, but not for which node")]
+    NoNode,
+    /// The cookie of this machine's node is nobody else's business.
+    #[error("`--rpc-url {0}` is not on this machine, and no user or cookie is given for it")]
+    NoSecretFor(Address),
+}
+
+impl AccessError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NoNode => "add --datadir or --rpc-url",
+            Self::NoSecretFor(_) => "add --rpc-user with --rpc-password-file, or --rpc-cookie",
+        }
+    }
 }
 
 /// One node's RPC.
@@ -90,8 +104,10 @@ pub struct Target {
     pub address: String,
     /// How to prove who we are.
     pub secret: Secret,
-    /// Where the node writes its process id, if it runs on this machine.
-    pub pid_file: Option<PathBuf>,
+    /// Whether the node's process on this machine listens there. Where somebody said the address, it may be another's.
+    pub of_process: bool,
+    /// Which file of the node's configuration is there and was not read, and why: then all this is a guess.
+    pub unread: Option<String>,
 }
 
 /// How to prove who we are. Read anew at each connection.
@@ -103,12 +119,12 @@ pub enum Secret {
     NodesCookie(PathBuf, Owner),
     /// A user, and a file with the password.
     User(String, PathBuf),
+    /// None: the cookie of this machine's node is for no other address.
+    Missing(Address),
 }
 
 /// Long enough for any secret.
 const LONGEST_SECRET: u64 = 4096;
-/// Long enough for any configuration.
-const LONGEST_CONF: u64 = 1 << 20;
 /// The user of every cookie that a node writes (Bitcoin Core `src/rpc/request.cpp`, `COOKIEAUTH_USER`).
 const COOKIE_USER: &str = "__cookie__";
 
@@ -122,6 +138,7 @@ impl Secret {
         let (path, named) = match self {
             Self::Cookie(path) | Self::User(_, path) => (path, Named::ByOperator),
             Self::NodesCookie(path, owner) => (path, Named::ByNode(owner)),
+            Self::Missing(_) => return Err(CallError::NoSecret(self.to_string())),
         };
         let text = read_small(path, named, LONGEST_SECRET)
             .map_err(|error| CallError::NoSecret(format!("failed to read {self}: {error}")))?;
@@ -146,199 +163,54 @@ impl fmt::Display for Secret {
         match self {
             Self::Cookie(path) | Self::NodesCookie(path, _) => write!(f, "the cookie {}", path.display()),
             Self::User(user, path) => write!(f, "the password of `{user}` in {}", path.display()),
+            Self::Missing(address) => write!(f, "no user and no cookie is given for {address}"),
         }
     }
 }
-
-/// A network: `-chain=` and flag, folder below the data directory, RPC port (Bitcoin Core `src/chainparamsbase.cpp`).
-const NETWORKS: [(&str, &str, u16); 5] = [
-    ("main", "", 8332),
-    ("test", "testnet3", 18332),
-    ("testnet4", "testnet4", 48332),
-    ("signet", "signet", 38332),
-    ("regtest", "regtest", 18443),
-];
 
 impl Access {
+    /// Whether the secrets here can reach only whom they are meant for. `named` is whether something else says which node is meant.
+    ///
+    /// # Errors
+    ///
+    /// They could reach somebody else.
+    pub fn check(&self, named: bool) -> Result<(), AccessError> {
+        let secret = self.rpc_user.is_some() || self.rpc_cookie.is_some();
+        match &self.rpc_url {
+            Some(url) if !secret && !url.is_loopback() => Err(AccessError::NoSecretFor(url.clone())),
+            None if secret && !named => Err(AccessError::NoNode),
+            _ => Ok(()),
+        }
+    }
+
     /// Finds what was not told: by the node's command line, its bitcoin.conf, and what lies in its data directory.
     pub fn target(&self, place: &Place) -> Target {
-        let base = place.base();
-        let command = place
-            .command
-            .iter()
-            .filter_map(|word| word.trim_start_matches('-').split_once('=').or(Some((word.trim_start_matches('-'), "1"))));
-        let command: Vec<(String, String)> = command.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        let last = |settings: &[(String, String)], key: &str| {
-            settings.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.clone())
+        let settings = place.settings();
+        let secret = match (&self.rpc_user, &self.rpc_password_file, &self.rpc_cookie, &self.rpc_url) {
+            (Some(user), Some(file), ..) => Secret::User(user.clone(), file.clone()),
+            (.., Some(file), _) => Secret::Cookie(file.clone()),
+            (.., Some(url)) if !url.is_loopback() => Secret::Missing(url.clone()),
+            _ => Secret::NodesCookie(settings.file("rpccookiefile", ".cookie"), settings.owner.clone()),
         };
-        let owner = place.owner(&base);
-        let conf = configuration(&base.join(last(&command, "conf").unwrap_or_else(|| "bitcoin.conf".into())), &owner);
-        let network = chain(&command)
-            .or_else(|| chain(&section(&conf, "")))
-            .or_else(|| NETWORKS.into_iter().find(|(_, folder, _)| base.join(folder).join("bitcoind.pid").is_file()))
-            .unwrap_or(NETWORKS[0]);
-        let (name, folder, port) = network;
-        // in the part before the first section, such options count for mainnet only
-        let mut settings = if name == "main" { section(&conf, "") } else { Vec::new() };
-        settings.extend(section(&conf, name));
-        settings.extend(command);
-        let folder = base.join(folder);
-        let port = last(&settings, "rpcport").and_then(|port| port.parse().ok()).unwrap_or(port);
-        let cookie = || folder.join(last(&settings, "rpccookiefile").unwrap_or_else(|| ".cookie".into()));
         Target {
-            address: self.rpc_url.as_ref().map_or_else(|| format!("127.0.0.1:{port}"), ToString::to_string),
-            secret: match (&self.rpc_user, &self.rpc_password_file) {
-                (Some(user), Some(file)) => Secret::User(user.clone(), file.clone()),
-                _ => self.rpc_cookie.clone().map_or_else(|| Secret::NodesCookie(cookie(), owner), Secret::Cookie),
-            },
-            pid_file: Some(folder.join(last(&settings, "pid").unwrap_or_else(|| "bitcoind.pid".into()))),
+            address: self.rpc_url.as_ref().map_or_else(|| format!("127.0.0.1:{}", settings.rpc_port()), ToString::to_string),
+            secret,
+            of_process: self.rpc_url.is_none(),
+            unread: settings.unread,
         }
     }
-}
-
-/// What is in the configuration; nothing if there is none, or it may not be read.
-fn configuration(path: &Path, owner: &Owner) -> String {
-    read_small(path, Named::Configuration(owner), LONGEST_CONF).unwrap_or_else(|error| {
-        match error.kind() {
-            io::ErrorKind::NotFound => {}
-            io::ErrorKind::InvalidData => tracing::warn!(path = %path.display(), %error, "the node's configuration is not read"),
-            _ => tracing::debug!(path = %path.display(), %error, "the node's configuration cannot be read"),
-        }
-        String::new()
-    })
-}
-
-impl Place {
-    /// Whose the files must be that the node names.
-    fn owner(&self, base: &Path) -> Owner {
-        match self.owner {
-            Some(uid) => Owner::Uid(uid),
-            // nobody but the operator, or our own home, has named anything
-            None if self.command.is_empty() => Owner::Of(base.to_owned()),
-            // a command line of we do not know whom: it is believed as far as that gives nothing but what is ours
-            None => Owner::Uid(rustix::process::geteuid().as_raw()),
-        }
-    }
-
-    /// The data directory, without the network's folder.
-    fn base(&self) -> PathBuf {
-        let named = self.command.iter().rev().find_map(|word| word.trim_start_matches('-').strip_prefix("datadir="));
-        let from_command = || Some(self.working.clone().unwrap_or_default().join(named?));
-        let home = || self.home.clone().or_else(std::env::home_dir).unwrap_or_default().join(".bitcoin");
-        let path = self.datadir.clone().or_else(from_command).unwrap_or_else(home);
-        let folder = path.file_name().is_some_and(|name| NETWORKS.iter().any(|(_, folder, _)| name == *folder));
-        match path.parent() {
-            Some(parent) if folder && !path.join("bitcoin.conf").exists() && path.join("bitcoind.pid").exists() => {
-                parent.to_owned()
-            }
-            _ => path,
-        }
-    }
-}
-
-fn chain(settings: &[(String, String)]) -> Option<(&'static str, &'static str, u16)> {
-    settings.iter().rev().find_map(|(key, value)| {
-        let name = match (key.as_str(), value.as_str()) {
-            ("chain", name) => name,
-            ("testnet", "1") => "test",
-            (flag, "1") => flag,
-            _ => return None,
-        };
-        NETWORKS.into_iter().find(|(known, ..)| *known == name)
-    })
-}
-
-/// The settings of one section of a bitcoin.conf; those before the first section are in the one without a name.
-fn section(conf: &str, wanted: &str) -> Vec<(String, String)> {
-    let mut current = "";
-    let mut settings = Vec::new();
-    for line in conf.lines() {
-        let line = line.split('#').next().unwrap_or_default().trim();
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            current = name.trim();
-        } else if let Some((key, value)) = line.split_once('=') {
-            // `regtest.rpcport=1` is another way to say it in the section
-            let (of, key) = key.trim().split_once('.').unwrap_or((current, key.trim()));
-            if of == wanted {
-                settings.push((key.to_owned(), value.trim().to_owned()));
-            }
-        }
-    }
-    settings
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::{create_dir_all, write};
+    use std::fs::write;
+    use std::path::Path;
+
     use tempfile::TempDir;
 
     fn us() -> u32 {
         rustix::process::geteuid().as_raw()
-    }
-
-    #[track_caller]
-    fn check(files: &[(&str, &str)], command: &[&str], expected: [&str; 3]) {
-        let folder = TempDir::new().unwrap();
-        for (file, text) in files {
-            let file = folder.path().join(file);
-            create_dir_all(file.parent().unwrap()).unwrap();
-            write(file, text).unwrap();
-        }
-        let place = Place {
-            datadir: None,
-            command: command.iter().map(ToString::to_string).collect(),
-            working: Some(folder.path().into()),
-            home: Some(folder.path().into()),
-            owner: Some(us()),
-        };
-        let target = Access::default().target(&place);
-        let Secret::NodesCookie(cookie, owner) = target.secret else { panic!("a cookie") };
-        assert_eq!(owner, Owner::Uid(us()));
-        let relative = |path: &Path| path.strip_prefix(folder.path()).unwrap_or(path).display().to_string();
-        assert_eq!([target.address.as_str(), &relative(&cookie), &relative(&target.pid_file.unwrap())], expected);
-    }
-
-    #[test]
-    fn a_node_without_options_is_on_mainnet() {
-        check(&[], &["bitcoind"], ["127.0.0.1:8332", ".bitcoin/.cookie", ".bitcoin/bitcoind.pid"]);
-    }
-
-    #[test]
-    fn the_command_line_says_where() {
-        let command = ["/usr/bin/bitcoind", "-datadir=d", "--regtest", "-rpcport=1", "-rpcport=2", "-pid=p"];
-        check(&[], &command, ["127.0.0.1:2", "d/regtest/.cookie", "d/regtest/p"]);
-        check(
-            &[],
-            &["bitcoind", "-datadir=d", "-chain=testnet4"],
-            ["127.0.0.1:48332", "d/testnet4/.cookie", "d/testnet4/bitcoind.pid"],
-        );
-    }
-
-    #[test]
-    fn the_configuration_says_where() {
-        let conf = "regtest=1 # for now\nrpcport=1\n[main]\nrpcport=2\n[regtest]\nrpcport=3\nrpccookiefile=/c\n";
-        check(&[("d/bitcoin.conf", conf)], &["bitcoind", "-datadir=d"], ["127.0.0.1:3", "/c", "d/regtest/bitcoind.pid"]);
-        check(&[("d/bitcoin.conf", "rpcport=1")], &["bitcoind", "-datadir=d"], ["127.0.0.1:1", "d/.cookie", "d/bitcoind.pid"]);
-        check(
-            &[("d/bitcoin.conf", "signet.rpcport=9")],
-            &["bitcoind", "-datadir=d", "-signet"],
-            ["127.0.0.1:9", "d/signet/.cookie", "d/signet/bitcoind.pid"],
-        );
-    }
-
-    #[test]
-    fn a_data_directory_says_by_its_pid_file_which_network() {
-        check(
-            &[("d/signet/bitcoind.pid", "1\n")],
-            &["bitcoind", "-datadir=d"],
-            ["127.0.0.1:38332", "d/signet/.cookie", "d/signet/bitcoind.pid"],
-        );
-        check(
-            &[("d/signet/bitcoind.pid", "1\n")],
-            &["bitcoind", "-datadir=d/signet"],
-            ["127.0.0.1:38332", "d/signet/.cookie", "d/signet/bitcoind.pid"],
-        );
     }
 
     #[test]
@@ -351,6 +223,35 @@ mod tests {
         for text in ["", "127.0.0.1", "https://a:1", "http://u:p@a:1", "http://a:1/wallet", "a b:1", ":1", "a:99999"] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_cookie_is_for_this_machine_only() {
+        let folder = TempDir::new().unwrap();
+        write(folder.path().join(".cookie"), "__cookie__:00").unwrap();
+        let place = Place { datadir: Some(folder.path().into()), ..Place::default() };
+        let access = |url: &str| Access { rpc_url: Some(url.parse().unwrap()), ..Access::default() };
+        for url in ["127.0.0.1:1", "http://127.1.2.3:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "localhost:1", "LocalHost:1"] {
+            assert_eq!(access(url).check(true), Ok(()), "{url}");
+            assert_eq!(access(url).target(&place).secret.read().unwrap(), "__cookie__:00", "{url}");
+        }
+        for url in ["10.0.0.1:1", "[fe80::1]:1", "node:1", "localhost.example.org:1", "127.0.0.1.example.org:1", "0.0.0.0:1"] {
+            let expected = AccessError::NoSecretFor(url.parse().unwrap());
+            assert_eq!(access(url).check(true), Err(expected), "{url}");
+            let error = access(url).target(&place).secret.read().unwrap_err();
+            assert_eq!(error.to_string(), format!("no user and no cookie is given for {url}"));
+            let told = Access { rpc_cookie: Some(folder.path().join(".cookie")), ..access(url) };
+            assert_eq!(told.check(false), Ok(()), "{url}");
+            assert_eq!(told.target(&place).secret.read().unwrap(), "__cookie__:00", "{url}");
+        }
+    }
+
+    #[test]
+    fn a_secret_needs_a_node_that_it_is_for() {
+        let access = Access { rpc_cookie: Some("c".into()), ..Access::default() };
+        assert_eq!(access.check(false), Err(AccessError::NoNode));
+        assert_eq!(access.check(true), Ok(()));
+        assert_eq!(Access::default().check(false), Ok(()));
     }
 
     #[test]
@@ -442,23 +343,5 @@ mod tests {
         let (told, found) = read(&"a".repeat(5000));
         let expected = Err(format!("failed to read the cookie {}: it is longer than 4096 bytes", path.display()));
         assert_eq!((told, found), (expected.clone(), expected));
-    }
-
-    #[test]
-    fn a_configuration_that_is_none_is_passed_over() {
-        let folder = TempDir::new().unwrap();
-        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-        rustix::fs::mknodat(rustix::fs::CWD, folder.path().join("pipe"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
-        write(folder.path().join("long"), "#".repeat(2 << 20) + "\nrpcport=1").unwrap();
-        write(folder.path().join("good"), "#".repeat(1 << 19) + "\nrpcport=1").unwrap();
-        for (conf, expected) in [("pipe", 8332), ("/dev/zero", 8332), ("long", 8332), ("none", 8332), ("good", 1)] {
-            let place = Place {
-                datadir: Some(folder.path().into()),
-                command: vec![format!("-conf={conf}")],
-                owner: Some(us()),
-                ..Place::default()
-            };
-            assert_eq!(Access::default().target(&place).address, format!("127.0.0.1:{expected}"), "{conf}");
-        }
     }
 }

@@ -100,12 +100,15 @@ impl CallError {
         match self {
             Self::Unreachable { .. } => "is the node running, with `server=1`, and is this its RPC address? see `--rpc-url`",
             Self::Unauthorized(_) => {
-                "see `--rpc-cookie`, or `--rpc-user` with `--rpc-password-file`; `peer-observer doctor` prints lines for bitcoin.conf"
+                "see `--rpc-cookie`, or `--rpc-user` with `--rpc-password-file`; `peer-observer doctor --new-rpc-user NAME` makes a user"
             }
             Self::NoSecret(_) => {
-                "the node writes its cookie at start; it is readable by the node's user only, unless `-rpccookieperms` says otherwise"
+                "the node writes its cookie at start; only the node's user may read it: run this as that user, or give the node \
+                 `-rpccookieperms=group` or an RPC user (`peer-observer doctor --new-rpc-user NAME`)"
             }
-            Self::Forbidden(_) => "add it to `rpcwhitelist` of this user; `peer-observer doctor` prints the whole line",
+            Self::Forbidden(_) => {
+                "add it to `rpcwhitelist` of this user; `peer-observer doctor` with the same options prints the whole line"
+            }
             Self::UnknownMethod(_) => "newer releases of Bitcoin Core have it",
             Self::WarmingUp(_) => "it answers when it has started",
             Self::Busy => "it may be starting or stopping; `-rpcworkqueue` and `-rpcthreads` set how much it takes",

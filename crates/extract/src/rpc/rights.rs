@@ -1,5 +1,8 @@
 //! What a user needs to be allowed, and whether it is.
 
+use std::fmt;
+use std::str::FromStr;
+
 use bitcoin::hashes::{Hash as _, HashEngine as _, Hmac, HmacEngine, sha256};
 
 use super::client::{CallError, Connection};
@@ -15,17 +18,36 @@ pub struct User {
     pub password: String,
 }
 
+/// The name of a new user: letters, digits, `-` and `_`. With others, lines for bitcoin.conf would say something else.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UserName(String);
+
+impl FromStr for UserName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let good = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+        if good { Ok(Self(text.to_owned())) } else { Err("a user's name is made of letters, digits, `-` and `_`".to_owned()) }
+    }
+}
+
+impl fmt::Display for UserName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Makes a user with a fresh password.
 ///
 /// # Errors
 ///
 /// The system has no randomness to give.
-pub fn least_privilege_lines(user: &str) -> anyhow::Result<User> {
+pub fn least_privilege_lines(user: &UserName) -> anyhow::Result<User> {
     let (mut salt, mut password) = ([0; 16], [0; 32]);
     for bytes in [&mut salt[..], &mut password[..]] {
         getrandom::fill(bytes).map_err(|error| anyhow::anyhow!("failed to make a password: {error}"))?;
     }
-    Ok(lines(user, &hex(&salt), &hex(&password)))
+    Ok(lines(&user.0, &hex(&salt), &hex(&password)))
 }
 
 /// As `share/rpcauth/rpcauth.py` of Bitcoin Core makes them: HMAC-SHA256 of the password, the key being the salt as text.
@@ -33,11 +55,10 @@ fn lines(user: &str, salt: &str, password: &str) -> User {
     let mut engine = HmacEngine::<sha256::Hash>::new(salt.as_bytes());
     engine.input(password.as_bytes());
     let hash = Hmac::from_engine(engine).to_byte_array();
-    let methods: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
     User {
         lines: vec![
             format!("rpcauth={user}:{salt}${}", hex(&hash)),
-            format!("rpcwhitelist={user}:{}", methods.join(",")),
+            whitelist(user),
             // users without a list, the cookie's too, keep their rights
             "rpcwhitelistdefault=0".to_owned(),
         ],
@@ -45,8 +66,23 @@ fn lines(user: &str, salt: &str, password: &str) -> User {
     }
 }
 
+/// The line for bitcoin.conf that lets a user call what is called here. Several lines for one user allow only what all of them allow.
+pub fn whitelist(user: &str) -> String {
+    let methods: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
+    format!("rpcwhitelist={user}:{}", methods.join(","))
+}
+
 fn hex(bytes: &[u8]) -> String {
     event::text::Hex(bytes).to_string()
+}
+
+/// What a user may call.
+#[derive(Debug)]
+pub struct Checked {
+    /// As whom we asked.
+    pub user: String,
+    /// Every method that is switched on, and what came of calling it.
+    pub methods: Vec<(&'static str, Result<(), CallError>)>,
 }
 
 /// Calls every method that is switched on once, one after the other.
@@ -54,9 +90,10 @@ fn hex(bytes: &[u8]) -> String {
 /// # Errors
 ///
 /// The node cannot be reached at all, or does not know us. What a single method fails with stands beside it.
-pub async fn check(config: &Config, target: &Target) -> Result<Vec<(&'static str, Result<(), CallError>)>, CallError> {
+pub async fn check(config: &Config, target: &Target) -> Result<Checked, CallError> {
     let secret = target.secret.read()?;
-    let mut results = Vec::new();
+    let user = secret.split(':').next().unwrap_or_default().to_owned();
+    let mut methods = Vec::new();
     for method in METHODS.iter().filter(|method| config.interval(method).is_some()) {
         let call = async {
             let mut connection = Connection::open(&target.address, &secret).await?;
@@ -67,10 +104,10 @@ pub async fn check(config: &Config, target: &Target) -> Result<Vec<(&'static str
             Err(error @ (CallError::Unreachable { .. } | CallError::Unauthorized(_) | CallError::WarmingUp(_))) => {
                 return Err(error);
             }
-            other => results.push((method.name, other)),
+            other => methods.push((method.name, other)),
         }
     }
-    Ok(results)
+    Ok(Checked { user, methods })
 }
 
 #[cfg(test)]
@@ -91,8 +128,19 @@ mod tests {
 
     #[test]
     fn every_password_is_another() {
-        let [one, two] = [(); 2].map(|()| least_privilege_lines("observer").unwrap());
+        let [one, two] = [(); 2].map(|()| least_privilege_lines(&"observer".parse().unwrap()).unwrap());
         assert_eq!(one.password.len(), 64);
         assert_ne!(one, two);
+    }
+
+    /// Each would make another line, or another user, than the one that is shown.
+    #[test]
+    fn a_name_makes_no_lines_of_its_own() {
+        for good in ["observer", "a", "A-1_b"] {
+            assert_eq!(good.parse::<UserName>().map(|name| name.to_string()).as_deref(), Ok(good));
+        }
+        for bad in ["", "a:b", "a\nrpcallowip=0.0.0.0/0", "a b", "a$", "a#", "é", "a\r", "a,b"] {
+            assert!(bad.parse::<UserName>().is_err(), "{bad:?}");
+        }
     }
 }

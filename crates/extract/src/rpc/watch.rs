@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use bus::Publisher;
 use event::{FetchOutcome, HealthAttached, HealthDetached, Kind, StateFetched};
+use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::client::{Answer, CallError, Connection};
 use super::lane::Lane;
 use super::methods::{METHODS, Method, Weight};
-use super::process::Process;
 use super::profile::Profile;
-use super::{Config, Target, in_order};
+use super::{Config, Locate, Target, in_order};
 use crate::clock::now;
+use crate::life::{self, Life};
 
 const BEAT: Duration = Duration::from_secs(1);
 /// How soon a node that does not answer is asked again: at first, and after a while.
@@ -27,14 +28,24 @@ const RETRY_STRANGER: Duration = Duration::from_secs(30);
 const CLOSED_AT_ONCE: Duration = Duration::from_secs(1);
 /// `uptime` has whole seconds, and the clock is read a moment later.
 const SAME_START: u64 = 3;
+/// How long the process of a node that answers is waited for: it is found a little later than it answers, and says more exactly
+/// than the node when it was started. Without this, the first events of a life would be told apart from the rest.
+const FIND: Duration = Duration::from_secs(3);
 /// An answer of this length or more is decoded on a thread of its own; it takes some milliseconds.
 const LONG_ANSWER: usize = 1 << 20;
 
 pub(super) struct Watch {
     config: Config,
-    target: Target,
+    locate: Locate,
+    node: Receiver<Option<Life>>,
     out: Publisher,
     state: Mutex<State>,
+}
+
+/// How the node was reached.
+struct Way {
+    target: Target,
+    secret: String,
 }
 
 struct State {
@@ -42,11 +53,14 @@ struct State {
     up: bool,
     /// Whether it was said at all.
     said: bool,
-    /// Its life, by what the operating system knows.
-    process: Option<Process>,
-    /// Its start by its own account, Unix seconds.
-    started: Option<u64>,
+    /// Its process, where that is known to be what answers.
+    pid: Option<u32>,
+    /// When it was started, by its process, else by its own account.
     node_run: Option<u64>,
+    /// Where it is, or may be.
+    address: String,
+    /// What was said in the log of a configuration that could not be read.
+    unread: Option<String>,
     /// Not allowed, or not there.
     missing: BTreeSet<&'static str>,
     /// Whether that changed after it was last published.
@@ -60,13 +74,14 @@ struct State {
 }
 
 impl Watch {
-    pub(super) fn new(config: Config, target: Target, out: Publisher) -> Self {
+    pub(super) fn new(config: Config, locate: Locate, node: Receiver<Option<Life>>, out: Publisher) -> Self {
         let state = State {
             up: false,
             said: false,
-            process: None,
-            started: None,
+            pid: None,
             node_run: None,
+            address: String::new(),
+            unread: None,
             missing: BTreeSet::new(),
             missing_changed: false,
             warned: BTreeSet::new(),
@@ -74,7 +89,7 @@ impl Watch {
             greeting: FetchOutcome::Ok,
             lag: 0,
         };
-        Self { config, target, out, state: Mutex::new(state) }
+        Self { config, locate, node, out, state: Mutex::new(state) }
     }
 
     pub(super) async fn run(&self, stop: impl Future<Output = ()>) {
@@ -107,62 +122,106 @@ impl Watch {
     async fn lives(&self) -> Infallible {
         let mut light = Lane::new(Weight::Light, &self.config);
         let mut heavy = Lane::new(Weight::Heavy, &self.config);
+        let mut node = self.node.clone();
         loop {
-            let (connection, secret, fresh) = self.reach().await;
+            let (connection, way, fresh) = self.reach(&mut node).await;
             if fresh {
                 light.reset();
                 heavy.reset();
             }
             // whichever ends first has reason to doubt that the node is there
             tokio::select! {
-                () = self.light(&mut light, connection, &secret) => {}
-                () = self.heavy(&mut heavy, &secret) => {}
+                () = self.light(&mut light, connection, &way) => {}
+                () = self.heavy(&mut heavy, &way) => {}
+                () = changed(&mut node) => {}
             }
         }
     }
 
-    /// Asks until the node answers. Also gives the secret, and whether everything has to be fetched anew.
-    async fn reach(&self) -> (Connection, String, bool) {
+    /// Asks until the node answers. Also gives how, and whether everything has to be fetched anew.
+    async fn reach(&self, node: &mut Receiver<Option<Life>>) -> (Connection, Way, bool) {
+        let mut answered: Option<Instant> = None;
         let mut delay = RETRY.0;
         let mut refused: Option<(String, Instant)> = None;
+        let mut life = node.borrow_and_update().clone();
+        let mut target = self.locate(life.clone()).await;
         loop {
-            let secret = self.target.secret.read();
-            let greeted = match secret {
+            let mut longest = RETRY.1;
+            match target.secret.read() {
                 // the same secret again would only fill the node's log
-                Ok(secret) if refused.as_ref().is_some_and(|(old, until)| *old == secret && Instant::now() < *until) => None,
-                Ok(secret) => Some((self.greet(&secret).await, secret)),
-                Err(error) => Some((Err(error), String::new())),
-            };
-            match greeted {
-                Some((Ok((connection, uptime)), secret)) => return (connection, secret, self.arrived(uptime)),
-                Some((Err(error), secret)) => {
-                    self.away(&error);
-                    match error {
-                        CallError::Unauthorized(_) => refused = Some((secret, Instant::now() + RETRY_STRANGER)),
-                        CallError::Unreachable { .. } | CallError::WarmingUp(_) | CallError::NoSecret(_) => {}
-                        _ => {
-                            sleep(delay).await;
-                            delay = (delay * 2).min(RETRY_STRANGER);
-                            continue;
+                Ok(secret) if refused.as_ref().is_some_and(|(old, until)| *old == secret && Instant::now() < *until) => {}
+                Ok(secret) => match self.greet(&target.address, &secret).await {
+                    Ok((connection, uptime)) => {
+                        let living = life.as_ref().filter(|life| life::is_there(life.pid));
+                        // the one that has ended does not answer, and the one that does was not found yet
+                        let findable = target.of_process && node.has_changed().is_ok();
+                        let wait = findable && living.is_none() && answered.get_or_insert_with(Instant::now).elapsed() < FIND;
+                        if !wait || self.is_known_without_process() {
+                            let fresh = self.arrived(living, &target, uptime);
+                            return (connection, Way { target, secret }, fresh);
                         }
                     }
-                }
-                None => {}
+                    Err(error) => {
+                        self.away(&error);
+                        match error {
+                            CallError::Unauthorized(_) => refused = Some((secret, Instant::now() + RETRY_STRANGER)),
+                            CallError::Unreachable { .. } | CallError::WarmingUp(_) => {}
+                            _ => longest = RETRY_STRANGER,
+                        }
+                    }
+                },
+                Err(error) => self.away(&error),
             }
-            delay = delay.min(RETRY.1);
-            sleep(delay).await;
-            delay = (delay * 2).min(RETRY.1);
+            delay = delay.min(longest);
+            tokio::select! {
+                () = sleep(delay) => delay *= 2,
+                // another process may be somewhere else, and know a secret that the one before did not
+                () = changed(node) => (delay, refused) = (RETRY.0, None),
+            }
+            let now_life = node.borrow_and_update().clone();
+            // without a process, what lies in its data directory says where it may be, and may change
+            if now_life != life || now_life.is_none() {
+                target = self.locate(now_life.clone()).await;
+                life = now_life;
+            }
         }
+    }
+
+    async fn locate(&self, life: Option<Life>) -> Target {
+        let locate = self.locate.clone();
+        // it reads files, of a disk that may hang
+        let target = tokio::task::spawn_blocking(move || locate(life.as_ref())).await;
+        let target = target.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()));
+        let mut state = self.state();
+        state.address.clone_from(&target.address);
+        if state.unread != target.unread {
+            state.unread.clone_from(&target.unread);
+            if let Some(reason) = &target.unread {
+                tracing::warn!(
+                    reason,
+                    hint = "its RPC may be somewhere else; see `--rpc-url`",
+                    "where the node's RPC is, is a guess"
+                );
+            }
+        }
+        drop(state);
+        target
+    }
+
+    /// Whether it was reached before and no process was found then: it will not be found now either.
+    fn is_known_without_process(&self) -> bool {
+        let state = self.state();
+        state.up && state.pid.is_none()
     }
 
     /// Connects and calls `uptime`: the one method that costs nothing and tells lives of the node apart. One that may not be called is
     /// an answer too.
-    async fn greet(&self, secret: &str) -> Result<(Connection, Option<u64>), CallError> {
+    async fn greet(&self, address: &str, secret: &str) -> Result<(Connection, Option<u64>), CallError> {
         let limit = self.config.rpc_timeout;
         let start = Instant::now();
         let mut read = 0;
         let greeting = async {
-            let mut connection = Connection::open(&self.target.address, secret).await?;
+            let mut connection = Connection::open(address, secret).await?;
             let answer = connection.call(uptime(), &mut read).await.and_then(|answer| answer.decode(uptime()));
             Ok((connection, answer))
         };
@@ -186,36 +245,40 @@ impl Watch {
     }
 
     /// The node answers. Whether it is another life of it, or the first that we see.
-    fn arrived(&self, uptime: Option<u64>) -> bool {
-        let process = self.target.pid_file.as_deref().and_then(Process::of_pid_file);
+    fn arrived(&self, life: Option<&Life>, target: &Target, uptime: Option<u64>) -> bool {
         let started = uptime.map(|uptime| (now() / 1_000_000_000).saturating_sub(uptime));
-        // a pid file may be stale, or of another namespace: then the process is younger or older than the node says it is
-        let process = process.filter(|process| started.is_none_or(|started| started.abs_diff(process.started) <= SAME_START));
+        let is_since = |start: u64| started.is_some_and(|started| started.abs_diff(start) <= SAME_START);
+        // what answers at an address that somebody said may be another node than the one on this machine
+        let life = life.filter(|life| target.of_process || is_since(life.node_run));
         let mut state = self.state();
-        let same_life = match (state.process, process, state.started, started) {
-            (Some(old), Some(new), ..) => old == new,
-            (_, _, Some(old), Some(new)) => old.abs_diff(new) <= SAME_START,
-            // nothing to tell by
-            _ => state.up,
+        let node_run = match (life, state.node_run) {
+            (Some(life), _) => Some(life.node_run),
+            // what it says of its start wavers by a second
+            (None, Some(before)) if is_since(before) || state.up && started.is_none() => Some(before),
+            (None, _) => started,
         };
+        let pid = life.map(|life| life.pid);
+        let same_life = node_run == state.node_run && (pid.is_none() || state.pid.is_none() || pid == state.pid);
         if state.up && same_life {
+            state.pid = pid.or(state.pid);
             return false;
         }
         if state.up {
+            // the first seconds were told by its own account only, which may be off by one
+            let reason = if state.node_run.is_some_and(is_since) { "its process was found" } else { "it was restarted" };
             drop(state);
-            self.detached("it was restarted");
+            self.detached(reason);
             state = self.state();
         }
-        if !same_life || state.node_run.is_none() {
-            state.node_run = process.map(|process| process.started).or(started);
-            state.profile = Profile::new(process.is_some());
+        if !same_life || node_run.is_none() {
+            state.profile = Profile::new(pid.is_some());
         }
-        (state.process, state.started) = (process, started);
+        (state.pid, state.node_run) = (pid, node_run);
         (state.up, state.said) = (true, true);
         state.missing.clear();
         state.missing_changed = false;
         drop(state);
-        tracing::info!(address = self.target.address, "reading the node's state over RPC");
+        tracing::info!(address = target.address, "reading the node's state over RPC");
         self.attached();
         true
     }
@@ -235,8 +298,8 @@ impl Watch {
         let state = self.state();
         let enabled: BTreeSet<_> = METHODS.iter().filter(|method| self.config.interval(method).is_some()).map(|m| m.name).collect();
         let attached = HealthAttached {
-            pid: state.process.map(|process| process.pid),
-            target: self.target.address.clone(),
+            pid: state.pid,
+            target: state.address.clone(),
             attached: in_order(&enabled.difference(&state.missing).copied().collect()),
             missing: in_order(&state.missing),
             unlisted: Vec::new(),
@@ -246,14 +309,13 @@ impl Watch {
 
     fn detached(&self, reason: &str) {
         let mut state = self.state();
-        let pid = state.process.map(|process| process.pid);
-        let detached = HealthDetached { pid, target: self.target.address.clone(), reason: reason.to_owned() };
+        let detached = HealthDetached { pid: state.pid, target: state.address.clone(), reason: reason.to_owned() };
         (state.up, state.said) = (false, true);
         self.out.publish(now(), state.node_run, detached);
     }
 
     /// Calls the light methods, until there is reason to doubt that the node is there.
-    async fn light(&self, lane: &mut Lane, mut connection: Connection, secret: &str) {
+    async fn light(&self, lane: &mut Lane, mut connection: Connection, way: &Way) {
         let mut last = Instant::now();
         loop {
             let Some((at, due)) = lane.next() else { return connection.closed().await };
@@ -266,7 +328,7 @@ impl Watch {
             }
             // a server may close after each answer: then each call has a connection of its own
             let open = if connection.is_closed() { None } else { Some(&mut connection) };
-            let good = self.fetch(lane, at, open, secret).await;
+            let good = self.fetch(lane, at, open, way).await;
             last = Instant::now();
             if !good {
                 return;
@@ -276,18 +338,18 @@ impl Watch {
 
     /// Calls the heavy methods, until there is reason to doubt that the node is there. Each has a connection of its own: the node would
     /// close one that is idle for so long.
-    async fn heavy(&self, lane: &mut Lane, secret: &str) {
+    async fn heavy(&self, lane: &mut Lane, way: &Way) {
         loop {
             let Some((at, due)) = lane.next() else { return std::future::pending().await };
             sleep_until(due).await;
-            if !self.fetch(lane, at, None, secret).await {
+            if !self.fetch(lane, at, None, way).await {
                 return;
             }
         }
     }
 
     /// Calls a method and publishes what comes of it. `false` when the connection cannot be used again, or the node may be gone.
-    async fn fetch(&self, lane: &mut Lane, at: usize, connection: Option<&mut Connection>, secret: &str) -> bool {
+    async fn fetch(&self, lane: &mut Lane, at: usize, connection: Option<&mut Connection>, way: &Way) -> bool {
         let method = lane.method(at);
         let limit = self.config.rpc_timeout;
         lane.begin(at);
@@ -296,7 +358,7 @@ impl Watch {
         let call = async {
             match connection {
                 Some(connection) => connection.call(method, &mut read).await,
-                None => Connection::open(&self.target.address, secret).await?.call(method, &mut read).await,
+                None => Connection::open(&way.target.address, &way.secret).await?.call(method, &mut read).await,
             }
         };
         let answer = timeout(limit, call).await.unwrap_or(Err(CallError::Timeout(limit)));
@@ -382,6 +444,14 @@ impl Watch {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nothing panics while it holds the lock")
+    }
+}
+
+/// Waits for another life, or for the end of one.
+async fn changed(node: &mut Receiver<Option<Life>>) {
+    if node.changed().await.is_err() {
+        // nobody looks for its process
+        std::future::pending::<()>().await;
     }
 }
 

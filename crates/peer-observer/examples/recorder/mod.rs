@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, ensure};
@@ -55,14 +56,14 @@ impl Recipe {
         let publisher = |source| bus.publisher(node.name.clone(), source);
         let process = Finder::new(node.target()).find()?;
         let life = Life { pid: process.pid, node_run: process.node_run, datadir: node.datadir.clone() };
+        let place = rpc::Place { datadir: node.datadir.clone(), command: process.command, ..rpc::Place::default() };
+        let target = node.rpc.target(&place);
         let (_lives, life) = watch::channel(Some(life));
         let (stop, _) = watch::channel(false);
         let stopped = || {
             let mut stop = stop.subscribe();
             async move { drop(stop.wait_for(|stop| *stop).await) }
         };
-        let place = rpc::Place { datadir: node.datadir.clone(), command: main_command(&main)?, ..rpc::Place::default() };
-        let target = node.rpc.target(&place);
         let flag = AtomicBool::new(false);
         let listener = node.p2p.listen()?;
         // not by an option: a node that has tried in vain at its start does so again after a minute
@@ -73,9 +74,9 @@ impl Recipe {
             let extractor = scope.spawn(move || extract::ebpf::run(source, &probes, flag));
             let tasks = [
                 runtime.spawn({
-                    let (out, stopped) = (publisher(event::Source::Rpc), stopped());
-                    async {
-                        rpc::run(rpc::Config::default(), target, out, stopped).await;
+                    let (out, stopped, life) = (publisher(event::Source::Rpc), stopped(), life.clone());
+                    async move {
+                        rpc::run(rpc::Config::default(), Arc::new(move |_| target.clone()), life, out, stopped).await;
                         Ok(())
                     }
                 }),
@@ -177,9 +178,4 @@ const QUEUE: Limits = Limits { events: 1 << 20, bytes: 512 << 20 };
 fn default<A: clap::Args + clap::FromArgMatches>() -> A {
     let matches = A::augment_args(clap::Command::new("record")).get_matches_from([""; 0]);
     A::from_arg_matches(&matches).expect("every flag has a default")
-}
-
-fn main_command(main: &Node) -> anyhow::Result<Vec<String>> {
-    let line = std::fs::read(format!("/proc/{}/cmdline", main.pid().context("it runs")?))?;
-    Ok(line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect())
 }
