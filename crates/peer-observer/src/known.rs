@@ -18,7 +18,6 @@ pub struct Known {
     /// Why there is none.
     pub missing: Option<Missing>,
     /// The user and group that it runs as, or will run as by whose data directory it is.
-    #[cfg_attr(not(feature = "ebpf"), expect(dead_code, reason = "who becomes it is not in this build"))]
     pub user: Option<(u32, u32)>,
     #[cfg(feature = "ebpf")]
     finder: ebpf::process::Finder,
