@@ -245,7 +245,8 @@ fn a_pid_file_is_short_and_a_file() {
 /// Anybody may start something under a node's name, with megabytes of arguments, as often as the system lets them.
 #[test]
 fn a_list_of_nodes_has_a_bound() {
-    let node = |pid| Node { pid, node_run: 1, exe: None, uid: 1, command: vec!["bitcoind".into(), "é\u{1}".repeat(1 << 20)] };
+    let node =
+        |pid| Node { pid, node_run: 1, exe: None, uid: 1, gid: 1, command: vec!["bitcoind".into(), "é\u{1}".repeat(1 << 20)] };
     let problem = crate::control::Problem::from(FindError::Several((0..1000).map(node).collect()));
     assert!(serde_json::to_vec(&problem).unwrap().len() < 32 << 10);
     let (first, last) = (problem.message.lines().nth(1).unwrap(), problem.message.lines().last().unwrap());
