@@ -4,4 +4,7 @@
 //! everything ready-made: the subscription, the output. It returns when the subscription ends. No tool cares which extractor made an
 //! event, or whether the event is live or from a recording.
 
+mod intake;
+pub mod join;
 pub mod logger;
+pub mod reconcile;
