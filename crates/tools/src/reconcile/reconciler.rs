@@ -191,7 +191,8 @@ impl Reconciler {
 
     /// The probes have stated everything until now.
     fn beat(&mut self, now: u64, out: &mut impl FnMut(Fact)) {
-        while let Some(poll) = self.pending.pop_front_if(|poll| poll.end.saturating_add(self.wait) < now) {
+        while self.pending.front().is_some_and(|poll| poll.end.saturating_add(self.wait) < now) {
+            let Some(poll) = self.pending.pop_front() else { break };
             let (start, end, wait) = (poll.start, poll.end, self.wait);
             let seen = self.seen.at(|direction| match direction {
                 // counted first, seen later
