@@ -14,8 +14,8 @@
 //!   is counted, but for what waits.**
 //! - An answer is of some moment between call and answer.
 //!
-//! So each poll says between which two numbers the bytes lie that the node counted and the probes did not see: everything in its first
-//! column, with the most that may wait for [`Config::wait`] in the other. A border is [`POLLS`] polls in a row, of which the best counts:
+//! So each poll says between which two numbers the bytes lie that the node counted and the probes did not see: nothing waits, or everything
+//! does that came within a hundredth of the window, two seconds at the most. A border is three polls in a row, of which the best counts:
 //! one at which little was under way. What is between two borders is loss beyond doubt only where the two intervals do not meet; and only
 //! then, if the best estimate is more than one in a hundred, is it stated. A quiet border is exact; a busy one is as wide as its traffic,
 //! which a window of minutes makes small.

@@ -476,7 +476,8 @@ fn statements(happenings: &[Happening]) -> BTreeMap<i32, Vec<Event>> {
     let end = 100 + 170 * happenings.len() as u64;
     for (source, phase) in [(Ebpf, 0), (Log, 370), (Ipc, 710)] {
         all.push(at(0, source, HealthAttached::default()));
-        all.extend((1..end / 1000 + 6).map(|second| beat(second * 1000 + phase, source)));
+        // the longest pause between two beats is a second, so that no delay looks like death
+        all.extend((0..end / 1000 + 6).map(|second| beat(second * 1000 + phase, source)));
     }
     all.sort_by_key(|event| event.time);
     let mut by_source = BTreeMap::<i32, Vec<Event>>::new();
