@@ -154,7 +154,7 @@ fn every_probe_becomes_its_event() {
             "mempool.removed","mempoolRemoved":{"txid":"1111111111111111111111111111111111111111111111111111111111111111","reason":"sizelimit","vsize":"141","fee":"1000","entered":"1700000002","enteredText":"2023-11-14T22:13:22Z"
             "mempool.replaced","mempoolReplaced":{"txid":"1111111111111111111111111111111111111111111111111111111111111111","vsize":"141","fee":"1000","entered":"1700000003","enteredText":"2023-11-14T22:13:23Z","replacement":"2222222222222222222222222222222222222222222222222222222222222222","replacementVsize":"200","replacementFee":"5000","replacementIsTxid":true
             "mempool.replaced","mempoolReplaced":{"txid":"1111111111111111111111111111111111111111111111111111111111111111","vsize":"141","fee":"1000","entered":"1700000003","enteredText":"2023-11-14T22:13:23Z","replacement":"2222222222222222222222222222222222222222222222222222222222222222","replacementVsize":"200","replacementFee":"5000","replacementIsTxid":false
-            "mempool.rejected","mempoolRejected":{"txid":"1111111111111111111111111111111111111111111111111111111111111111","reason":"bad-txns-inputs-missingorspent"
+            "mempool.rejected","mempoolRejected":{"txid":"1111111111111111111111111111111111111111111111111111111111111111","reason":"bad-txns-inputs-missingorspent","detail":""
             "chain.block_connected","chainBlockConnected":{"hash":"1111111111111111111111111111111111111111111111111111111111111111","height":840000,"transactions":"3050","inputs":"7000","sigopCost":"20000","duration":"123456789"
             "chain.coins_flushed","chainCoinsFlushed":{"duration":"15000","mode":3,"coins":"100000","bytes":"50000000","forPrune":true
         "#]],

@@ -18,8 +18,10 @@
 mod budget;
 mod envelope;
 mod filter;
+pub mod interval;
 mod kind;
 pub mod p2p;
+pub mod primary;
 pub mod recording;
 pub mod rpc_json;
 pub mod schema;

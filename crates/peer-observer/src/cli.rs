@@ -104,6 +104,12 @@ pub struct Run {
     #[command(flatten, next_help_heading = "P2P [p2p]")]
     pub p2p: extract::p2p::Config,
 
+    #[command(flatten, next_help_heading = "Join [join]")]
+    pub join: tools::join::Config,
+
+    #[command(flatten, next_help_heading = "Reconciliation [reconcile]")]
+    pub reconcile: tools::reconcile::Config,
+
     #[command(flatten, next_help_heading = "Lines [logger]")]
     pub logger: tools::logger::Config,
 
@@ -261,6 +267,8 @@ pub const SECTIONS: &[Section] = &[
     Section::of::<extract::rpc::Config>("rpc", "What the node says of itself over RPC"),
     Section::of::<extract::proc::Config>("proc", "What the node's process uses"),
     Section::of::<extract::p2p::Config>("p2p", "A connection that the node makes to us"),
+    Section::of::<tools::join::Config>("join", "The join: a close with its reason, a rejection with its sender"),
+    Section::of::<tools::reconcile::Config>("reconcile", "The reconciliation: do the probes see what the node counts?"),
     Section::of::<tools::logger::Config>("logger", "The logger: a line per event"),
 ];
 

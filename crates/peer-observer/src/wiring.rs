@@ -1,5 +1,6 @@
-//! Which parts run, and how the program ends: signal → extractors stop → the bus flushes and closes → subscriptions end → tools
-//! return → exit. The end of a recording is the same, without the signal.
+//! Which parts run, and how the program ends: signal → extractors stop → tools that publish read what is left, publish what they have, and
+//! return → the bus flushes and closes → subscriptions end → the other tools return → exit. The end of a recording is the same, without the
+//! signal.
 
 use std::future::Future;
 use std::io::{self, IsTerminal as _};
@@ -143,6 +144,8 @@ struct Parts {
     rpc: Option<(extract::rpc::Config, bool)>,
     process: Option<extract::proc::Config>,
     p2p: Option<(extract::p2p::Config, bool)>,
+    join: Option<(tools::join::Config, bool)>,
+    reconcile: Option<(tools::reconcile::Config, bool)>,
     printed: Option<(tools::logger::Config, Filter)>,
 }
 
@@ -163,6 +166,8 @@ pub fn run(options: cli::Run, file: Option<&File>, told: &[String]) -> Result<()
         rpc: wanted("rpc").then_some((options.rpc, asked("rpc"))),
         process: wanted("proc").then_some(options.process),
         p2p: wanted("p2p").then_some((options.p2p, asked("p2p"))),
+        join: wanted("join").then_some((options.join, asked("join"))),
+        reconcile: wanted("reconcile").then_some((options.reconcile, asked("reconcile"))),
         printed: (!options.quiet && wanted("logger")).then_some((options.logger, filter)),
     };
     start(&nodes, parts, options.wait, &options.nats)
@@ -235,7 +240,7 @@ type Probes = ebpf::Source;
 #[cfg(not(feature = "ebpf"))]
 type Probes = std::convert::Infallible;
 
-/// Everything that watches live nodes: extractors, the bus, the logger.
+/// Everything that watches live nodes: extractors, the bus, the tools.
 async fn live(nodes: Vec<Node>, mut parts: Parts, nats: &NatsOptions) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let Some(bus) = signals.unless_received(open(nats)).await? else { return Ok(()) };
@@ -244,6 +249,11 @@ async fn live(nodes: Vec<Node>, mut parts: Parts, nats: &NatsOptions) -> Result<
         // before the first event, so that it misses none
         let subscription = bus.subscribe(filter, Limits::default()).await.map_err(bus_failure)?;
         logger = Some(tokio::spawn(print(config, subscription)));
+    }
+    // as extractors: started and watched over alike, but they stop when nothing more comes from those
+    let mut joins = Extractors::new(bus.clone());
+    for node in &nodes {
+        join(node.known.name(), &parts, &bus, &mut joins).await?;
     }
     let mut extractors = Extractors::new(bus.clone());
     let watched = async {
@@ -255,14 +265,14 @@ async fn live(nodes: Vec<Node>, mut parts: Parts, nats: &NatsOptions) -> Result<
     let outcome = match signals.unless_received(watched).await {
         Ok(Some(())) => {
             service::ready();
-            watch_over(&mut signals, &mut extractors, &mut logger).await
+            watch_over(&mut signals, &mut extractors, &mut joins, &mut logger).await
         }
         Ok(None) => Ok(()),
         Err(failure) => Err(failure),
     };
     service::stopping();
     let end = async {
-        let stopped = extractors.stop().await;
+        let stopped = extractors.stop().await.and(joins.stop().await);
         bus.close().await;
         if let Some(logger) = logger {
             logger.await.map_err(anyhow::Error::new)??;
@@ -276,6 +286,7 @@ async fn live(nodes: Vec<Node>, mut parts: Parts, nats: &NatsOptions) -> Result<
 async fn watch_over(
     signals: &mut Signals,
     extractors: &mut Extractors,
+    joins: &mut Extractors,
     logger: &mut Option<JoinHandle<anyhow::Result<()>>>,
 ) -> Result<(), Failure> {
     let mut watchdog = tokio::time::interval(service::watchdog().unwrap_or(Duration::from_hours(1)));
@@ -283,6 +294,7 @@ async fn watch_over(
         tokio::select! {
             () = signals.received() => return Ok(()),
             ended = extractors.ended() => return ended,
+            ended = joins.ended() => return ended,
             ended = async { logger.as_mut().expect("checked").await }, if logger.is_some() => {
                 *logger = None;
                 // nobody reads the lines any more
@@ -294,6 +306,44 @@ async fn watch_over(
                 }
             }
         }
+    }
+}
+
+/// Starts the tools that make facts of a node's facts.
+async fn join(name: &event::NodeName, parts: &Parts, bus: &Bus, joins: &mut Extractors) -> Result<(), Failure> {
+    #[cfg(feature = "ebpf")]
+    let probes = parts.ebpf.is_some();
+    #[cfg(not(feature = "ebpf"))]
+    let probes = false;
+    // without both there is nothing to compare
+    let reconcile = parts.reconcile.as_ref().filter(|_| probes && parts.rpc.is_some());
+    if parts.join.is_none() && reconcile.is_none() {
+        return Ok(());
+    }
+    let out = joins.publisher(name, event::Source::Join);
+    if let Some((config, asked)) = &parts.join
+        && let Some(events) = own_events(bus, "join", tools::join::filter(name), *asked).await?
+    {
+        joins.task(tools::join::run(config.clone(), events, out.clone(), joins.stopped()));
+    }
+    if let Some((config, asked)) = reconcile
+        && let Some(events) = own_events(bus, "reconciliation", tools::reconcile::filter(name), *asked).await?
+    {
+        joins.task(tools::reconcile::run(config.clone(), events, out, joins.stopped()));
+    }
+    Ok(())
+}
+
+/// Events for a tool that is part of watching. Who may publish to a server need not be allowed to subscribe: then it is left out, unless it
+/// was asked for.
+async fn own_events(bus: &Bus, tool: &str, filter: Filter, asked: bool) -> Result<Option<Subscription>, Failure> {
+    match bus.subscribe(filter, Limits::default()).await {
+        Ok(events) => Ok(Some(events)),
+        Err(error @ bus::BusError::NotPermitted { .. }) if !asked => {
+            tracing::warn!(tool, %error, "goes on without");
+            Ok(None)
+        }
+        Err(error) => Err(bus_failure(error)),
     }
 }
 

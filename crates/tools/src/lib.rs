@@ -5,6 +5,9 @@
 //! event, or whether the event is live or from a recording.
 
 mod complaint;
+mod intake;
+pub mod join;
 pub mod logger;
+pub mod reconcile;
 
 pub use complaint::Complaint;

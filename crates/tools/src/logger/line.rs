@@ -74,7 +74,10 @@ fn message(f: &mut fmt::Formatter<'_>, kind: &Kind, net: &Net<'_>, paint: impl F
 
 fn fact(f: &mut fmt::Formatter<'_>, kind: &Kind, paint: impl Fn(Style) -> Paint) -> fmt::Result {
     let id = kind.id();
-    let trouble = matches!(kind, Kind::HealthLost(_) | Kind::HealthDetached(_) | Kind::ConnMisbehaving(_) | Kind::ConnEvicted(_));
+    let trouble = matches!(
+        kind,
+        Kind::HealthLost(_) | Kind::HealthDetached(_) | Kind::HealthDiverged(_) | Kind::ConnMisbehaving(_) | Kind::ConnEvicted(_)
+    );
     let style = paint(if trouble { TROUBLE } else { FACT });
     write!(f, "{style}# {} {}{style:#}", id.family().to_ascii_uppercase(), id.short_name())?;
     values(f, kind, &[])

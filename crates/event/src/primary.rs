@@ -1,0 +1,456 @@
+//! Which witness of a fact counts.
+//!
+//! Several sources may state one fact: the probes and the log both see a connection close. [`witnesses`] lists, per kind, who may state
+//! it, the best first. Whoever counts (metrics, detectors, pages) asks [`Primaries::admit`] of each event and counts those that pass.
+//!
+//! # Which source is primary
+//!
+//! Per node, the first of the list that is alive: attached to its node, and its last sign of life no older than [`SILENCE`]. A sign of
+//! life is `health.beat` or `health.attached`, or the first event of a run. The age is measured in event time, against the newest beat
+//! of any source of the node: beats have the time of the clock, while a line of a log may have any. When nobody is alive, whoever was
+//! primary stays so; a recording without beats has one primary for as long as nobody detaches.
+//!
+//! # When it changes
+//!
+//! Every moment of event time has one primary, and that is never changed afterwards: an event counts if its source is the primary *at
+//! the event's time*, however late it arrives. What happens at a border:
+//!
+//! - A better source comes to life, or the primary says that it is detached: the border is the time of that word, or just after the last
+//!   fact that was counted already. Nothing is counted twice, and nothing is lost.
+//! - The primary falls silent. That shows only [`SILENCE`] later, and the border is there. If it died, what the other stated in between
+//!   is not counted: [`Account::uncovered`] says how much that was. If it was only late, its own statements of that time arrive, and
+//!   count; then `uncovered` is too high. It is never too low by more than what came out of order.
+//! - Two witnesses may give one fact different times, a log by up to a second. A fact so close to a border may be counted by both or by
+//!   neither: [`Account::near`] is the number of statements for which that is possible.
+//!
+//! Only [`Primaries`] has a state, made of the events that it was shown; a restart knows everything again after the next beats.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::{Event, HealthBeat, Kind, KindId, KindSet, Source};
+
+/// A source whose last sign of life is older is not primary while another is alive, nanoseconds. Sources beat each second.
+pub const SILENCE: u64 = 3_000_000_000;
+
+/// How far apart two witnesses may date the same fact, nanoseconds: a log without `-logtimemicros` has whole seconds.
+const RESOLUTION: u64 = 1_000_000_000;
+
+/// How much later than others a source may state what happened, nanoseconds.
+pub const LATENESS: u64 = 2_000_000_000;
+
+/// Borders remembered per node and list. What is older than all of them counts by the oldest.
+const BORDERS: usize = 16;
+
+/// Nodes remembered; the one that has been silent for longest gives way.
+const NODES: usize = 1024;
+
+/// Who may state facts of a kind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Witnesses {
+    /// Whoever states it speaks of itself, or of what nobody else sees.
+    Own,
+    /// These, the best first.
+    Of(&'static [Source]),
+}
+
+/// The lists that have more than one source.
+const RANKS: [&[Source]; 2] = [&[Source::Ebpf, Source::Log], &[Source::Ipc, Source::Log]];
+
+/// Who may state facts of a kind. There is no default: whoever adds a kind decides.
+pub const fn witnesses(id: KindId) -> Witnesses {
+    const PROBES: Witnesses = Witnesses::Of(&[Source::Ebpf]);
+    const LOG: Witnesses = Witnesses::Of(&[Source::Log]);
+    const JOIN: Witnesses = Witnesses::Of(&[Source::Join]);
+    const PROBES_OR_LOG: Witnesses = Witnesses::Of(RANKS[0]);
+    const IPC_OR_LOG: Witnesses = Witnesses::Of(RANKS[1]);
+    match id {
+        KindId::NetVersion
+        | KindId::NetVerack
+        | KindId::NetWtxidrelay
+        | KindId::NetSendaddrv2
+        | KindId::NetSendtxrcncl
+        | KindId::NetFeature
+        | KindId::NetSendheaders
+        | KindId::NetSendcmpct
+        | KindId::NetFeefilter
+        | KindId::NetPing
+        | KindId::NetPong
+        | KindId::NetGetaddr
+        | KindId::NetAddr
+        | KindId::NetAddrv2
+        | KindId::NetInv
+        | KindId::NetGetdata
+        | KindId::NetNotfound
+        | KindId::NetGetblocks
+        | KindId::NetGetheaders
+        | KindId::NetHeaders
+        | KindId::NetBlock
+        | KindId::NetTx
+        | KindId::NetCmpctblock
+        | KindId::NetGetblocktxn
+        | KindId::NetBlocktxn
+        | KindId::NetMempool
+        | KindId::NetMerkleblock
+        | KindId::NetFilterload
+        | KindId::NetFilteradd
+        | KindId::NetFilterclear
+        | KindId::NetGetcfilters
+        | KindId::NetCfilter
+        | KindId::NetGetcfheaders
+        | KindId::NetCfheaders
+        | KindId::NetGetcfcheckpt
+        | KindId::NetCfcheckpt
+        | KindId::NetAlert
+        | KindId::NetReject
+        | KindId::NetUndecodable => PROBES,
+
+        KindId::ConnOpened | KindId::ConnClosed | KindId::ConnEvicted | KindId::ConnMisbehaving => PROBES_OR_LOG,
+        KindId::ConnRefused | KindId::ConnClosing => LOG,
+        KindId::ConnEnded => JOIN,
+
+        KindId::MempoolAdded | KindId::MempoolRemoved | KindId::MempoolReplaced | KindId::MempoolRejected => PROBES_OR_LOG,
+        KindId::MempoolRefused => JOIN,
+
+        KindId::ChainBlockConnected => PROBES_OR_LOG,
+        KindId::ChainCoinsFlushed => PROBES,
+        KindId::ChainTip => IPC_OR_LOG,
+
+        KindId::StateProfile
+        | KindId::StatePeers
+        | KindId::StateNetTotals
+        | KindId::StateNetwork
+        | KindId::StateMempool
+        | KindId::StateOrphans
+        | KindId::StateFeeEstimates
+        | KindId::StateBlockchain
+        | KindId::StateChainTips
+        | KindId::StateChainTxStats
+        | KindId::StateDeployments
+        | KindId::StateIndexes
+        | KindId::StateAddrman
+        | KindId::StateAddrmanRaw
+        | KindId::StateBans
+        | KindId::StateMemory
+        | KindId::StateUptime
+        | KindId::StateFetched
+        | KindId::StateProcess
+        | KindId::StateDisk
+        | KindId::ProbePing
+        | KindId::ProbeUnanswered
+        | KindId::ProbeAnnouncedAddresses
+        | KindId::ProbeAnnouncedTransactions
+        | KindId::ProbeAnnouncedBlocks
+        | KindId::ProbeFeeFilter
+        | KindId::ProbeRefused
+        | KindId::ProbeUndecodable
+        | KindId::HealthLost
+        | KindId::HealthBeat
+        | KindId::HealthAttached
+        | KindId::HealthDetached
+        | KindId::HealthReconciled
+        | KindId::HealthDiverged
+        | KindId::HealthJoined => Witnesses::Own,
+    }
+}
+
+/// What the filter did, and where it is not sure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Account {
+    /// How often another source became primary.
+    pub switches: u64,
+    /// Statements that did not count because their source was not primary yet, made after the last sign of life of the one that was.
+    pub uncovered: u64,
+    /// Statements, counted or not, so close to a border that their fact may have been counted twice or not at all.
+    pub near: u64,
+    /// Events of a source that is no witness of their kind.
+    pub foreign: u64,
+    /// Nodes forgotten, because there were too many.
+    pub forgotten: u64,
+}
+
+/// The filter of everything that counts.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Primaries {
+    nodes: HashMap<String, Node>,
+    account: Account,
+}
+
+impl Primaries {
+    /// What has to be subscribed to besides what is counted, so that the filter knows who is alive.
+    pub fn needs() -> KindSet {
+        [KindId::HealthBeat, KindId::HealthAttached, KindId::HealthDetached].into_iter().collect()
+    }
+
+    /// Whether an event counts. Show it every event, in the order in which they come.
+    pub fn admit(&mut self, event: &Event) -> bool {
+        let Some(id) = event.id() else { return false };
+        match witnesses(id) {
+            Witnesses::Own => {
+                if Self::needs().contains(id) {
+                    self.node(event).live(event);
+                }
+                true
+            }
+            Witnesses::Of([only]) => {
+                let admitted = event.source() == *only;
+                self.account.foreign += u64::from(!admitted);
+                admitted
+            }
+            Witnesses::Of(list) => {
+                let Some(rank) = RANKS.iter().position(|rank| *rank == list).filter(|_| list.contains(&event.source())) else {
+                    self.account.foreign += 1;
+                    return false;
+                };
+                let node = self.node(event);
+                node.live(event);
+                node.spans[rank].admit(event)
+            }
+        }
+    }
+
+    /// The source that states facts of a kind now, where more than one may.
+    pub fn primary(&self, node: &str, id: KindId) -> Option<Source> {
+        match witnesses(id) {
+            Witnesses::Own => None,
+            Witnesses::Of([only]) => Some(*only),
+            Witnesses::Of(list) => {
+                let rank = RANKS.iter().position(|rank| *rank == list)?;
+                self.nodes.get(node)?.spans[rank].current()
+            }
+        }
+    }
+
+    /// Whether a source watches the node and has beaten lately.
+    pub fn is_alive(&self, node: &str, source: Source) -> bool {
+        self.nodes.get(node).is_some_and(|node| node.alive(source))
+    }
+
+    /// When a source last beat. Everything that it published before has been seen, where nothing was missed.
+    pub fn beaten(&self, node: &str, source: Source) -> Option<u64> {
+        self.nodes.get(node).map(|node| node.lives[source as usize].beat).filter(|beat| *beat > 0)
+    }
+
+    /// The newest beat of any source of a node: its time.
+    pub fn now(&self, node: &str) -> Option<u64> {
+        self.nodes.get(node).map(|node| node.now).filter(|now| *now > 0)
+    }
+
+    /// What the filter did so far.
+    pub fn account(&self) -> Account {
+        let of_node = |node: &Node| node.spans.iter().map(|spans| spans.account).fold(Account::default(), Account::plus);
+        self.nodes.values().map(of_node).fold(self.account, Account::plus)
+    }
+
+    fn node(&mut self, event: &Event) -> &mut Node {
+        if !self.nodes.contains_key(&event.node) {
+            let oldest = self.nodes.iter().min_by_key(|(name, node)| (node.now, *name)).map(|(name, _)| name.clone());
+            if self.nodes.len() >= NODES
+                && let Some(gone) = oldest.and_then(|name| self.nodes.remove(&name))
+            {
+                self.account = gone.spans.iter().map(|spans| spans.account).fold(self.account, Account::plus);
+                self.account.forgotten += 1;
+            }
+        }
+        self.nodes.entry(event.node.clone()).or_default()
+    }
+}
+
+impl Account {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            switches: self.switches + other.switches,
+            uncovered: self.uncovered + other.uncovered,
+            near: self.near + other.near,
+            foreign: self.foreign + other.foreign,
+            forgotten: self.forgotten + other.forgotten,
+        }
+    }
+}
+
+/// More than the largest number of a [`Source`].
+const SOURCES: usize = Source::Tool as usize + 1;
+
+#[derive(Clone, PartialEq, Debug, Default)]
+struct Node {
+    /// Time of the newest beat.
+    now: u64,
+    lives: [Life; SOURCES],
+    spans: [Spans; RANKS.len()],
+}
+
+/// What is known of one source.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+struct Life {
+    /// Which life of it; 0 before anything was heard.
+    run: u64,
+    heard: bool,
+    /// Absent until it says so, or its beat tells: then it is taken for attached, since it states facts.
+    attached: Option<bool>,
+    /// Time of the last sign of life.
+    sign: u64,
+    /// Time of the last beat.
+    beat: u64,
+}
+
+impl Node {
+    /// Learns from an event who is alive, and who is primary from now on.
+    fn live(&mut self, event: &Event) {
+        let source = event.source();
+        let life = &mut self.lives[source as usize];
+        if life.heard && event.run < life.run {
+            // the rest of an earlier life
+            return;
+        }
+        if !life.heard || event.run > life.run {
+            *life = Life { run: event.run, heard: true, attached: None, sign: event.time, beat: 0 };
+        }
+        let mut sign = false;
+        match &event.kind {
+            Some(Kind::HealthAttached(_)) => {
+                sign = true;
+                life.attached = Some(true);
+                life.sign = life.sign.max(event.time);
+            }
+            Some(Kind::HealthDetached(_)) => life.attached = Some(false),
+            Some(Kind::HealthBeat(beat)) => {
+                sign = true;
+                life.attached = life.attached.or_else(|| Some(is_attached(beat)));
+                let set_back = event.time < life.beat;
+                life.sign = life.sign.max(event.time);
+                life.beat = event.time;
+                if set_back {
+                    self.set_back(event.time);
+                }
+                self.now = self.now.max(event.time);
+            }
+            _ => {}
+        }
+        if sign {
+            for spans in self.spans.iter_mut().filter(|spans| spans.current() == Some(source)) {
+                spans.standby = [0, spans.standby[0]];
+            }
+        }
+        self.choose(event.time);
+    }
+
+    /// A source that beats earlier than it did before lives by a clock that was set back. Nobody else's signs are from the future either.
+    fn set_back(&mut self, time: u64) {
+        self.now = time;
+        for life in &mut self.lives {
+            life.sign = life.sign.min(time);
+            life.beat = life.beat.min(time);
+        }
+        for spans in &mut self.spans {
+            // the moments after it come a second time: whoever is primary now has them all
+            spans.borders.drain(..spans.borders.len().saturating_sub(1));
+        }
+    }
+
+    fn alive(&self, source: Source) -> bool {
+        let life = &self.lives[source as usize];
+        life.heard && life.attached != Some(false) && life.sign.saturating_add(SILENCE) >= self.now
+    }
+
+    fn choose(&mut self, time: u64) {
+        for (rank, list) in RANKS.iter().enumerate() {
+            let current = self.spans[rank].current();
+            let Some(best) = list.iter().copied().find(|source| self.alive(*source)).filter(|best| current != Some(*best)) else {
+                continue;
+            };
+            let silent = current.filter(|source| self.lives[*source as usize].attached != Some(false) && !self.alive(*source));
+            let border = match silent {
+                Some(source) => Border { from: self.now, since: self.lives[source as usize].sign, source: best },
+                None => Border { from: time, since: time, source: best },
+            };
+            self.spans[rank].change(border, silent.is_some());
+        }
+    }
+}
+
+/// Whether a source is attached, by what it has published: for who began to listen later.
+fn is_attached(beat: &HealthBeat) -> bool {
+    let total = |id: KindId| beat.totals.iter().find(|total| total.kind == id.name()).map_or(0, |total| total.total);
+    let (attached, detached) = (total(KindId::HealthAttached), total(KindId::HealthDetached));
+    let facts = || beat.totals.iter().any(|total| !total.kind.starts_with("health."));
+    attached > detached || attached == 0 && detached == 0 && facts()
+}
+
+/// Who is primary from when on.
+#[derive(Clone, PartialEq, Debug, Default)]
+struct Spans {
+    /// By time. The first holds from the beginning.
+    borders: VecDeque<Border>,
+    /// Time of the newest fact that counted after the last border.
+    counted: u64,
+    /// Statements of others after the last sign of life of the primary, and between that and the one before: what happened after a
+    /// beat may be stated before it.
+    standby: [u64; 2],
+    account: Account,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Border {
+    from: u64,
+    /// The last sign of life of the one before; `from` if that is no question.
+    since: u64,
+    source: Source,
+}
+
+impl Spans {
+    fn current(&self) -> Option<Source> {
+        self.borders.back().map(|border| border.source)
+    }
+
+    fn change(&mut self, mut border: Border, silent: bool) {
+        // what counted does not count again when another states it; a fact from the future does not hold up the change
+        border.from = border.from.max(self.counted.saturating_add(1).min(border.from.saturating_add(LATENESS)));
+        self.counted = 0;
+        let Some(last) = self.borders.back_mut() else {
+            self.borders.push_back(border);
+            return;
+        };
+        self.account.switches += 1;
+        if silent {
+            self.account.uncovered += self.standby.iter().sum::<u64>();
+        }
+        self.standby = [0, 0];
+        if border.from <= last.from {
+            // what was said of the time before the last border stays
+            *last = Border { from: last.from, since: last.since, source: border.source };
+            return;
+        }
+        if self.borders.len() == BORDERS {
+            self.borders.pop_front();
+        }
+        self.borders.push_back(border);
+    }
+
+    fn admit(&mut self, event: &Event) -> bool {
+        let (time, source) = (event.time, event.source());
+        if self.borders.is_empty() {
+            // whoever states facts watches, whatever it said of itself
+            self.borders.push_back(Border { from: time, since: time, source });
+        }
+        let place = self.borders.iter().rposition(|border| border.from <= time).unwrap_or(0);
+        let admitted = self.borders.get(place).is_some_and(|border| border.source == source);
+        if admitted && place + 1 == self.borders.len() {
+            self.counted = self.counted.max(time);
+        }
+        if self.borders.iter().skip(1).any(|border| border.from.abs_diff(time) <= RESOLUTION) {
+            self.account.near += 1;
+        }
+        if !admitted {
+            let last = self.borders.len().saturating_sub(1);
+            let gap = |border: &&Border| border.source == source && border.since < time && time < border.from;
+            if place == last {
+                self.standby[0] += 1;
+            } else if self.borders.get(place + 1).as_ref().is_some_and(gap) {
+                self.account.uncovered += 1;
+            }
+        }
+        admitted
+    }
+}
+
+#[cfg(test)]
+mod tests;
