@@ -29,7 +29,7 @@ use event::{ConnectionType, Network, StatePeers};
 
 use crate::interval;
 
-pub use access::{Access, Address, Place, Secret, Target};
+pub use access::{Access, Address, Place, Secret, Settings, Target};
 pub use client::{Answer, CallError, Connection};
 pub use file::Owner;
 pub use methods::{DecodeError, METHODS, Method, Weight};

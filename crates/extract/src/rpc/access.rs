@@ -162,37 +162,47 @@ const NETWORKS: [(&str, &str, u16); 5] = [
 impl Access {
     /// Finds what was not told: by the node's command line, its bitcoin.conf, and what lies in its data directory.
     pub fn target(&self, place: &Place) -> Target {
-        let base = place.base();
-        let command = place
-            .command
-            .iter()
-            .filter_map(|word| word.trim_start_matches('-').split_once('=').or(Some((word.trim_start_matches('-'), "1"))));
-        let command: Vec<(String, String)> = command.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        let last = |settings: &[(String, String)], key: &str| {
-            settings.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.clone())
-        };
-        let owner = place.owner(&base);
-        let conf = configuration(&base.join(last(&command, "conf").unwrap_or_else(|| "bitcoin.conf".into())), &owner);
-        let network = chain(&command)
-            .or_else(|| chain(&section(&conf, "")))
-            .or_else(|| NETWORKS.into_iter().find(|(_, folder, _)| base.join(folder).join("bitcoind.pid").is_file()))
-            .unwrap_or(NETWORKS[0]);
-        let (name, folder, port) = network;
-        // in the part before the first section, such options count for mainnet only
-        let mut settings = if name == "main" { section(&conf, "") } else { Vec::new() };
-        settings.extend(section(&conf, name));
-        settings.extend(command);
-        let folder = base.join(folder);
-        let port = last(&settings, "rpcport").and_then(|port| port.parse().ok()).unwrap_or(port);
-        let cookie = || folder.join(last(&settings, "rpccookiefile").unwrap_or_else(|| ".cookie".into()));
+        let settings = place.settings();
+        let port = settings.of_network("rpcport").and_then(|port| port.parse().ok()).unwrap_or(settings.port);
+        let file = |key, default: &str| settings.folder.join(settings.of_network(key).unwrap_or(default));
         Target {
             address: self.rpc_url.as_ref().map_or_else(|| format!("127.0.0.1:{port}"), ToString::to_string),
             secret: match (&self.rpc_user, &self.rpc_password_file) {
                 (Some(user), Some(file)) => Secret::User(user.clone(), file.clone()),
-                _ => self.rpc_cookie.clone().map_or_else(|| Secret::NodesCookie(cookie(), owner), Secret::Cookie),
+                _ => self
+                    .rpc_cookie
+                    .clone()
+                    .map_or_else(|| Secret::NodesCookie(file("rpccookiefile", ".cookie"), settings.owner.clone()), Secret::Cookie),
             },
-            pid_file: Some(folder.join(last(&settings, "pid").unwrap_or_else(|| "bitcoind.pid".into()))),
+            pid_file: Some(file("pid", "bitcoind.pid")),
         }
+    }
+}
+
+/// What a node's command line and its bitcoin.conf say.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// The folder of its network: the data directory itself for mainnet.
+    pub folder: PathBuf,
+    /// Whose the files must be that are named here.
+    pub owner: Owner,
+    /// Where RPC of its network listens by default.
+    port: u16,
+    /// In the part of bitcoin.conf before the first section, where the network has one of its own.
+    general: Vec<(String, String)>,
+    /// In the network's section, and behind them those of the command line.
+    network: Vec<(String, String)>,
+}
+
+impl Settings {
+    /// A setting that counts for one network only.
+    fn of_network(&self, key: &str) -> Option<&str> {
+        self.network.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
+    }
+
+    /// A setting that counts for every network, wherever it stands; the command line wins.
+    pub fn anywhere(&self, key: &str) -> Option<&str> {
+        self.of_network(key).or_else(|| self.general.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.as_str()))
     }
 }
 
@@ -209,6 +219,29 @@ fn configuration(path: &Path, owner: &Owner) -> String {
 }
 
 impl Place {
+    /// What can be known of the node's settings. Reads its configuration.
+    pub fn settings(&self) -> Settings {
+        let base = self.base();
+        let command = self
+            .command
+            .iter()
+            .filter_map(|word| word.trim_start_matches('-').split_once('=').or(Some((word.trim_start_matches('-'), "1"))));
+        let command: Vec<(String, String)> = command.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let owner = self.owner(&base);
+        let conf = command.iter().rev().find(|(key, _)| key == "conf").map_or("bitcoin.conf", |(_, path)| path);
+        let conf = configuration(&base.join(conf), &owner);
+        let general = section(&conf, "");
+        let (name, folder, port) = chain(&command)
+            .or_else(|| chain(&general))
+            .or_else(|| NETWORKS.into_iter().find(|(_, folder, _)| base.join(folder).join("bitcoind.pid").is_file()))
+            .unwrap_or(NETWORKS[0]);
+        // in the part before the first section, some options count for mainnet only
+        let mut network = if name == "main" { general.clone() } else { Vec::new() };
+        network.extend(section(&conf, name));
+        network.extend(command);
+        Settings { folder: base.join(folder), owner, port, general, network }
+    }
+
     /// Whose the files must be that the node names.
     fn owner(&self, base: &Path) -> Owner {
         match self.owner {
