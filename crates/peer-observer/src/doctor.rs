@@ -203,10 +203,14 @@ mod probes {
     }
 }
 
-/// RPC and P2P of one node.
+/// RPC, P2P and IPC of one node.
 fn interfaces(node: &Known, config: &extract::rpc::Config) -> Result<Vec<Finding>, Failure> {
     if node.missing.is_some() && node.config.rpc.rpc_url.is_none() {
-        return Ok(vec![Finding::unknown("rpc", "no node to ask"), Finding::unknown("p2p", "no node to wait for")]);
+        return Ok(vec![
+            Finding::unknown("rpc", "no node to ask"),
+            Finding::unknown("p2p", "no node to wait for"),
+            Finding::unknown("ipc", "no node to ask"),
+        ]);
     }
     let checked = crate::wiring::block_on(async { Ok(extract::rpc::check(config, &node.rpc).await) })?;
     let mut findings = rights(&node.rpc.address, checked, node.config.rpc.rpc_url.is_some());
@@ -217,7 +221,29 @@ fn interfaces(node: &Known, config: &extract::rpc::Config) -> Result<Vec<Finding
         }
         Err(error) => Finding::warn("p2p", error.to_string(), error.hint()),
     });
+    findings.push(ipc(&node.ipc)?);
     Ok(findings)
+}
+
+/// The IPC socket, which few nodes have.
+#[cfg(feature = "ipc")]
+fn ipc(target: &extract::ipc::Target) -> Result<Finding, Failure> {
+    let (path, told) = (target.path.display(), target.owner.is_none());
+    if !told && !target.exists() {
+        return Ok(Finding::unknown("ipc", format!("the node has no socket {path}; `bitcoin-node -ipcbind=unix` makes one")));
+    }
+    let checked = crate::wiring::block_on(async { Ok(extract::ipc::check(target).await) })?;
+    Ok(match checked {
+        Ok(calls) => Finding::pass("ipc", format!("{path} answers {}", calls.join(", "))),
+        // what somebody configured should work
+        Err(trouble) if told => Finding::fail("ipc", trouble.to_string(), trouble.hint()),
+        Err(trouble) => Finding::warn("ipc", trouble.to_string(), trouble.hint()),
+    })
+}
+
+#[cfg(not(feature = "ipc"))]
+fn ipc(_: &extract::ipc::Target) -> Result<Finding, Failure> {
+    Ok(Finding::unknown("ipc", "this build cannot talk to a node's IPC socket: the feature `ipc` is off"))
 }
 
 /// Lines to paste. The password is made here, and kept nowhere.

@@ -2,7 +2,7 @@
 
 use event::NodeName;
 use extract::life::Life;
-use extract::{node, rpc};
+use extract::{ipc, node, rpc};
 
 /// A node to watch.
 pub struct Known {
@@ -10,6 +10,8 @@ pub struct Known {
     pub config: node::Config,
     /// Where its RPC is.
     pub rpc: rpc::Target,
+    /// Where its IPC socket is.
+    pub ipc: ipc::Target,
     /// Its process, if it runs.
     pub life: Option<Life>,
     /// Why there is none.
@@ -42,17 +44,18 @@ impl Known {
             Ok(process) => rpc::Place { owner: Some(process.uid), ..place(&config, Some((process.pid, &process.command))) },
             Err(_) => place(&config, None),
         };
-        let rpc = config.rpc.target(&place);
+        let (rpc, ipc) = (config.rpc.target(&place), config.ipc.target(&place));
         let missing = found.as_ref().err().map(|error| Missing { reason: error.to_string(), hint: error.hint() });
         let life = found.ok().map(|process| life(&process, &config));
-        Self { config, rpc, life, missing, finder }
+        Self { config, rpc, ipc, life, missing, finder }
     }
 
     /// Without the part that looks for processes, only what the operator said is known.
     #[cfg(not(feature = "ebpf"))]
     pub fn find(config: node::Config) -> Self {
-        let rpc = config.rpc.target(&place(&config, None));
-        Self { config, rpc, life: None, missing: None }
+        let place = place(&config, None);
+        let (rpc, ipc) = (config.rpc.target(&place), config.ipc.target(&place));
+        Self { config, rpc, ipc, life: None, missing: None }
     }
 
     /// Something that looks for the process each time it is called.

@@ -132,6 +132,7 @@ struct Parts {
     rpc: Option<(extract::rpc::Config, bool)>,
     process: Option<extract::proc::Config>,
     p2p: Option<(extract::p2p::Config, bool)>,
+    ipc: Option<(extract::ipc::Config, bool)>,
     printed: Option<(tools::logger::Config, Filter)>,
 }
 
@@ -152,6 +153,7 @@ pub fn run(options: cli::Run, file: Option<&File>, told: &[String]) -> Result<()
         rpc: wanted("rpc").then_some((options.rpc, asked("rpc"))),
         process: wanted("proc").then_some(options.process),
         p2p: wanted("p2p").then_some((options.p2p, asked("p2p"))),
+        ipc: wanted("ipc").then_some((options.ipc, asked("ipc"))),
         printed: (!options.quiet && wanted("logger")).then_some((options.logger, filter)),
     };
     start(&nodes, parts, options.wait, &options.nats)
@@ -169,6 +171,7 @@ pub fn extract(options: cli::Extract, file: Option<&File>, told: &[String]) -> R
         cli::Extract::Rpc(options) => (options.common, Parts { rpc: Some((options.rpc, true)), ..Parts::default() }),
         cli::Extract::Proc(options) => (options.common, Parts { process: Some(options.process), ..Parts::default() }),
         cli::Extract::P2p(options) => (options.common, Parts { p2p: Some((options.p2p, true)), ..Parts::default() }),
+        cli::Extract::Ipc(options) => (options.common, Parts { ipc: Some((options.ipc, true)), ..Parts::default() }),
     };
     let nodes = cli::nodes(&common.node, file, told)?;
     if common.nats.url.is_none() {
@@ -190,6 +193,11 @@ fn start(nodes: &[extract::node::Config], parts: Parts, wait: bool, nats: &NatsO
             return Err(Failure::new(Code::Usage, anyhow::anyhow!("an RPC user or cookie is given, but not for which node"))
                 .hint("add --datadir or --rpc-url"));
         }
+    }
+    if !extract::ipc::BUILT_IN && parts.ipc.as_ref().is_some_and(|(_, asked)| *asked) {
+        return Err(Failure::new(Code::Unsupported, anyhow::anyhow!("this build cannot talk to a node's IPC socket")).hint(
+            "build it with the feature `ipc`; that needs Cap'n Proto's compiler (`apt-get install capnproto libcapnp-dev`)",
+        ));
     }
     let known: Vec<Known> = nodes.iter().cloned().map(Known::find).collect();
     // a node that runs elsewhere is known by its RPC address alone
@@ -309,6 +317,16 @@ async fn watch(node: Node, parts: &Parts, extractors: &mut Extractors) -> Result
             extract::proc::run(config, life, out, stopped).await;
             Ok(())
         });
+    }
+    #[cfg(feature = "ipc")]
+    if let Some((config, asked)) = &parts.ipc {
+        // few nodes have a socket; one that does not run yet may
+        if *asked || known.life.is_none() || known.ipc.exists() {
+            let (out, stopped) = (extractors.publisher(&name, event::Source::Ipc), extractors.stopped());
+            extractors.task(extract::ipc::run(config.clone(), known.ipc.clone(), life.clone(), out, stopped));
+        } else {
+            tracing::info!(node = %name, path = %known.ipc.path.display(), "no tips over IPC: the node has no socket there");
+        }
     }
     drop(life);
     tokio::spawn(extract::life::follow(known.into_search(), lives));
