@@ -1,7 +1,7 @@
 //! The node's IPC socket: its tip, as soon as it changes.
 //!
 //! `bitcoin-node -ipcbind=unix` (Bitcoin Core 31 or newer) answers there in Cap'n Proto, whose code is only built with the feature `ipc`;
-//! flags and the place of the socket are always here. From the outside in: [`watch`](self) is one node through its lives, `socket` what
+//! flags and the place of the socket are always here. From the outside in: `watch` is one node through its lives, `socket` what
 //! is connected to and whose it is, `session` one connection with its bounds, `mining` the one interface that is followed.
 //!
 //! **Another interface is another module** beside `mining`: what it is made with, what it is called, and a loop that tells what it says.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bitcoin_capnp_types::capnp;
+use bitcoin_capnp_types::init_capnp::init::make_mining_results;
 use bitcoin_capnp_types::mining_capnp::mining;
 use bitcoin_capnp_types::proxy_capnp::thread;
 use event::ChainTip;
@@ -58,8 +59,10 @@ impl Mining {
         let made = made.ok_or_else(|| remote.lacks(MAKE))?;
         remote.does(MAKE);
         // a node that is told to stop while it loads answers with nothing
-        let client =
-            made.get().and_then(|made| made.get_result()).map_err(|_| Trouble::Away("the node is shutting down".into()))?;
+        let client = made
+            .get()
+            .and_then(make_mining_results::Reader::get_result)
+            .map_err(|_| Trouble::Away("the node is shutting down".into()))?;
         Ok(Self { client, thread })
     }
 

@@ -183,7 +183,7 @@ impl Remote {
     async fn open(init: init::Client) -> Result<Self, Trouble> {
         let constructed = answer(CONSTRUCT, ANSWER, init.construct_request().send().promise).await?;
         let threads = constructed.ok_or_else(|| Trouble::Nonsense(format!("{} is not known there", CONSTRUCT.0)))?;
-        let threads = threads.get().and_then(|threads| threads.get_thread_map()).map_err(|error| blame(&error))?;
+        let threads = threads.get().and_then(init::construct_results::Reader::get_thread_map).map_err(|error| blame(&error))?;
         let mut remote = Self { init, threads, answers: vec![CONSTRUCT.0], missing: vec![] };
         let thread = remote.thread("peer-observer probe").await?;
         remote.echo(&thread).await?;
@@ -196,7 +196,7 @@ impl Remote {
         request.get().set_name(name);
         let made = answer(THREAD, ANSWER, request.send().promise).await?;
         let made = made.ok_or_else(|| Trouble::Nonsense(format!("{} is not known there", THREAD.0)))?;
-        let thread = made.get().and_then(|made| made.get_result()).map_err(|error| blame(&error))?;
+        let thread = made.get().and_then(thread_map::make_thread_results::Reader::get_result).map_err(|error| blame(&error))?;
         self.does(THREAD);
         Ok(thread)
     }

@@ -1,5 +1,7 @@
 //! The rim against nodes of the test's making: what they say, in which order, and how they fail.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
 mod fake;
 mod lives;
 

@@ -169,7 +169,7 @@ impl Watch {
     fn tell(&self, news: News) {
         match news {
             News::Loading => {
-                tracing::info!(path = %self.target.path.display(), "the node is loading its chain; tips come after that")
+                tracing::info!(path = %self.target.path.display(), "the node is loading its chain; tips come after that");
             }
             News::TooOld(trouble) => self.troubled(&trouble),
             News::Tip(tip) => self.tip(tip),
