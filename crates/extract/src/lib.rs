@@ -7,6 +7,7 @@ mod clock;
 #[cfg(feature = "ebpf")]
 pub mod ebpf;
 mod interval;
+pub mod ipc;
 pub mod life;
 pub mod node;
 pub mod p2p;

@@ -36,6 +36,10 @@ pub struct Config {
     /// Where it finds us.
     #[command(flatten)]
     pub p2p: crate::p2p::Place,
+
+    /// Its IPC socket.
+    #[command(flatten)]
+    pub ipc: crate::ipc::Access,
 }
 
 impl Config {

@@ -110,6 +110,9 @@ pub struct Run {
     #[command(flatten, next_help_heading = "Reconciliation [reconcile]")]
     pub reconcile: tools::reconcile::Config,
 
+    #[command(flatten, next_help_heading = "IPC socket [ipc]")]
+    pub ipc: extract::ipc::Config,
+
     #[command(flatten, next_help_heading = "Lines [logger]")]
     pub logger: tools::logger::Config,
 
@@ -161,6 +164,9 @@ pub enum Extract {
 
     /// A connection that the node makes to us: round trips through its message queue, what it announces
     P2p(Box<ExtractP2p>),
+
+    /// The node's IPC socket: its tip, as soon as it changes
+    Ipc(Box<ExtractIpc>),
 }
 
 /// What every extractor needs.
@@ -218,6 +224,16 @@ pub struct ExtractP2p {
     pub p2p: extract::p2p::Config,
 }
 
+/// `extract ipc`
+#[derive(clap::Args, Debug)]
+pub struct ExtractIpc {
+    #[command(flatten)]
+    pub common: Common,
+
+    #[command(flatten, next_help_heading = "IPC socket [ipc]")]
+    pub ipc: extract::ipc::Config,
+}
+
 /// `logger`
 #[derive(clap::Args, Debug)]
 pub struct Logger {
@@ -269,6 +285,7 @@ pub const SECTIONS: &[Section] = &[
     Section::of::<extract::p2p::Config>("p2p", "A connection that the node makes to us"),
     Section::of::<tools::join::Config>("join", "The join: a close with its reason, a rejection with its sender"),
     Section::of::<tools::reconcile::Config>("reconcile", "The reconciliation: do the probes see what the node counts?"),
+    Section::of::<extract::ipc::Config>("ipc", "The node's IPC socket, in builds with the feature `ipc`"),
     Section::of::<tools::logger::Config>("logger", "The logger: a line per event"),
 ];
 

@@ -245,6 +245,7 @@ fn interfaces(node: &Known, config: &extract::rpc::Config) -> Result<Vec<Finding
         }
         Err(error) => Finding::warn("p2p", error.to_string(), error.hint()),
     });
+    findings.push(ipc(&node.ipc)?);
     Ok(findings)
 }
 
@@ -283,6 +284,27 @@ fn space(folder: &str, available: u64, size: u64) -> Finding {
         return Finding::warn("disk", text, "a node stops when its disk is full: make room, or let it prune (`-prune`)");
     }
     Finding::pass("disk", text)
+}
+
+/// The IPC socket, which few nodes have.
+#[cfg(feature = "ipc")]
+fn ipc(target: &extract::ipc::Target) -> Result<Finding, Failure> {
+    let (path, told) = (target.path.display(), target.owner.is_none());
+    if !told && !target.exists() {
+        return Ok(Finding::unknown("ipc", format!("the node has no socket {path}; `bitcoin-node -ipcbind=unix` makes one")));
+    }
+    let checked = crate::wiring::block_on(async { Ok(extract::ipc::check(target).await) })?;
+    Ok(match checked {
+        Ok(calls) => Finding::pass("ipc", format!("{path} answers {}", calls.join(", "))),
+        // what somebody configured should work
+        Err(trouble) if told => Finding::fail("ipc", trouble.to_string(), trouble.hint()),
+        Err(trouble) => Finding::warn("ipc", trouble.to_string(), trouble.hint()),
+    })
+}
+
+#[cfg(not(feature = "ipc"))]
+fn ipc(_: &extract::ipc::Target) -> Result<Finding, Failure> {
+    Ok(Finding::unknown("ipc", "this build cannot talk to a node's IPC socket: the feature `ipc` is off"))
 }
 
 /// Lines to paste. The password is made here, and kept nowhere.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use event::NodeName;
 use extract::life::Life;
-use extract::{node, rpc};
+use extract::{ipc, node, rpc};
 
 /// A node to watch.
 pub struct Known {
@@ -13,6 +13,8 @@ pub struct Known {
     pub config: node::Config,
     /// Where its RPC is.
     pub rpc: rpc::Target,
+    /// Where its IPC socket is.
+    pub ipc: ipc::Target,
     /// Its process, if it runs.
     pub life: Option<Life>,
     /// Why there is none.
@@ -43,19 +45,21 @@ impl Known {
         let mut finder = ebpf::process::Finder::new(config.target());
         let found = finder.find();
         let process = found.as_ref().ok();
-        let rpc = config.rpc.target(&place(&config, process));
+        let place = place(&config, process);
+        let (rpc, ipc) = (config.rpc.target(&place), config.ipc.target(&place));
         let missing = found.as_ref().err().map(|error| Missing { reason: error.to_string(), hint: error.hint() });
         let user = process.map_or_else(|| owner(&config), |process| Some((process.uid, process.gid)));
         let life = process.map(|process| life(process, &config));
-        Self { config, rpc, life, missing, user, finder }
+        Self { config, rpc, ipc, life, missing, user, finder }
     }
 
     /// Without the part that looks for processes, only what the operator said is known.
     #[cfg(not(feature = "ebpf"))]
     pub fn find(config: node::Config) -> Self {
-        let rpc = config.rpc.target(&told(&config));
+        let place = told(&config);
+        let (rpc, ipc) = (config.rpc.target(&place), config.ipc.target(&place));
         let user = owner(&config);
-        Self { config, rpc, life: None, missing: None, user }
+        Self { config, rpc, ipc, life: None, missing: None, user }
     }
 
     /// Where the RPC of each of its lives is. Of the first it is known already, from when everything could be looked at.

@@ -146,6 +146,7 @@ struct Parts {
     p2p: Option<(extract::p2p::Config, bool)>,
     join: Option<(tools::join::Config, bool)>,
     reconcile: Option<(tools::reconcile::Config, bool)>,
+    ipc: Option<(extract::ipc::Config, bool)>,
     printed: Option<(tools::logger::Config, Filter)>,
 }
 
@@ -168,6 +169,8 @@ pub fn run(options: cli::Run, file: Option<&File>, told: &[String]) -> Result<()
         p2p: wanted("p2p").then_some((options.p2p, asked("p2p"))),
         join: wanted("join").then_some((options.join, asked("join"))),
         reconcile: wanted("reconcile").then_some((options.reconcile, asked("reconcile"))),
+        // never unasked: see docs/design/0009-ipc.md for what it may do to a node
+        ipc: (asked("ipc") || nodes.iter().any(|node| node.ipc.ipc_socket.is_some())).then_some((options.ipc, true)),
         printed: (!options.quiet && wanted("logger")).then_some((options.logger, filter)),
     };
     start(&nodes, parts, options.wait, &options.nats)
@@ -185,6 +188,7 @@ pub fn extract(options: cli::Extract, file: Option<&File>, told: &[String]) -> R
         cli::Extract::Rpc(options) => (options.common, Parts { rpc: Some((options.rpc, true)), ..Parts::default() }),
         cli::Extract::Proc(options) => (options.common, Parts { process: Some(options.process), ..Parts::default() }),
         cli::Extract::P2p(options) => (options.common, Parts { p2p: Some((options.p2p, true)), ..Parts::default() }),
+        cli::Extract::Ipc(options) => (options.common, Parts { ipc: Some((options.ipc, true)), ..Parts::default() }),
     };
     let nodes = cli::nodes(&common.node, file, told)?;
     if common.nats.url.is_none() {
@@ -198,6 +202,11 @@ pub fn extract(options: cli::Extract, file: Option<&File>, told: &[String]) -> R
 
 /// Finds the nodes, gives up every capability, and runs until told to stop.
 fn start(nodes: &[extract::node::Config], parts: Parts, wait: bool, nats: &NatsOptions) -> Result<(), Failure> {
+    if !extract::ipc::BUILT_IN && parts.ipc.as_ref().is_some_and(|(_, asked)| *asked) {
+        return Err(Failure::new(Code::Unsupported, anyhow::anyhow!("this build cannot talk to a node's IPC socket")).hint(
+            "build it with the feature `ipc`; that needs Cap'n Proto's compiler (`apt-get install capnproto libcapnp-dev`)",
+        ));
+    }
     let known: Vec<Known> = nodes.iter().cloned().map(Known::find).collect();
     // a node that runs elsewhere is known by its RPC address alone
     let absent = known.iter().find_map(|node| node.missing.as_ref().filter(|_| node.config.rpc.rpc_url.is_none()));
@@ -383,6 +392,11 @@ async fn watch(node: Node, parts: &Parts, extractors: &mut Extractors) -> Result
             extract::proc::run(config, life, out, stopped).await;
             Ok(())
         });
+    }
+    #[cfg(feature = "ipc")]
+    if let Some((config, _)) = &parts.ipc {
+        let (out, stopped) = (extractors.publisher(&name, event::Source::Ipc), extractors.stopped());
+        extractors.task(extract::ipc::run(config.clone(), known.ipc.clone(), life.clone(), out, stopped));
     }
     drop(life);
     tokio::spawn(extract::life::follow(known.into_search(), lives));

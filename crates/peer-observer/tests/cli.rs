@@ -220,6 +220,19 @@ fn a_new_user_has_a_name_and_no_lines() {
     assert!(lines.contains("\nrpcauth=observer:") && lines.contains("\nrpcwhitelist=observer:getpeerinfo,"), "{lines}");
 }
 
+#[cfg(not(feature = "ipc"))]
+#[test]
+fn a_build_without_ipc_says_so() {
+    fails(
+        &["extract", "ipc"],
+        5,
+        expect![[r#"
+            error: this build cannot talk to a node's IPC socket
+            hint: build it with the feature `ipc`; that needs Cap'n Proto's compiler (`apt-get install capnproto libcapnp-dev`)
+        "#]],
+    );
+}
+
 #[test]
 fn without_a_node_nothing_starts() {
     let directory = tempfile::tempdir().unwrap();

@@ -51,6 +51,17 @@ macro_rules! need_node {
     };
 }
 
+/// Ends the test, visibly, where there is no bitcoin-node; used like [`need_node!`].
+#[macro_export]
+macro_rules! need_ipc_node {
+    ($($value:expr)?) => {
+        if $crate::node::with_ipc().is_none() {
+            $crate::skipped("no bitcoin-node on PATH or in BITCOIN_NODE_EXE");
+            return $($value)?;
+        }
+    };
+}
+
 /// Ends the test, visibly, where there is no nats-server; used like [`need_node!`].
 #[macro_export]
 macro_rules! need_nats {

@@ -298,6 +298,11 @@ pub fn executable() -> Option<PathBuf> {
     std::env::var_os("BITCOIND_EXE").map(PathBuf::from).or_else(|| crate::executable("bitcoind", &[]))
 }
 
+/// Where a `bitcoin-node` is, which is a bitcoind with an IPC socket: named by `BITCOIN_NODE_EXE`, else on PATH.
+pub fn with_ipc() -> Option<PathBuf> {
+    std::env::var_os("BITCOIN_NODE_EXE").map(PathBuf::from).or_else(|| crate::executable("bitcoin-node", &[]))
+}
+
 fn unset() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
 }
