@@ -21,6 +21,7 @@ mod filter;
 mod kind;
 pub mod p2p;
 pub mod recording;
+pub mod redact;
 pub mod rpc_json;
 pub mod schema;
 pub mod text;
