@@ -197,7 +197,7 @@ impl Writer<'_> {
                     )?;
                     let learned = self.learn(&field, &inbound);
                     if !learned.is_empty() {
-                        write!(learn, "        if self.direction() == Direction::Inbound {{ {learned} }}\n")?;
+                        writeln!(learn, "        if self.direction() == Direction::Inbound {{ {learned} }}")?;
                     }
                 }
             }

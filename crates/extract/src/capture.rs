@@ -9,7 +9,7 @@
 //! - `address`: the folder's name, read backwards; `network`: as that address looks. Peers over Tor come from 127.0.0.1;
 //! - `connection_type`: `inbound` where the peer's `version` came first; else not stated;
 //! - `peer`: a number per connection, counted from 0. A connection ends, as far as can be told, where another begins in the same folder:
-//!   see [`connection`].
+//!   see `capture/connection.rs`.
 
 mod connection;
 mod record;
