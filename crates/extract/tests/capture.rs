@@ -8,14 +8,14 @@ use event::{Direction, Event, Kind};
 use extract::capture::Capture;
 use testkit::{Node, Peer, need_node, node, peer};
 
-/// How many bytes the files have, and how many records if each of these events is one.
-fn bytes_of(folder: &Path) -> u64 {
+/// How many bytes the files in a folder, and in those within, have.
+fn bytes_of(folder: &Path) -> std::io::Result<u64> {
     let mut bytes = 0;
-    for entry in folder.read_dir().unwrap() {
-        let path = entry.unwrap().path();
-        bytes += if path.is_dir() { bytes_of(&path) } else { path.metadata().unwrap().len() };
+    for entry in folder.read_dir()? {
+        let path = entry?.path();
+        bytes += if path.is_dir() { bytes_of(&path)? } else { path.metadata()?.len() };
     }
-    bytes
+    Ok(bytes)
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn every_record_of_a_node_becomes_an_event() {
     let events: Vec<Event> = Capture::open(&folder, true).unwrap().map(|event| event.unwrap()).collect();
     // each record has 24 bytes beside its payload: if all bytes are accounted for, no record is missing
     let raw = |event: &Event| event.kind.as_ref().unwrap().net().unwrap().raw.unwrap().len() as u64;
-    assert_eq!(events.iter().map(|event| 24 + raw(event)).sum::<u64>(), bytes_of(&folder));
+    assert_eq!(events.iter().map(|event| 24 + raw(event)).sum::<u64>(), bytes_of(&folder).unwrap());
 
     let mut peers: BTreeMap<u64, Vec<&Event>> = BTreeMap::new();
     for event in &events {
