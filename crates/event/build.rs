@@ -1,5 +1,8 @@
 //! Generates everything that follows from `proto/`: the types (prost), the list of kinds, the JSON form, and the schema as data.
 
+#[path = "build/redact.rs"]
+mod redact;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +36,8 @@ fn main() -> Result<()> {
     std::fs::write(out.join("costs.rs"), schema.costs()?)?;
     std::fs::write(out.join("json.rs"), schema.json()?)?;
     std::fs::write(out.join("schema.rs"), schema.documentation()?)?;
+    let page = std::fs::read_to_string(proto.join("redaction.txt"))?;
+    std::fs::write(out.join("redact.rs"), redact::code(&schema, &page)?)?;
     Ok(())
 }
 

@@ -15,6 +15,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         let selector = po_fuzz::message_types().position(|known| known == message_type).ok_or("a payload of an unknown type")?;
         seed("p2p_decode", &message_type, &[&[u8::try_from(selector)?], &payload[..]].concat())?;
     }
+    let mut captured = Vec::new();
+    for (message_type, payload) in payloads() {
+        let mut padded = [0; 12];
+        padded[..message_type.len()].copy_from_slice(message_type.as_bytes());
+        captured.extend(
+            [&1_750_000_000_000_000_u64.to_le_bytes()[..], &padded, &u32::try_from(payload.len())?.to_le_bytes(), &payload]
+                .concat(),
+        );
+    }
+    seed("capture_reader", "all", &captured)?;
     let unknown = b"sendpackages";
     seed("p2p_decode", "unknown", &[&[0xff, unknown.len() as u8], &unknown[..], &[1, 2, 3]].concat())?;
 

@@ -10,11 +10,13 @@ use bitcoin::p2p::address::{AddrV2, AddrV2Message};
 use bitcoin::p2p::message_blockdata::Inventory;
 use bitcoin::{Amount, Block, OutPoint, ScriptBuf, Transaction, TxIn, TxOut, Txid, Witness, Wtxid};
 use event::p2p::{Captured, MAX_PAYLOAD, Message};
+use event::redact::Redactor;
 use event::{ConnectionType, Direction, Event, KindId, Network, Source};
 
 fn main() {
     let measure = std::env::args().any(|argument| argument == "--bench");
     let block = block();
+    let mut redactor = Redactor::new([7; 32]);
     let cases = [
         ("a ping", "ping", serialize(&7_u64)),
         ("an inv of 35 transactions", "inv", serialize(&inventory(35))),
@@ -47,6 +49,7 @@ fn main() {
         case(measure, &format!("    to protobuf ({} bytes)", bytes.len()), || event.to_bytes());
         case(measure, "    from protobuf", || Event::from_bytes(bytes.clone()));
         case(measure, "    to JSON", || serde_json::to_vec(&event));
+        case(measure, "    copied and redacted", || redactor.redact(event.clone()));
     }
 }
 

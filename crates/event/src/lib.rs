@@ -23,6 +23,7 @@ mod kind;
 pub mod p2p;
 pub mod primary;
 pub mod recording;
+pub mod redact;
 pub mod rpc_json;
 pub mod schema;
 pub mod text;

@@ -54,7 +54,7 @@ pub enum Witnesses {
 }
 
 /// The lists that have more than one source.
-const RANKS: [&[Source]; 2] = [&[Source::Ebpf, Source::Log], &[Source::Ipc, Source::Log]];
+const RANKS: [&[Source]; 3] = [&[Source::Ebpf, Source::Log], &[Source::Ipc, Source::Log], &[Source::Ebpf, Source::Capture]];
 
 /// Who may state facts of a kind. There is no default: whoever adds a kind decides.
 pub const fn witnesses(id: KindId) -> Witnesses {
@@ -63,6 +63,7 @@ pub const fn witnesses(id: KindId) -> Witnesses {
     const JOIN: Witnesses = Witnesses::Of(&[Source::Join]);
     const PROBES_OR_LOG: Witnesses = Witnesses::Of(RANKS[0]);
     const IPC_OR_LOG: Witnesses = Witnesses::Of(RANKS[1]);
+    const MESSAGES: Witnesses = Witnesses::Of(RANKS[2]);
     match id {
         KindId::NetVersion
         | KindId::NetVerack
@@ -102,7 +103,7 @@ pub const fn witnesses(id: KindId) -> Witnesses {
         | KindId::NetCfcheckpt
         | KindId::NetAlert
         | KindId::NetReject
-        | KindId::NetUndecodable => PROBES,
+        | KindId::NetUndecodable => MESSAGES,
 
         KindId::ConnOpened | KindId::ConnClosed | KindId::ConnEvicted | KindId::ConnMisbehaving => PROBES_OR_LOG,
         KindId::ConnRefused | KindId::ConnClosing => LOG,
@@ -268,7 +269,7 @@ impl Account {
 }
 
 /// More than the largest number of a [`Source`].
-const SOURCES: usize = Source::Tool as usize + 1;
+const SOURCES: usize = Source::Capture as usize + 1;
 
 #[derive(Clone, PartialEq, Debug, Default)]
 struct Node {

@@ -13,6 +13,7 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use sha3::{Digest as _, Sha3_256};
 
 // generated code refers to this module by its name
+use crate::redact;
 use crate::text;
 use crate::*;
 use crate::{Event, Kind, Network, Source};
@@ -141,6 +142,10 @@ pub struct Address<'a>(pub Network, pub &'a [u8]);
 impl fmt::Display for Address<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(network, bytes) = *self;
+        // of an event that was redacted: no address of a known network has that length
+        if let Some(identifier) = redact::identifier(bytes) {
+            return f.write_str(identifier);
+        }
         match network {
             Network::Ipv4 | Network::NotPubliclyRoutable if bytes.len() == 4 => {
                 Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]).fmt(f)
@@ -197,6 +202,15 @@ fn write_base32(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
         }
     }
     if count > 0 { f.write_char(char::from(DIGITS[(bits << (5 - count)) as usize & 31])) } else { Ok(()) }
+}
+
+/// Bytes in base32 (RFC 4648), lower case, without padding.
+pub(crate) struct Base32<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for Base32<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_base32(f, self.0)
+    }
 }
 
 /// A time as RFC 3339 in UTC; empty for a time that no calendar has.

@@ -3,6 +3,7 @@
 //! An extractor has a `Config` (its flags, its section in the configuration file, its manual) and a `run` that receives what it needs
 //! ready-made. Extractors never subscribe. [`replay`] is one of them in spirit: its node is a recording.
 
+pub mod capture;
 mod clock;
 #[cfg(feature = "ebpf")]
 pub mod ebpf;

@@ -7,8 +7,22 @@ use std::path::{Path, PathBuf};
 use event::Event;
 use event::recording::{ReadError, Reader};
 
+use crate::capture::{Capture, CaptureError};
+
 /// The first four bytes of a zstd frame (RFC 8878, section 3.1.1).
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// The events of a recording, in whatever form it is. After an error there may be more: a part of it that is whole.
+pub type Events = Box<dyn Iterator<Item = Result<Event, RecordingError>> + Send>;
+
+/// Opens a recording: a file of this program, or what Bitcoin Core wrote with `-capturemessages` (a folder, or a file of one).
+///
+/// # Errors
+///
+/// It cannot be read, or is no recording.
+pub fn open(path: &Path) -> Result<Events, RecordingError> {
+    Ok(if Capture::is_one(path) { Box::new(Capture::open(path, false)?) } else { Box::new(Recording::open(path)?) })
+}
 
 /// A recording that is being read: an iterator over its events.
 ///
@@ -172,6 +186,15 @@ pub enum RecordingError {
         /// There is nothing in it.
         empty: bool,
     },
+    /// A folder in which there is none.
+    #[error("{} holds no recording", path.display())]
+    NoCapture {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A file of Bitcoin Core's.
+    #[error(transparent)]
+    Capture(CaptureError),
     /// It ends too early, is damaged, or the disk fails.
     #[error("failed to read the recording {name}: {source}")]
     Read {
@@ -197,6 +220,8 @@ impl RecordingError {
             Self::Open { .. } => "is the path right, and may this user read the file?",
             Self::Foreign { empty: true, .. } => "was it copied whole? a recording that was not ended may be empty, too",
             Self::Foreign { empty: false, .. } => "only recordings of this program are read, not the files of others",
+            Self::NoCapture { .. } => "name a file of this program, or the node's `message_capture`",
+            Self::Capture(_) => "everything else was read; a node that runs may be in the middle of writing that file",
             Self::Read { .. } | Self::Broken { .. } => "what is before that place was read; was the file copied whole?",
         }
     }

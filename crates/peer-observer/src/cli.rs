@@ -238,6 +238,9 @@ pub struct ExtractIpc {
 #[derive(clap::Args, Debug)]
 pub struct Logger {
     /// Print these recordings, merged by time, instead of what a bus brings
+    ///
+    /// Files of this program, or what Bitcoin Core wrote with `-capturemessages`: the node's `message_capture` folder, a folder in it, or a
+    /// file of that.
     #[arg(long, num_args = 1.., value_name = "FILES", conflicts_with = "nats")]
     pub recording: Vec<PathBuf>,
 

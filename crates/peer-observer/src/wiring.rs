@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bus::{Bus, Limits, NatsOptions, Subscription};
 use event::Filter;
-use extract::recording::{Merged, Recording};
+use extract::recording::{self, Merged};
 use extract::replay::{self, Pace};
 use tokio::task::JoinHandle;
 
@@ -85,7 +85,7 @@ pub fn recording_failure(error: extract::recording::RecordingError) -> Failure {
 pub fn logger(options: cli::Logger) -> Result<(), Failure> {
     let filter = filter(&options.logger)?.of_nodes(options.node);
     if !options.recording.is_empty() {
-        let open = |path| Recording::open(path).map_err(recording_failure);
+        let open = |path| recording::open(path).map_err(recording_failure);
         let recordings = options.recording.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
         let pace = if options.speed > 0.0 { Pace::Times(options.speed) } else { Pace::Max };
         return block_on(async {

@@ -90,6 +90,26 @@ fn a_recording_is_printed_by_the_logger() {
     assert_eq!(stdout(&logged), stdout(&output(&["demo", "--fast"])));
 }
 
+/// One verack from 203.0.113.7, as Bitcoin Core's `-capturemessages` writes it, and the beginning of another message.
+#[test]
+fn what_bitcoin_core_captured_is_a_recording() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("203.0.113.7_8333");
+    std::fs::create_dir(&folder).unwrap();
+    let record = [&1_750_000_000_000_000_u64.to_le_bytes()[..], b"verack\0\0\0\0\0\0", &[0; 4]].concat();
+    std::fs::write(folder.join("msgs_recv.dat"), [&record[..], &record[..9]].concat()).unwrap();
+    let output = output(&["logger", "--recording", &directory.path().display().to_string(), "--format", "json"]);
+    assert_eq!(output.status.code(), Some(7));
+    let event: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((&event["source"], &event["kind"]), (&"capture".into(), &"net.verack".into()));
+    assert_eq!(event["netVerack"]["address"], "203.0.113.7:8333");
+    expect![[r#"
+        error: failed to read the capture DIR/203.0.113.7_8333/msgs_recv.dat at byte 24: the file ends in the middle of a message
+        hint: everything else was read; a node that runs may be in the middle of writing that file
+    "#]]
+    .assert_eq(&stderr(&output).replace(&directory.path().display().to_string(), "DIR"));
+}
+
 #[test]
 fn broken_recordings_are_named() {
     let directory = tempfile::tempdir().unwrap();

@@ -28,6 +28,7 @@ pub mod node;
 pub mod peer;
 pub mod rpc;
 pub mod scenario;
+pub mod secrets;
 pub mod tls;
 pub mod wait;
 
