@@ -19,6 +19,7 @@ mod budget;
 mod envelope;
 mod filter;
 mod kind;
+pub mod log;
 pub mod p2p;
 pub mod recording;
 pub mod rpc_json;
