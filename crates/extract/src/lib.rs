@@ -8,6 +8,7 @@ mod clock;
 pub mod ebpf;
 mod interval;
 pub mod life;
+pub mod log;
 pub mod node;
 pub mod p2p;
 pub mod proc;

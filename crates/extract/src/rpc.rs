@@ -12,7 +12,7 @@
 
 mod access;
 mod client;
-mod file;
+pub(crate) mod file;
 mod lane;
 mod methods;
 mod process;
@@ -29,7 +29,7 @@ use event::{ConnectionType, Network, StatePeers};
 
 use crate::interval;
 
-pub use access::{Access, Address, Place, Secret, Target};
+pub use access::{Access, Address, LogOptions, Place, Secret, Target};
 pub use client::{Answer, CallError, Connection};
 pub use file::Owner;
 pub use methods::{DecodeError, METHODS, Method, Weight};

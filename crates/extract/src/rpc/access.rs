@@ -1,5 +1,6 @@
 //! Where a node's RPC is, and with what secret.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -162,36 +163,17 @@ const NETWORKS: [(&str, &str, u16); 5] = [
 impl Access {
     /// Finds what was not told: by the node's command line, its bitcoin.conf, and what lies in its data directory.
     pub fn target(&self, place: &Place) -> Target {
-        let base = place.base();
-        let command = place
-            .command
-            .iter()
-            .filter_map(|word| word.trim_start_matches('-').split_once('=').or(Some((word.trim_start_matches('-'), "1"))));
-        let command: Vec<(String, String)> = command.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        let last = |settings: &[(String, String)], key: &str| {
-            settings.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.clone())
-        };
-        let owner = place.owner(&base);
-        let conf = configuration(&base.join(last(&command, "conf").unwrap_or_else(|| "bitcoin.conf".into())), &owner);
-        let network = chain(&command)
-            .or_else(|| chain(&section(&conf, "")))
-            .or_else(|| NETWORKS.into_iter().find(|(_, folder, _)| base.join(folder).join("bitcoind.pid").is_file()))
-            .unwrap_or(NETWORKS[0]);
-        let (name, folder, port) = network;
-        // in the part before the first section, such options count for mainnet only
-        let mut settings = if name == "main" { section(&conf, "") } else { Vec::new() };
-        settings.extend(section(&conf, name));
-        settings.extend(command);
-        let folder = base.join(folder);
-        let port = last(&settings, "rpcport").and_then(|port| port.parse().ok()).unwrap_or(port);
-        let cookie = || folder.join(last(&settings, "rpccookiefile").unwrap_or_else(|| ".cookie".into()));
+        let Settings { folder, port, values, owner } = place.settings();
+        let last = |key: &str| last(&values, key);
+        let port = last("rpcport").and_then(|port| port.parse().ok()).unwrap_or(port);
+        let cookie = || folder.join(last("rpccookiefile").unwrap_or_else(|| ".cookie".into()));
         Target {
             address: self.rpc_url.as_ref().map_or_else(|| format!("127.0.0.1:{port}"), ToString::to_string),
             secret: match (&self.rpc_user, &self.rpc_password_file) {
                 (Some(user), Some(file)) => Secret::User(user.clone(), file.clone()),
                 _ => self.rpc_cookie.clone().map_or_else(|| Secret::NodesCookie(cookie(), owner), Secret::Cookie),
             },
-            pid_file: Some(folder.join(last(&settings, "pid").unwrap_or_else(|| "bitcoind.pid".into()))),
+            pid_file: Some(folder.join(last("pid").unwrap_or_else(|| "bitcoind.pid".into()))),
         }
     }
 }
@@ -208,7 +190,106 @@ fn configuration(path: &Path, owner: &Owner) -> String {
     })
 }
 
+/// What a node writes into its log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogOptions {
+    all: bool,
+    named: BTreeSet<String>,
+    excluded: BTreeSet<String>,
+    /// Addresses of peers (`-logips`).
+    pub addresses: bool,
+    /// Times with microseconds (`-logtimemicros`).
+    pub micros: bool,
+    /// Times at all (`-logtimestamps`).
+    pub times: bool,
+    /// Lines of a place that writes too much are suppressed (`-logratelimit`, since Bitcoin Core 29.1).
+    pub limited: bool,
+}
+
+impl LogOptions {
+    /// Whether lines of this category are written.
+    pub fn has(&self, category: &str) -> bool {
+        (self.all || self.named.contains(category)) && !self.excluded.contains(category)
+    }
+}
+
+/// What a node's command line and configuration come to.
+struct Settings {
+    /// Of the network, in the data directory.
+    folder: PathBuf,
+    /// Of the network's RPC.
+    port: u16,
+    /// Keys and values; the last counts.
+    values: Vec<(String, String)>,
+    owner: Owner,
+}
+
+fn last(settings: &[(String, String)], key: &str) -> Option<String> {
+    settings.iter().rev().find(|(known, _)| known == key).map(|(_, value)| value.clone())
+}
+
 impl Place {
+    /// Where the node writes its log, and whose the file must be; `None` when it is told to write none.
+    pub fn log(&self) -> Option<(PathBuf, Owner)> {
+        let Settings { folder, values, owner, .. } = self.settings();
+        // the last that says something of it counts, in either form
+        let told = values.iter().rev().find_map(|(key, value)| match (key.as_str(), value.as_str()) {
+            ("debuglogfile", path) => Some(Some(path)),
+            ("nodebuglogfile", "0") => Some(Some("debug.log")),
+            ("nodebuglogfile", _) => Some(None),
+            _ => None,
+        });
+        told.unwrap_or(Some("debug.log")).map(|path| (folder.join(path), owner))
+    }
+
+    /// What the node was told of its log when it started.
+    pub fn log_options(&self) -> LogOptions {
+        let Settings { values, .. } = self.settings();
+        let is_on = |key: &str, default: bool| last(&values, key).map_or(default, |value| value != "0");
+        let mut options = LogOptions {
+            all: false,
+            named: BTreeSet::new(),
+            excluded: BTreeSet::new(),
+            addresses: is_on("logips", false),
+            micros: is_on("logtimemicros", false),
+            times: is_on("logtimestamps", true),
+            limited: is_on("logratelimit", true),
+        };
+        for (key, value) in &values {
+            match (key.as_str(), value.as_str()) {
+                ("debug", "1" | "all" | "") => options.all = true,
+                // takes back what was before it
+                ("debug", "0" | "none") | ("nodebug", _) => (options.all, options.named) = (false, BTreeSet::new()),
+                ("debug", category) => drop(options.named.insert(category.to_owned())),
+                ("debugexclude", category) => drop(options.excluded.insert(category.to_owned())),
+                _ => {}
+            }
+        }
+        options
+    }
+
+    fn settings(&self) -> Settings {
+        let base = self.base();
+        let command = self
+            .command
+            .iter()
+            .filter_map(|word| word.trim_start_matches('-').split_once('=').or(Some((word.trim_start_matches('-'), "1"))));
+        let command: Vec<(String, String)> = command.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let owner = self.owner(&base);
+        let conf = configuration(&base.join(last(&command, "conf").unwrap_or_else(|| "bitcoin.conf".into())), &owner);
+        let network = chain(&command)
+            .or_else(|| chain(&section(&conf, "")))
+            .or_else(|| NETWORKS.into_iter().find(|(_, folder, _)| base.join(folder).join("bitcoind.pid").is_file()))
+            .unwrap_or(NETWORKS[0]);
+        let (name, folder, port) = network;
+        let mut values = section(&conf, "");
+        // in the part before the first section, this counts for mainnet only (Bitcoin Core `ArgsManager::NETWORK_ONLY`)
+        values.retain(|(key, _)| name == "main" || key != "rpcport");
+        values.extend(section(&conf, name));
+        values.extend(command);
+        Settings { folder: base.join(folder), port, values, owner }
+    }
+
     /// Whose the files must be that the node names.
     fn owner(&self, base: &Path) -> Owner {
         match self.owner {
@@ -325,6 +406,59 @@ mod tests {
             &["bitcoind", "-datadir=d", "-signet"],
             ["127.0.0.1:9", "d/signet/.cookie", "d/signet/bitcoind.pid"],
         );
+    }
+
+    #[test]
+    fn what_stands_before_the_first_section_counts_for_every_network() {
+        check(
+            &[("d/bitcoin.conf", "regtest=1\nrpccookiefile=/c\npid=p\nrpcport=1\n")],
+            &["bitcoind", "-datadir=d"],
+            ["127.0.0.1:18443", "/c", "d/regtest/p"],
+        );
+    }
+
+    #[test]
+    fn the_log_is_where_the_node_is_told_to_write_it() {
+        let folder = TempDir::new().unwrap();
+        write(folder.path().join("bitcoin.conf"), "debuglogfile=conf.log\n[regtest]\ndebuglogfile=regtest.log\n").unwrap();
+        let log = |command: &[&str]| {
+            let command = command.iter().map(ToString::to_string).collect();
+            let place = Place { datadir: Some(folder.path().into()), command, owner: Some(7), ..Place::default() };
+            let (path, owner) = place.log()?;
+            assert_eq!(owner, Owner::Uid(7));
+            Some(path.strip_prefix(folder.path()).unwrap_or(&path).display().to_string())
+        };
+        for (command, expected) in [
+            (&["bitcoind"][..], Some("conf.log")),
+            (&["bitcoind", "-signet"], Some("signet/conf.log")),
+            (&["bitcoind", "-regtest"], Some("regtest/regtest.log")),
+            (&["bitcoind", "-regtest", "-debuglogfile=x.log"], Some("regtest/x.log")),
+            (&["bitcoind", "-debuglogfile=/var/log/x.log"], Some("/var/log/x.log")),
+            (&["bitcoind", "-nodebuglogfile"], None),
+            (&["bitcoind", "-nodebuglogfile", "-debuglogfile=x.log"], Some("x.log")),
+            (&["bitcoind", "-debuglogfile=x.log", "-nodebuglogfile=1"], None),
+            (&["bitcoind", "-nodebuglogfile=0"], Some("debug.log")),
+        ] {
+            assert_eq!(log(command).as_deref(), expected, "{command:?}");
+        }
+        assert_eq!(Place { datadir: Some("/d".into()), ..Place::default() }.log().unwrap().0, Path::new("/d/debug.log"));
+    }
+
+    #[test]
+    fn what_is_logged_is_what_the_node_is_told() {
+        let categories = |command: &str| {
+            let command = command.split(' ').map(str::to_owned).collect();
+            let options = Place { datadir: Some("/nonexistent".into()), command, ..Place::default() }.log_options();
+            ["net", "mempool", "rand"].into_iter().filter(|category| options.has(category)).collect::<Vec<_>>()
+        };
+        assert_eq!(categories("bitcoind"), [""; 0]);
+        assert_eq!(categories("bitcoind -debug=net -debug=mempool"), ["net", "mempool"]);
+        assert_eq!(categories("bitcoind -debug -debugexclude=rand"), ["net", "mempool"]);
+        assert_eq!(categories("bitcoind -debug=rand -debug=0 -debug=net"), ["net"]);
+        assert_eq!(categories("bitcoind -debug=1 -nodebug"), [""; 0]);
+        let command = ["bitcoind", "-logips", "-logtimemicros=1", "-logratelimit=0"].map(str::to_owned).to_vec();
+        let options = Place { datadir: Some("/nonexistent".into()), command, ..Place::default() }.log_options();
+        assert_eq!((options.addresses, options.micros, options.times, options.limited), (true, true, true, false));
     }
 
     #[test]
