@@ -10,6 +10,7 @@ pub mod lines;
 pub mod pipe;
 pub mod place;
 mod session;
+mod siblings;
 mod tail;
 mod wake;
 
@@ -64,7 +65,7 @@ const ACCOUNT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(2);
 /// A log in which nothing happened for so long is left alone until something does.
 const QUIET: Duration = Duration::from_millis(20);
-/// How often to look which file is the log, at least.
+/// How often to look at a log that is left alone: some filesystems do not say when something happens.
 const LOOK: Duration = Duration::from_millis(250);
 /// Large enough to share the cost of publishing.
 const BATCH: usize = 256;
@@ -139,15 +140,11 @@ impl<'a> Reader<'a> {
 
     fn follow(&mut self, mut follower: Follower) {
         let wake = Wake::new();
-        let mut looked: Option<Instant> = None;
         let mut active = Instant::now();
         loop {
             // read before the last pass, so that what was written before the order to stop is read
             let last = self.stopped();
-            if last || looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
-                follower.look(&mut |news| self.take(news, 0));
-                looked = Some(Instant::now());
-            }
+            follower.look(&mut |news| self.take(news, 0));
             let before = follower.position();
             self.parser.set_time(now());
             let length = follower.read(&mut |news| self.take(news, before));
@@ -165,7 +162,6 @@ impl<'a> Reader<'a> {
             } else if follower.is_unsettled() || active.elapsed() < QUIET {
                 std::thread::sleep(PAUSE);
             } else {
-                looked = None;
                 self.rest(&mut follower, &wake);
             }
         }
@@ -174,8 +170,8 @@ impl<'a> Reader<'a> {
     /// Waits until something happens to the log, or it is time for something else.
     fn rest(&mut self, follower: &mut Follower, wake: &Wake) {
         follower.files().for_each(|file| wake.watch(file));
-        if let (true, Target::Told(path) | Target::Nodes(path, _)) = (follower.is_nameless(), follower.target()) {
-            wake.watch_folder(path.parent().unwrap_or(Path::new("/")));
+        if let (true, Some(folder)) = (follower.is_nameless(), follower.target().path().and_then(Path::parent)) {
+            wake.watch_folder(folder);
             follower.look(&mut |news| self.take(news, 0));
         }
         // what was written before the watch

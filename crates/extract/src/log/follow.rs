@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | somebody renames it and sends SIGHUP | the name is another file's, or nobody's for a while | the old file is read until the new one has a line: the node opens the new one when it writes the next line, and then writes to the old one no more |
 //! | somebody deletes it | as before | as before |
+//! | somebody renames it twice between two looks | a new file lies beside it that goes on where we were | it is read, too |
 //! | the node starts and keeps only the end (`-shrinkdebugfile`) | it is shorter, or other bytes are before the place | the place is found again by the last bytes that were read |
 //! | somebody copies and truncates it | the same | it is read from its beginning; said, as what was written last may be lost |
 //! | a copy takes its place | another file | as for the shrunk one |
@@ -21,6 +22,7 @@ use event::{HealthLogFile, LogFileProblem};
 
 use super::lines::{Line, Lines};
 use super::place::{self, FileId, Target};
+use super::siblings::Siblings;
 use super::tail::Tail;
 
 /// So many bytes before the place are looked at with each read: whether they are still what was read.
@@ -29,8 +31,11 @@ const CHECKED: usize = 64;
 /// Files that wait for the one before to be read to its end. More than one is rare: somebody rotates faster than the node writes.
 const WAITING: usize = 16;
 
-/// A node shrinks only what is longer than 11,000,000 bytes (Bitcoin Core `src/logging.cpp`, `ShrinkDebugFile`).
-const SHRUNK_ABOVE: u64 = 11_000_000;
+/// What a node keeps of a log that is longer than 11,000,000 bytes (Bitcoin Core `src/logging.cpp`, `ShrinkDebugFile`).
+const KEPT: u64 = 10_000_000;
+
+/// Who has not read so far has not read what is kept.
+const SHRUNK_ABOVE: u64 = 11_000_000 - KEPT;
 
 /// The node writes what it keeps at once. When a file has been as it is for so long, nothing more of the old content will come.
 const SETTLED: Duration = Duration::from_millis(200);
@@ -72,6 +77,8 @@ pub struct Follower {
     current: Option<Log>,
     /// Those that had its name after it, oldest first.
     waiting: VecDeque<Log>,
+    /// What lay beside the log when it last became another file.
+    siblings: Siblings,
     /// Where the reading of a file that failed had come to.
     failed: Option<Log>,
     /// It was said that there is a file.
@@ -111,12 +118,13 @@ impl Follower {
     /// A follower that has read nothing yet. `opened` is the file, where somebody opened it already, with rights that are gone now.
     pub fn new(target: Target, begin: Begin, opened: Option<File>) -> Self {
         let waiting = VecDeque::new();
-        let mut follower = Self { target, begin, current: None, waiting, failed: None, attached: false, said: None };
+        let siblings = Siblings::of(&target);
+        let mut follower = Self { target, begin, current: None, waiting, siblings, failed: None, attached: false, said: None };
         follower.current = opened.and_then(|file| follower.begun(file).ok());
         follower
     }
 
-    /// Looks which file has the log's name now. To be called now and then, and whenever there is nothing to read.
+    /// Looks which file has the log's name now. To be called before each read.
     pub fn look(&mut self, out: &mut impl FnMut(News<'_>)) {
         match self.look_for_file() {
             // the one that is read may have been renamed; the next will come
@@ -140,6 +148,7 @@ impl Follower {
         let file = self.target.open()?;
         if self.current.is_some() {
             let id = place::id(&file.metadata()?);
+            self.queue_missed(id);
             self.waiting.push_back(Log::at(file, id, 0));
         } else if let Some(failed) = self.failed.take() {
             self.current = Some(failed.into_file(file)?);
@@ -147,6 +156,19 @@ impl Follower {
             self.current = Some(self.begun(file)?);
         }
         Ok(())
+    }
+
+    /// Puts the files into the queue that were the log between the last that we know and this one.
+    fn queue_missed(&mut self, newest: FileId) {
+        let Some(current) = &self.current else { return };
+        let seen: Vec<FileId> = self.waiting.iter().map(|log| log.id).chain([current.id, newest]).collect();
+        let missed = self.siblings.missed(&self.target, &current.tail, current.lines.position(), &seen);
+        for file in missed.into_iter().take(WAITING) {
+            if let Ok(metadata) = file.metadata() {
+                tracing::info!(log = %self.target, "a file was the log for a short time only");
+                self.waiting.push_back(Log::at(file, place::id(&metadata), 0));
+            }
+        }
     }
 
     /// Says once why nothing is read.
@@ -322,7 +344,7 @@ impl Log {
         if lost.size != size {
             (lost.size, lost.changed) = (size, now);
         }
-        // what was not long enough to be shrunk was emptied
+        // otherwise it was emptied
         let may_be_shrunk = position > SHRUNK_ABOVE;
         let changed = lost.searched.replace(size) != Some(size);
         let lost = *lost;
@@ -335,7 +357,7 @@ impl Log {
             self.lost = None;
             return Ok(());
         }
-        let settled = now - lost.changed >= SETTLED || now - lost.since >= PATIENCE || size > SHRUNK_ABOVE;
+        let settled = now - lost.changed >= SETTLED || now - lost.since >= PATIENCE || size > KEPT;
         if may_be_shrunk && !(settled && size > 0) {
             return Ok(());
         }

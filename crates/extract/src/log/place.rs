@@ -70,6 +70,22 @@ impl Target {
         self.open().map_err(|error| OpenError::new(self, error))
     }
 
+    /// Its path, if it has one.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Stdin => None,
+            Self::Told(path) | Self::Nodes(path, _) => Some(path),
+        }
+    }
+
+    /// The same at another path.
+    pub(super) fn at(&self, path: &Path) -> Self {
+        match self {
+            Self::Nodes(_, owner) => Self::Nodes(path.to_owned(), owner.clone()),
+            Self::Stdin | Self::Told(_) => Self::Told(path.to_owned()),
+        }
+    }
+
     /// Whether it is a pipe.
     pub(super) fn is_pipe(&self) -> bool {
         match self {

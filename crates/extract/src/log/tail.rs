@@ -44,6 +44,11 @@ impl Tail {
         &mut room[..length]
     }
 
+    /// The time of the last line that has one.
+    pub(super) fn last_time(&self) -> Option<u64> {
+        self.0.rsplit(|byte| *byte == b'\n').find_map(|line| event::log::split(line).time)
+    }
+
     /// Where in `file` the reading goes on, if this is in it: at the same `position` as before, or nearer to the beginning, because
     /// only the end of the file was kept.
     pub(super) fn find(&self, file: &File, position: u64) -> io::Result<Option<u64>> {

@@ -119,8 +119,9 @@ fn a_log_that_comes_later_is_read_from_its_beginning() {
 fn a_renamed_log_is_read_until_the_next_has_a_line() {
     let mut log = Log::new(Some(""), Begin::End);
     let mut old = log.open();
+    log.check(&["# attached"]);
     old.write_all(b"1\n").unwrap();
-    log.check(&["# attached", "1"]);
+    log.check(&["1"]);
     log.rename("debug.log", "debug.log.1");
     log.check(&[]);
     old.write_all(b"2\n").unwrap();
@@ -151,6 +152,20 @@ fn several_rotations_are_kept_in_order() {
         file.write_all(format!("{round} b\n").as_bytes()).unwrap();
     }
     log.check(&["0 a", "0 b", "1 a", "1 b", "2 a", "2 b", "3 a", "3 b", "4 a", "4 b"]);
+}
+
+#[test]
+fn files_that_were_the_log_while_nobody_looked_are_read() {
+    let mut log = Log::new(Some(&numbered(0..100)), Begin::End);
+    log.check(&["# attached"]);
+    for round in 0..5 {
+        log.open().write_all(format!("2026-01-01T00:00:0{}Z {round}\n", round + 1).as_bytes()).unwrap();
+        log.rename("debug.log", &format!("debug.log.{round}"));
+    }
+    log.open().write_all(b"2026-01-01T00:00:09Z last\n").unwrap();
+    log.step();
+    let seconds: Vec<&str> = log.seen.iter().map(|line| &line[21..]).collect();
+    assert_eq!(seconds, ["0", "1", "2", "3", "4", "last"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -52,6 +53,17 @@ impl Writer {
         self.file = open(&self.path);
     }
 
+    /// Until another than this writer has the file open.
+    fn wait_until_it_is_seen(&self) {
+        let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let file = id(self.file.metadata().unwrap());
+        testkit::wait::until("the file to be opened by who follows", testkit::wait::LONG, || {
+            let open = fs::read_dir("/proc/self/fd")?.flatten().filter(|fd| fs::metadata(fd.path()).is_ok_and(|it| id(it) == file));
+            Ok((open.count() > 1).then_some(()))
+        })
+        .unwrap();
+    }
+
     fn delete(&mut self) {
         fs::remove_file(&self.path).unwrap();
         self.write(50);
@@ -100,6 +112,7 @@ fn check(first_bytes: usize, write: impl FnOnce(&mut Writer) + Send + 'static) {
 fn nothing_is_lost_or_repeated_by_rotation() {
     check(0, |node| {
         for round in 0..20 {
+            // faster than the follower looks, sometimes
             node.write(500);
             node.rotate(&format!("debug.log.{round}"), round % 2 == 0);
         }
@@ -111,7 +124,9 @@ fn nothing_is_lost_or_repeated_by_rotation() {
 fn nothing_is_lost_or_repeated_when_the_log_is_deleted() {
     check(0, |node| {
         for _ in 0..10 {
-            node.write(500);
+            node.write(3000);
+            // what was deleted before anybody saw it is gone
+            node.wait_until_it_is_seen();
             node.delete();
         }
         node.write(500);

@@ -5,6 +5,7 @@
 mod bad;
 mod finished;
 mod following;
+mod lives;
 mod load;
 mod real;
 mod world;
