@@ -2,7 +2,8 @@
 //!
 //! `{peer:n}` is a gap named `peer`. Types: `n` digits, `i` digits with a sign, `f` a decimal number, `h` a hash, `x` hex digits, `w` up
 //! to a space or the next letter of the text, `s` anything up to where the text goes on for the first time, `t` up to where it does so
-//! for the last time. At the end `s` and `t` take the rest. `{ip}` is the peer's address, with `-logips`; `{as}` its autonomous system;
+//! for the last time and the rest fits. At the end `s` and `t` take the rest. `{ip}` is the peer's address, with `-logips`; `{as}` its
+//! autonomous system;
 //! `{D}` is how most disconnections end. A space stands for one or more.
 //!
 //! A line must fit from its first to its last byte. What a peer chose stands in gaps of type `t`, and never before the statement's first
@@ -15,6 +16,9 @@ use super::hex;
 
 /// The most gaps that a statement has.
 const GAPS: usize = 16;
+
+/// In how many places the end of a gap is looked for. A line that was made to hold many of them is none of ours.
+const TRIES: usize = 8;
 
 /// The longest text that is kept of a line.
 pub(super) const MAX_TEXT: usize = 1024;
@@ -92,44 +96,61 @@ impl Pattern {
     /// What stands in the gaps, if `message` fits.
     pub(super) fn fit<'p, 'a>(&'p self, message: &'a [u8]) -> Option<Gaps<'p, 'a>> {
         let mut gaps = Gaps { names: &self.names, values: [None; GAPS] };
-        let mut rest = message;
-        let mut at = 0;
-        for part in &self.parts {
-            let taken = match part {
-                Part::Text(text) => {
-                    rest = &rest[fitting(rest, text)?..];
-                    continue;
-                }
-                Part::Gap(of, next) => Some(of.extent(rest, next.as_deref())?),
-                Part::Address(next) => {
-                    let start = if rest.starts_with(b" peeraddr=") {
-                        10
-                    } else if rest.starts_with(b", peeraddr=") {
-                        11
-                    } else {
-                        0
-                    };
-                    rest = &rest[start..];
-                    let mapped = || find(rest, b", mapped_as=");
-                    let end = || next.as_deref().and_then(|next| find(rest, next)).or_else(mapped).unwrap_or(rest.len());
-                    (start > 0).then(end)
-                }
-                Part::MappedAs => match rest.strip_prefix(b", mapped_as=") {
-                    Some(number) => {
-                        rest = number;
-                        Some(Type::Number.extent(rest, None)?)
-                    }
-                    None => None,
-                },
-            };
-            if let Some(length) = taken {
-                gaps.values[at] = Some(&rest[..length]);
-                rest = &rest[length..];
-            }
-            at += 1;
-        }
-        rest.is_empty().then_some(gaps)
+        rest_fits(&self.parts, message, &mut gaps.values).then_some(gaps)
     }
+}
+
+/// Whether the rest of a message is these parts; puts into `values` what stands in their gaps.
+fn rest_fits<'a>(parts: &[Part], mut rest: &'a [u8], mut values: &mut [Option<&'a [u8]>]) -> bool {
+    for (place, part) in parts.iter().enumerate() {
+        let length = match part {
+            Part::Text(text) => {
+                // text that somebody chose may be empty: a space that follows is not part of ours then
+                let free = matches!(parts.get(place + 1), Some(Part::Gap(Type::First | Type::Last, _)));
+                let Some(length) = fitting(rest, text, free) else { return false };
+                rest = &rest[length..];
+                continue;
+            }
+            Part::Gap(Type::Last, Some(next)) => {
+                // from the last place where the text goes on to the one before, until what follows fits as well
+                let mut end = rest.len();
+                for _ in 0..TRIES {
+                    let Some(found) = find_last(&rest[..end], rest, next) else { return false };
+                    values[0] = Some(&rest[..found]);
+                    if rest_fits(&parts[place + 1..], &rest[found..], &mut values[1..]) {
+                        return true;
+                    }
+                    end = found;
+                }
+                return false;
+            }
+            Part::Gap(of, next) => {
+                let Some(length) = of.extent(rest, next.as_deref()) else { return false };
+                Some(length)
+            }
+            Part::Address(next) => {
+                let start =
+                    [&b" peeraddr="[..], b", peeraddr="].into_iter().find(|start| rest.starts_with(start)).map_or(0, <[u8]>::len);
+                rest = &rest[start..];
+                let mapped = || find(rest, b", mapped_as=");
+                let end = || next.as_deref().and_then(|next| find(rest, next)).or_else(mapped).unwrap_or(rest.len());
+                (start > 0).then(end)
+            }
+            Part::MappedAs => match rest.strip_prefix(b", mapped_as=") {
+                Some(number) => {
+                    rest = number;
+                    Type::Number.extent(rest, None)
+                }
+                None => None,
+            },
+        };
+        if let Some(length) = length {
+            values[0] = Some(&rest[..length]);
+            rest = &rest[length..];
+        }
+        values = &mut values[1..];
+    }
+    rest.is_empty()
 }
 
 /// Puts a text behind the parts so far; the gap before is told where it ends.
@@ -177,15 +198,16 @@ impl Type {
                 rest.iter().position(ends).unwrap_or(rest.len())
             }
             Self::First => return next.map_or(Some(rest.len()), |next| find(rest, next)),
-            Self::Last => return next.map_or(Some(rest.len()), |next| find_last(rest, next)),
+            // one that something follows is tried in several places, see `rest_fits`
+            Self::Last => return Some(rest.len()),
         };
         (length > 0).then_some(length)
     }
 }
 
-/// How much of `rest` is `text`, where a space stands for one or more.
-fn fitting(rest: &[u8], text: &[u8]) -> Option<usize> {
-    if rest.starts_with(text) && !(text.ends_with(b" ") && rest.get(text.len()) == Some(&b' ')) {
+/// How much of `rest` is `text`, where a space stands for one or more; but for the last, if anything may follow it.
+fn fitting(rest: &[u8], text: &[u8], free: bool) -> Option<usize> {
+    if rest.starts_with(text) && (free || !text.ends_with(b" ") || rest.get(text.len()) != Some(&b' ')) {
         return Some(text.len());
     }
     let mut at = 0;
@@ -204,19 +226,19 @@ fn find(rest: &[u8], text: &[u8]) -> Option<usize> {
     let mut from = 0;
     loop {
         from += memchr(text[0], &rest[from..])?;
-        if fitting(&rest[from..], text).is_some() {
+        if fitting(&rest[from..], text, true).is_some() {
             return Some(from);
         }
         from += 1;
     }
 }
 
-/// Where `text` last stands.
-fn find_last(rest: &[u8], text: &[u8]) -> Option<usize> {
-    let mut to = rest.len();
+/// Where `text` last begins within `window`, the beginning of `rest`.
+fn find_last(window: &[u8], rest: &[u8], text: &[u8]) -> Option<usize> {
+    let mut to = window.len();
     loop {
-        to = memrchr(text[0], &rest[..to])?;
-        if fitting(&rest[to..], text).is_some() {
+        to = memrchr(text[0], &window[..to])?;
+        if fitting(&rest[to..], text, true).is_some() {
             return Some(to);
         }
     }

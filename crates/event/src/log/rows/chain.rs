@@ -114,12 +114,6 @@ pub(super) static ROWS: &[Row] = &[
     ),
     row!(
         "",
-        "UpdateTip: new best={hash:h} height={height:i} version=0x{version:x} log2_work={work:f} tx={tx:n} date='{date:w}' \
-         progress={progress:f} cache={cache:f}MiB({coins:n}txo)",
-        |g| tip(g, false)
-    ),
-    row!(
-        "",
         "[background validation] UpdateTip: new best={hash:h} height={height:i} version=0x{version:x} log2_work={work:f} tx={tx:n} \
          date='{date:w}' progress={progress:f} cache={cache:f}MiB({coins:n}txo)",
         |g| tip(g, true)

@@ -148,7 +148,6 @@ pub(super) static ROWS: &[Row] = &[
     )),
     row!("net", 28.., "Misbehaving: peer={peer:n}: {reason:t}", misbehaving),
     row!("net", ..27, "Misbehaving: peer={peer:n} ({before:i} -> {after:i}){reason:t}", misbehaving),
-    row!("net", ..27, "Misbehaving: peer={peer:n} ({before:i} -> {after:i})", misbehaving),
     row!("net", "Misbehaving: peer={peer:n}", misbehaving),
     row!("", ..30, "Warning: not punishing noban peer {peer:n}!", |g| spared(g, Sparing::Noban)),
     row!("", ..30, "Warning: not punishing manually connected peer {peer:n}!", |g| spared(g, Sparing::Manual)),
@@ -240,12 +239,14 @@ pub(super) static ROWS: &[Row] = &[
     row!("i2p", ..30, "Transient SAM session {id:w} created, my address={own:t}", |g| own(g, OwnAddress::I2pSession)),
     // what the node's networking leans on
     row!("tor", "Successfully connected!", |g| service(g, NetworkService::Tor, true)),
+    row!("", "tor: Thread interrupt"),
     row!("", "tor: {detail:t}", |g| service(g, NetworkService::Tor, false)),
     row!("tor", "Error connecting to Tor control socket{detail:t}", |g| service(g, NetworkService::Tor, false)),
     row!("tor", "Not connected to Tor control port {detail:t}", |g| service(g, NetworkService::Tor, false)),
     row!("i2p", "Error accepting{detail:t}", |g| service(g, NetworkService::I2p, false)),
     row!("i2p", "Error connecting to {detail:t}", |g| service(g, NetworkService::I2p, false)),
-    row!("", "portmap: {detail:t}", |g| service(g, NetworkService::PortMapping, false)),
+    row!("", "portmap: At least one mapping failed {detail:t}", |g| service(g, NetworkService::PortMapping, false)),
+    row!("net", "portmap: Could not determine {detail:t}", |g| service(g, NetworkService::PortMapping, false)),
     row!("net", "Added time offset {offset:i}s, total samples {samples:n}", |g| {
         Some(
             ConnTimeOffset { offset: Some(g.signed("offset")?), samples: Some(g.number("samples")?), warning_minutes: None }.into(),
