@@ -81,7 +81,9 @@ pub fn run(options: &cli::Doctor, file: Option<&File>, told: &[String]) -> Resul
     for node in cli::nodes(&options.node, file, told)? {
         #[cfg(feature = "ebpf")]
         findings.extend(probes::node(&node));
-        findings.extend(interfaces(&Known::find(node), &options.rpc)?);
+        let node = Known::find(node);
+        findings.extend(interfaces(&node, &options.rpc)?);
+        findings.extend(log(&node));
     }
     #[cfg(not(feature = "ebpf"))]
     {
@@ -218,6 +220,48 @@ fn interfaces(node: &Known, config: &extract::rpc::Config) -> Result<Vec<Finding
         Err(error) => Finding::warn("p2p", error.to_string(), error.hint()),
     });
     Ok(findings)
+}
+
+/// Categories whose lines say what no other source knows.
+const CATEGORIES: [&str; 6] = ["net", "mempool", "mempoolrej", "validation", "cmpctblock", "txpackages"];
+
+/// The node's log, and what is written into it.
+fn log(node: &Known) -> Vec<Finding> {
+    let Some(target) = &node.log else {
+        return vec![Finding::warn("log", "the node is told to write none", "start it without -nodebuglogfile")];
+    };
+    let mut findings = vec![match target.opened() {
+        Ok(_) => Finding::pass("log", format!("{target} may be read")),
+        Err(error) if node.missing.is_some() => Finding::unknown("log", error.to_string()),
+        Err(error) => Finding::warn("log", error.to_string(), error.hint()),
+    }];
+    findings.extend(node.log_options.as_ref().map(log_options).unwrap_or_default());
+    findings
+}
+
+/// What is left out of the log, and how to have it.
+fn log_options(options: &extract::rpc::LogOptions) -> Vec<Finding> {
+    let (on, off): (Vec<&str>, Vec<&str>) = CATEGORIES.into_iter().partition(|category| options.has(category));
+    let mut findings = vec![];
+    if !on.is_empty() {
+        findings.push(Finding::pass("log", format!("has lines of {}", on.join(", "))));
+    }
+    if !off.is_empty() {
+        let lines: Vec<String> = off.iter().map(|category| format!("debug={category}")).collect();
+        let hint = format!("add to the node's bitcoin.conf, a line for each: {}", lines.join(" "));
+        findings.push(Finding::warn("log", format!("lacks lines of {}", off.join(", ")), hint));
+    }
+    for (fine, text, hint) in [
+        (options.times, "lines have no time", "remove logtimestamps=0 from the node's bitcoin.conf"),
+        (options.addresses, "addresses of peers are left out", "add logips=1 to the node's bitcoin.conf"),
+        (options.micros, "times are of whole seconds", "add logtimemicros=1 to the node's bitcoin.conf"),
+        (!options.limited, "the node may suppress lines that are many", "from Bitcoin Core 29.1 on: add logratelimit=0"),
+    ] {
+        if !fine {
+            findings.push(Finding::warn("log", text, hint));
+        }
+    }
+    findings
 }
 
 /// Lines to paste. The password is made here, and kept nowhere.

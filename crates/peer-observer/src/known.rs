@@ -2,7 +2,7 @@
 
 use event::NodeName;
 use extract::life::Life;
-use extract::{node, rpc};
+use extract::{log, node, rpc};
 
 /// A node to watch.
 pub struct Known {
@@ -10,6 +10,10 @@ pub struct Known {
     pub config: node::Config,
     /// Where its RPC is.
     pub rpc: rpc::Target,
+    /// Where its log is; nothing if it writes none.
+    pub log: Option<log::Target>,
+    /// What it was told to write there; only of a process can that be known.
+    pub log_options: Option<rpc::LogOptions>,
     /// Its process, if it runs.
     pub life: Option<Life>,
     /// Why there is none.
@@ -42,17 +46,19 @@ impl Known {
             Ok(process) => rpc::Place { owner: Some(process.uid), ..place(&config, Some((process.pid, &process.command))) },
             Err(_) => place(&config, None),
         };
-        let rpc = config.rpc.target(&place);
+        let (rpc, log) = (config.rpc.target(&place), config.log.target(&place));
+        let log_options = found.is_ok().then(|| place.log_options());
         let missing = found.as_ref().err().map(|error| Missing { reason: error.to_string(), hint: error.hint() });
         let life = found.ok().map(|process| life(&process, &config));
-        Self { config, rpc, life, missing, finder }
+        Self { config, rpc, log, log_options, life, missing, finder }
     }
 
     /// Without the part that looks for processes, only what the operator said is known.
     #[cfg(not(feature = "ebpf"))]
     pub fn find(config: node::Config) -> Self {
-        let rpc = config.rpc.target(&place(&config, None));
-        Self { config, rpc, life: None, missing: None }
+        let place = place(&config, None);
+        let (rpc, log) = (config.rpc.target(&place), config.log.target(&place));
+        Self { config, rpc, log, log_options: None, life: None, missing: None }
     }
 
     /// Something that looks for the process each time it is called.
