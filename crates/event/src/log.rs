@@ -32,6 +32,10 @@ mod rows;
 mod table;
 mod templates;
 
+use std::sync::LazyLock;
+
+use memchr::memmem;
+
 use account::Account;
 pub use category::Category;
 use line::Splitter;
@@ -234,10 +238,12 @@ fn release(version: &str) -> Option<u32> {
 /// hold them: an equals sign is none of the characters that Bitcoin Core lets through (`SAFE_CHARS_DEFAULT`).
 fn unknown_end(line: &Line<'_>) -> Option<Kind> {
     const WORDS: &[u8] = b", disconnecting peer=";
+    // made once: every unmatched line of `net` is searched
+    static FINDER: LazyLock<memmem::FinderRev<'static>> = LazyLock::new(|| memmem::FinderRev::new(WORDS));
     if line.category.name() != "net" {
         return None;
     }
-    let at = memchr::memmem::rfind(line.message, WORDS)?;
+    let at = FINDER.rfind(line.message)?;
     let (detail, rest) = line.message.split_at(at);
     let rest = std::str::from_utf8(&rest[WORDS.len()..]).ok()?;
     let digits = rest.bytes().take_while(u8::is_ascii_digit).count();

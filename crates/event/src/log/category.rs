@@ -43,6 +43,49 @@ const NAMES: [&str; 33] = [
     "zmq",
 ];
 
+/// The names as numbers, to be compared at once; none is longer than 16 bytes.
+const KEYS: [u128; NAMES.len()] = {
+    let mut keys = [0; NAMES.len()];
+    let mut at = 1;
+    while at < NAMES.len() {
+        let (name, mut bytes, mut place) = (NAMES[at].as_bytes(), [0; 16], 0);
+        while place < name.len() {
+            bytes[place] = name[place];
+            place += 1;
+        }
+        keys[at] = u128::from_le_bytes(bytes);
+        at += 1;
+    }
+    keys
+};
+
+/// Places in the list by the hash of a key, zero for none: every line has a category to be looked up.
+const SLOTS: [u8; 128] = {
+    let mut slots = [0; 128];
+    let mut at = 1;
+    while at < NAMES.len() {
+        let mut slot = slot(KEYS[at]);
+        while slots[slot] != 0 {
+            slot = (slot + 1) % slots.len();
+        }
+        slots[slot] = at as u8;
+        at += 1;
+    }
+    slots
+};
+
+/// Nothing for an empty name and for one that is too long.
+fn key(name: &[u8]) -> Option<u128> {
+    let mut bytes = [0; 16];
+    bytes.get_mut(..name.len())?.copy_from_slice(name);
+    (!name.is_empty()).then(|| u128::from_le_bytes(bytes))
+}
+
+const fn slot(key: u128) -> usize {
+    // the golden ratio spreads what differs in few bits (Knuth)
+    (((key >> 64) as u64 ^ key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 57) as usize
+}
+
 impl Category {
     /// Of lines without one.
     pub const NONE: Self = Self(0);
@@ -57,13 +100,18 @@ impl Category {
 
     /// The category that goes by this name. `all` stands for none (`-loglevelalways`).
     pub fn from_name(name: &[u8]) -> Option<Self> {
-        match name {
-            b"all" => Some(Self::NONE),
-            b"" => None,
-            // most lines by far
-            b"net" => Some(Self(16)),
-            _ => NAMES.iter().position(|known| known.as_bytes() == name).map(|at| Self(at as u8)),
+        if name == b"all" {
+            return Some(Self::NONE);
         }
+        let key = key(name)?;
+        let mut at = slot(key);
+        while SLOTS[at] != 0 {
+            if KEYS[SLOTS[at] as usize] == key {
+                return Some(Self(SLOTS[at]));
+            }
+            at = (at + 1) % SLOTS.len();
+        }
+        None
     }
 
     /// Every category.
@@ -86,31 +134,30 @@ impl fmt::Debug for Category {
 /// Whether a thread of Bitcoin Core goes by this name (`src/util/threadnames.cpp` and its callers). Two of them, `net` and `http`, are
 /// categories too.
 pub(super) fn is_thread(name: &[u8]) -> bool {
-    const NAMES: [&[u8]; 20] = [
-        b"init",
-        b"main",
-        b"shutoff",
-        b"scheduler",
-        b"net",
-        b"msghand",
-        b"opencon",
-        b"addcon",
-        b"dnsseed",
-        b"i2paccept",
-        b"privbcast",
-        b"torcontrol",
-        b"mapport",
-        b"http",
-        b"initload",
-        b"capnp-loop",
-        b"unknown",
-        b"txindex",
-        b"coinstatsindex",
-        b"txospenderindex",
-    ];
     const NUMBERED: [&[u8]; 3] = [b"httpworker.", b"http_pool_", b"scriptch."];
-    NAMES.contains(&name)
-        || NUMBERED.iter().any(|start| name.strip_prefix(*start).is_some_and(|number| number.iter().all(u8::is_ascii_digit)))
+    matches!(
+        name,
+        b"init"
+            | b"main"
+            | b"shutoff"
+            | b"scheduler"
+            | b"net"
+            | b"msghand"
+            | b"opencon"
+            | b"addcon"
+            | b"dnsseed"
+            | b"i2paccept"
+            | b"privbcast"
+            | b"torcontrol"
+            | b"mapport"
+            | b"http"
+            | b"initload"
+            | b"capnp-loop"
+            | b"unknown"
+            | b"txindex"
+            | b"coinstatsindex"
+            | b"txospenderindex"
+    ) || NUMBERED.iter().any(|start| name.strip_prefix(*start).is_some_and(|number| number.iter().all(u8::is_ascii_digit)))
         || name.starts_with(b"qt-")
         || name.ends_with(b"filter index")
 }
