@@ -8,7 +8,7 @@ use std::hint::black_box;
 use event::log::{Options, Parser, split};
 
 /// As much is read for each case, so that a small file takes long enough to be measured.
-const BYTES: usize = 400_000_000;
+const BYTES: usize = 2_000_000_000;
 
 /// Of so many rounds the best counts: what is slower than that is the machine's doing.
 const ROUNDS: usize = 5;
