@@ -86,7 +86,8 @@ fn failures(reports: Vec<Report>, told: bool) -> Result<(), Failure> {
     let mut errors: Vec<ReadError> = reports.into_iter().filter_map(|report| report.error).collect();
     let closed = |error: &ReadError| matches!(error, ReadError::Write { source, .. } if source.kind() == io::ErrorKind::BrokenPipe);
     // whoever reads the events has seen enough
-    errors.retain(|error| !closed(error) && !(told && matches!(error, ReadError::Stopped { .. })));
+    let stopped = |error: &ReadError| told && matches!(error, ReadError::Stopped { .. });
+    errors.retain(|error| !closed(error) && !stopped(error));
     let unread = errors.iter().any(|error| !matches!(error, ReadError::Write { .. }));
     let code = if unread { Code::Recording } else { Code::Failure };
     if let [_] = errors[..] {

@@ -94,7 +94,8 @@ fn finished_logs_become_recordings_that_the_logger_prints() {
         health.attached      1      1    2
         health.detached      1      1    2
         health.parser        1      1    2
-    "#]].assert_eq(&stdout(&output));
+    "#]]
+    .assert_eq(&stdout(&output));
     let logged = program()
         .args(["logger", "--format=json", "--kinds=*,health.beat", "--recording"])
         .args([world.path("out/a.log.rec"), world.path("out/b.log.rec")])
@@ -111,18 +112,30 @@ fn finished_logs_become_recordings_that_the_logger_prints() {
 #[test]
 fn a_log_that_cannot_be_read_has_code_seven_and_the_others_are_read() {
     let world = World::new(&[("good.log", LOG.as_bytes()), ("cut.gz", &[0x1f, 0x8b, 8]), ("other.log", b"something\n")]);
-    world.fails(&["--from", "none.log"], 7, &expect![[r#"
+    world.fails(
+        &["--from", "none.log"],
+        7,
+        &expect![[r#"
         error: failed to open the log none.log: No such file or directory (os error 2)
         hint: is the path right, and may this user read the file?
-    "#]]);
-    world.fails(&["--from", "."], 7, &expect![[r#"
+    "#]],
+    );
+    world.fails(
+        &["--from", "."],
+        7,
+        &expect![[r#"
         error: failed to open the log .: is a directory
         hint: name the files in it
-    "#]]);
-    world.fails(&["--from", "cut.gz"], 7, &expect![[r#"
+    "#]],
+    );
+    world.fails(
+        &["--from", "cut.gz"],
+        7,
+        &expect![[r#"
         error: failed to read the log cut.gz at byte 0 of what it unpacks to: unexpected end of file
         hint: what is before that place was read; was the file copied whole?
-    "#]]);
+    "#]],
+    );
     let output = world.run(&["--from", "cut.gz", "other.log", "good.log", "--output", "out"]);
     assert_eq!(output.status.code(), Some(7));
     expect![[r#"
@@ -132,7 +145,8 @@ fn a_log_that_cannot_be_read_has_code_seven_and_the_others_are_read() {
         hint: a node's log begins its lines with a time, or with a category in brackets
         error: 2 of 3 logs could not be read, or not to their end
         hint: what could be read was; the others are done
-    "#]].assert_eq(&stderr(&output));
+    "#]]
+    .assert_eq(&stderr(&output));
     let mut names: Vec<_> = fs::read_dir(world.path("out")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["cut.gz.rec", "good.log.rec"]);
@@ -144,23 +158,35 @@ fn mistakes_on_the_command_line_have_code_two() {
     for args in [&["--output", "x"][..], &["--from", "a", "--nats", "nats://127.0.0.1:1"], &["--from", "a", "--workers", "0"]] {
         assert_eq!(world.run(args).status.code(), Some(2), "{args:?}");
     }
-    world.fails(&["--from", "a", "--format", "recording"], 2, &expect![[r#"
+    world.fails(
+        &["--from", "a", "--format", "recording"],
+        2,
+        &expect![[r#"
         error: a recording needs a file to be written to
         hint: add --output
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_log_that_is_not_there_is_named() {
     let world = World::new(&[]);
-    world.fails(&["--log-file", "none.log"], 3, &expect![[r#"
+    world.fails(
+        &["--log-file", "none.log"],
+        3,
+        &expect![[r#"
         error: failed to open the log none.log: No such file or directory (os error 2)
         hint: is the path right? the node makes the file when it starts
-    "#]]);
-    world.fails(&["--log-file", "."], 1, &expect![[r#"
+    "#]],
+    );
+    world.fails(
+        &["--log-file", "."],
+        1,
+        &expect![[r#"
         error: failed to open the log .: it is a directory
         hint: name the node's debug.log with `--log-file`
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
