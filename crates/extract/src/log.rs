@@ -100,8 +100,11 @@ pub fn run(
     if target.is_pipe() {
         let file = opened.map_or_else(|| target.open(), Ok).map_err(|error| OpenError::new(&target, error))?;
         let pipe = Pipe::new(file, target != Target::Stdin);
+        reader.session.look(true);
         return reader.read_pipe(pipe);
     }
+    // what is written from now on is of the process of now
+    reader.session.look(config.log_from == Begin::End);
     reader.follow(Follower::new(target, config.log_from, opened));
     Ok(End::Told)
 }
@@ -169,7 +172,8 @@ impl<'a> Reader<'a> {
 
     /// Waits until something happens to the log, or it is time for something else.
     fn rest(&mut self, follower: &mut Follower, wake: &Wake) {
-        follower.files().for_each(|file| wake.watch(file));
+        // what cannot be watched is looked at more often
+        let watched = follower.files().fold(true, |all, file| wake.watch(file) && all);
         if let (true, Some(folder)) = (follower.is_nameless(), follower.target().path().and_then(Path::parent)) {
             wake.watch_folder(folder);
             follower.look(&mut |news| self.take(news, 0));
@@ -178,7 +182,7 @@ impl<'a> Reader<'a> {
         let before = follower.position();
         self.parser.set_time(now());
         if follower.read(&mut |news| self.take(news, before)) == 0 {
-            let limit = if wake.can_watch() { LOOK } else { QUIET / 2 };
+            let limit = if watched { LOOK } else { QUIET / 2 };
             wake.wait(limit.min(self.next_beat.saturating_duration_since(Instant::now())));
         }
         self.flush();

@@ -25,28 +25,20 @@ impl Wake {
         Self { inotify: inotify.ok() }
     }
 
-    /// Whether there is anything but time to be woken by.
-    pub fn can_watch(&self) -> bool {
-        self.inotify.is_some()
-    }
-
-    /// Begins to watch a file that is open: it is written to, renamed, deleted.
-    pub fn watch(&self, file: &File) {
+    /// Begins to watch a file that is open: it is written to, renamed, deleted. Whether that works: who may not open it any more may not
+    /// watch it, either.
+    pub fn watch(&self, file: &File) -> bool {
         let what = WatchFlags::MODIFY | WatchFlags::MOVE_SELF | WatchFlags::ATTRIB;
-        self.add(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())), what);
+        self.add(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())), what)
     }
 
     /// Begins to watch a folder: something gets a name in it.
-    pub fn watch_folder(&self, folder: &Path) {
-        self.add(folder, WatchFlags::CREATE | WatchFlags::MOVED_TO);
+    pub fn watch_folder(&self, folder: &Path) -> bool {
+        self.add(folder, WatchFlags::CREATE | WatchFlags::MOVED_TO)
     }
 
-    fn add(&self, path: &Path, what: WatchFlags) {
-        let Some(inotify) = &self.inotify else { return };
-        // what cannot be watched is seen when time has passed
-        if let Err(error) = inotify::add_watch(inotify, path, what | WatchFlags::ONESHOT) {
-            tracing::debug!(path = %path.display(), %error, "failed to watch");
-        }
+    fn add(&self, path: &Path, what: WatchFlags) -> bool {
+        self.inotify.as_ref().is_some_and(|inotify| inotify::add_watch(inotify, path, what | WatchFlags::ONESHOT).is_ok())
     }
 
     /// Waits for any of them, but not longer than this.
