@@ -173,7 +173,10 @@ impl<'a> Reader<'a> {
     /// Waits until something happens to the log, or it is time for something else.
     fn rest(&mut self, follower: &mut Follower, wake: &Wake) {
         // what cannot be watched is looked at more often
-        let watched = follower.files().fold(true, |all, file| wake.watch(file) && all);
+        let mut watched = true;
+        for file in follower.files() {
+            watched &= wake.watch(file);
+        }
         if let (true, Some(folder)) = (follower.is_nameless(), follower.target().path().and_then(Path::parent)) {
             wake.watch_folder(folder);
             follower.look(&mut |news| self.take(news, 0));
