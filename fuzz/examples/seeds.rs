@@ -55,6 +55,15 @@ fn main() -> Result<(), Box<dyn Error>> {
             seed("rpc_decode", &name, &[&[selector], &answer[..]].concat())?;
         }
     }
+
+    let log = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/log");
+    seed("log_line", "catalogue", &std::fs::read(log.join("catalogue.log"))?)?;
+    for release in std::fs::read_dir(log)?.flatten().filter(|entry| entry.path().is_dir()) {
+        for name in ["options", "play"] {
+            let lines = std::fs::read(release.path().join(format!("{name}.log")))?;
+            seed("log_line", &format!("{}-{name}", release.file_name().display()), &lines)?;
+        }
+    }
     Ok(())
 }
 

@@ -190,7 +190,7 @@ fn opened(peer: &Peer, id: u64, args: &mut Args<'_>) -> Kind {
         address: peer.address.to_string(),
         connection_type: peer.connection_type.into(),
         network: peer.network.into(),
-        count: args.uint(),
+        count: Some(args.uint()),
     }
     .into()
 }
@@ -201,7 +201,7 @@ fn evicted(peer: &Peer, id: u64, args: &mut Args<'_>) -> Kind {
         address: peer.address.to_string(),
         connection_type: peer.connection_type.into(),
         network: peer.network.into(),
-        established: args.uint(),
+        established: Some(args.uint()),
     }
     .into()
 }
@@ -212,7 +212,7 @@ fn closed(peer: &Peer, id: u64, args: &mut Args<'_>) -> Kind {
         address: peer.address.to_string(),
         connection_type: peer.connection_type.into(),
         network: peer.network.into(),
-        established: args.uint(),
+        established: Some(args.uint()),
     }
     .into()
 }
@@ -229,16 +229,17 @@ fn misbehaving(peer: &Peer, id: u64, args: &mut Args<'_>) -> Kind {
 }
 
 fn added(args: &mut Args<'_>) -> Kind {
-    MempoolAdded { txid: args.hash(), vsize: args.uint(), fee: args.int() }.into()
+    MempoolAdded { txid: args.hash(), vsize: Some(args.uint()), fee: Some(args.int()), wtxid: None }.into()
 }
 
 fn removed(args: &mut Args<'_>) -> Kind {
     MempoolRemoved {
         txid: args.hash(),
         reason: args.word("REMOVAL_REASON", event::RemovalReason::from_str_name).unwrap_or_default().into(),
-        vsize: args.uint(),
-        fee: args.int(),
-        entered: args.uint(),
+        vsize: Some(args.uint()),
+        fee: Some(args.int()),
+        entered: Some(args.uint()),
+        wtxid: None,
     }
     .into()
 }
@@ -248,11 +249,12 @@ fn replaced(args: &mut Args<'_>) -> Kind {
         txid: args.hash(),
         vsize: args.uint(),
         fee: args.int(),
-        entered: args.uint(),
+        entered: Some(args.uint()),
         replacement: args.hash(),
         replacement_vsize: args.uint(),
         replacement_fee: args.int(),
         replacement_is_txid: Some(args.flag()),
+        ..Default::default()
     }
     .into()
 }
@@ -265,10 +267,10 @@ fn block_connected(args: &mut Args<'_>) -> Kind {
     ChainBlockConnected {
         hash: args.hash(),
         height: args.int() as i32,
-        transactions: args.uint(),
-        inputs: args.uint(),
-        sigop_cost: args.uint(),
-        duration: args.uint(),
+        transactions: Some(args.uint()),
+        inputs: Some(args.uint()),
+        sigop_cost: Some(args.uint()),
+        duration: Some(args.uint()),
     }
     .into()
 }

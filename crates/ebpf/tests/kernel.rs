@@ -175,7 +175,7 @@ fn a_burst_fits_into_the_buffer() {
     let kinds = rig.kinds();
     for (number, kind) in (0..).zip(&kinds) {
         let Kind::MempoolRemoved(removed) = kind else { panic!("{kind:?}") };
-        assert_eq!(removed.vsize, number);
+        assert_eq!(removed.vsize, Some(number));
     }
     rig.check_account(10_000, 10_000);
     println!("10,000 records took {took:?}");

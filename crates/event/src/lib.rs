@@ -20,6 +20,7 @@ mod envelope;
 mod filter;
 pub mod interval;
 mod kind;
+pub mod log;
 pub mod p2p;
 pub mod primary;
 pub mod recording;

@@ -116,6 +116,56 @@ pub const fn witnesses(id: KindId) -> Witnesses {
         KindId::ChainCoinsFlushed => PROBES,
         KindId::ChainTip => IPC_OR_LOG,
 
+        // the log says more than anybody else, as far as it goes
+        KindId::NetMessage
+        | KindId::ConnAccepted
+        | KindId::ConnAsked
+        | KindId::ConnReady
+        | KindId::ConnVersion
+        | KindId::ConnStep
+        | KindId::ConnMalformed
+        | KindId::ConnSpared
+        | KindId::ConnOutbound
+        | KindId::ConnOwnAddress
+        | KindId::ConnServiceTrouble
+        | KindId::ConnAddresses
+        | KindId::ConnAddrman
+        | KindId::ConnTimeOffset
+        | KindId::MempoolAnnounced
+        | KindId::MempoolRequested
+        | KindId::MempoolOverdue
+        | KindId::MempoolAccepted
+        | KindId::MempoolConfirmed
+        | KindId::MempoolTrimmed
+        | KindId::MempoolOrphan
+        | KindId::MempoolPackage
+        | KindId::MempoolFeeFilter
+        | KindId::ChainHeader
+        | KindId::ChainBlockDisconnected
+        | KindId::ChainBlockChecked
+        | KindId::ChainBlockReceived
+        | KindId::ChainBlockRequested
+        | KindId::ChainCompactBlock
+        | KindId::ChainReconstructed
+        | KindId::ChainCompactMissing
+        | KindId::ChainCompactServed
+        | KindId::ChainCompactSent
+        | KindId::ChainHeadersSync
+        | KindId::ChainHeadersIgnored
+        | KindId::ChainSync
+        | KindId::ChainInvalid
+        | KindId::ChainBlockAnnounced
+        | KindId::ChainTiming
+        | KindId::ChainSignal => LOG,
+        KindId::LogLine
+        | KindId::LogLife
+        | KindId::LogRpcRefused
+        | KindId::HealthParser
+        | KindId::HealthPatternSilent
+        | KindId::HealthTemplate
+        | KindId::HealthLogGap
+        | KindId::HealthLogFile => Witnesses::Own,
+
         KindId::StateProfile
         | KindId::StatePeers
         | KindId::StateNetTotals

@@ -10,6 +10,7 @@ pub mod ebpf;
 mod interval;
 pub mod ipc;
 pub mod life;
+pub mod log;
 pub mod node;
 pub mod p2p;
 pub mod proc;

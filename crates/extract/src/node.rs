@@ -33,6 +33,10 @@ pub struct Config {
     #[command(flatten)]
     pub rpc: crate::rpc::Access,
 
+    /// Its log.
+    #[command(flatten)]
+    pub log: crate::log::Place,
+
     /// Where it finds us.
     #[command(flatten)]
     pub p2p: crate::p2p::Place,

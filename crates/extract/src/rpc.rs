@@ -12,7 +12,7 @@
 
 mod access;
 mod client;
-mod file;
+pub(crate) mod file;
 mod lane;
 mod methods;
 mod place;

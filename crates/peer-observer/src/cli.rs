@@ -98,6 +98,9 @@ pub struct Run {
     #[command(flatten, next_help_heading = "RPC [rpc]")]
     pub rpc: extract::rpc::Config,
 
+    #[command(flatten, next_help_heading = "Log [log]")]
+    pub node_log: extract::log::Config,
+
     #[command(flatten, next_help_heading = "Process [proc]")]
     pub process: extract::proc::Config,
 
@@ -159,6 +162,9 @@ pub enum Extract {
     /// What the node says of itself: peers, mempool, chain, addresses
     Rpc(Box<ExtractRpc>),
 
+    /// What the node writes into its debug.log: reasons, refusals, who sent what was rejected
+    Log(Box<ExtractLog>),
+
     /// What the node's process uses: CPU by thread, memory, files, disk
     Proc(Box<ExtractProc>),
 
@@ -202,6 +208,53 @@ pub struct ExtractRpc {
 
     #[command(flatten, next_help_heading = "RPC [rpc]")]
     pub rpc: extract::rpc::Config,
+}
+
+/// `extract log`
+#[derive(clap::Args, Debug)]
+pub struct ExtractLog {
+    #[command(flatten)]
+    pub common: Common,
+
+    #[command(flatten, next_help_heading = "Log [log]")]
+    pub log: extract::log::Config,
+
+    #[command(flatten, next_help_heading = "Finished logs")]
+    pub finished: FinishedLogs,
+}
+
+/// `extract log --from`
+#[derive(clap::Args, Debug)]
+pub struct FinishedLogs {
+    /// Read these logs from their first line to their last, instead of following the one that grows; `-` is standard input
+    ///
+    /// Plain, or compressed with gzip or zstd. They are logs of the node that `--name` names, and become recordings of it: one for each.
+    /// A file that cannot be read is no hindrance for the others; then the exit code is 7.
+    #[arg(long, num_args = 1.., value_name = "FILES", conflicts_with_all = ["nats", "log_file", "log_from", "wait"])]
+    pub from: Vec<PathBuf>,
+
+    /// Where the recordings go: a directory, or the file for a single log
+    ///
+    /// Without it the events are printed as JSON lines, one log after the other. Nothing that is there already is overwritten.
+    #[arg(long, value_name = "PATH", requires = "from")]
+    pub output: Option<PathBuf>,
+
+    /// What to write [default: recording where there is an `--output`, else json]
+    // other commands have a `--format` with other words, which a file or the environment may choose
+    #[arg(
+        id = "log_format",
+        long = "format",
+        env = "PEER_OBSERVER_LOG_FORMAT",
+        hide_env = true,
+        value_enum,
+        value_name = "FORMAT",
+        requires = "from"
+    )]
+    pub format: Option<extract::log::convert::Form>,
+
+    /// How many logs to read at once [default: as many as there are processors]
+    #[arg(long, value_name = "NUMBER", requires = "from")]
+    pub workers: Option<std::num::NonZeroUsize>,
 }
 
 /// `extract proc`
@@ -284,6 +337,7 @@ pub const SECTIONS: &[Section] = &[
     #[cfg(feature = "ebpf")]
     Section::of::<extract::ebpf::Config>("ebpf", "Kernel probes on the node's tracepoints"),
     Section::of::<extract::rpc::Config>("rpc", "What the node says of itself over RPC"),
+    Section::of::<extract::log::Config>("log", "What the node writes into its debug.log"),
     Section::of::<extract::proc::Config>("proc", "What the node's process uses"),
     Section::of::<extract::p2p::Config>("p2p", "A connection that the node makes to us"),
     Section::of::<tools::join::Config>("join", "The join: a close with its reason, a rejection with its sender"),

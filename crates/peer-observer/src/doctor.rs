@@ -90,6 +90,7 @@ pub fn run(options: &cli::Doctor, file: Option<&File>, told: &[String]) -> Resul
     findings.push(Finding::warn("probes", "this build has no kernel probes", "build it with the feature `ebpf`"));
     for node in &nodes {
         findings.extend(interfaces(node, &options.rpc)?);
+        findings.extend(log(node));
     }
     findings.extend(nats(&options.nats)?);
     let mut page = String::new();
@@ -305,6 +306,48 @@ fn ipc(target: &extract::ipc::Target) -> Result<Finding, Failure> {
 #[cfg(not(feature = "ipc"))]
 fn ipc(_: &extract::ipc::Target) -> Result<Finding, Failure> {
     Ok(Finding::unknown("ipc", "this build cannot talk to a node's IPC socket: the feature `ipc` is off"))
+}
+
+/// Categories whose lines say what no other source knows.
+const CATEGORIES: [&str; 6] = ["net", "mempool", "mempoolrej", "validation", "cmpctblock", "txpackages"];
+
+/// The node's log, and what is written into it.
+fn log(node: &Known) -> Vec<Finding> {
+    let Some(target) = &node.log else {
+        return vec![Finding::warn("log", "the node is told to write none", "start it without -nodebuglogfile")];
+    };
+    let mut findings = vec![match target.opened() {
+        Ok(_) => Finding::pass("log", format!("{target} may be read")),
+        Err(error) if node.missing.is_some() => Finding::unknown("log", error.to_string()),
+        Err(error) => Finding::warn("log", error.to_string(), error.hint()),
+    }];
+    findings.extend(node.log_options.as_ref().map(log_options).unwrap_or_default());
+    findings
+}
+
+/// What is left out of the log, and how to have it.
+fn log_options(options: &extract::log::WhatIsWritten) -> Vec<Finding> {
+    let (on, off): (Vec<&str>, Vec<&str>) = CATEGORIES.into_iter().partition(|category| options.has(category));
+    let mut findings = vec![];
+    if !on.is_empty() {
+        findings.push(Finding::pass("log", format!("has lines of {}", on.join(", "))));
+    }
+    if !off.is_empty() {
+        let lines: Vec<String> = off.iter().map(|category| format!("debug={category}")).collect();
+        let hint = format!("add to the node's bitcoin.conf, a line for each: {}", lines.join(" "));
+        findings.push(Finding::warn("log", format!("lacks lines of {}", off.join(", ")), hint));
+    }
+    for (fine, text, hint) in [
+        (options.times, "lines have no time", "remove logtimestamps=0 from the node's bitcoin.conf"),
+        (options.addresses, "addresses of peers are left out", "add logips=1 to the node's bitcoin.conf"),
+        (options.micros, "times are of whole seconds", "add logtimemicros=1 to the node's bitcoin.conf"),
+        (!options.limited, "the node may suppress lines that are many", "from Bitcoin Core 29.1 on: add logratelimit=0"),
+    ] {
+        if !fine {
+            findings.push(Finding::warn("log", text, hint));
+        }
+    }
+    findings
 }
 
 /// Lines to paste. The password is made here, and kept nowhere.

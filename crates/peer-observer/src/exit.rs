@@ -19,7 +19,7 @@ pub enum Code {
     Unsupported = 5,
     /// The message bus cannot be reached, or refuses us.
     Bus = 6,
-    /// A recording cannot be read.
+    /// A recording or a log cannot be read.
     Recording = 7,
     /// `doctor` found something that does not work.
     Unhealthy = 8,
@@ -35,7 +35,7 @@ Exit codes:
   4  not permitted
   5  the kernel or the node's program lacks what is needed
   6  the message bus cannot be reached, or refuses us
-  7  a recording cannot be read
+  7  a recording or a log cannot be read
   8  doctor found something that does not work";
 
 /// A failure that ends the program.

@@ -17,6 +17,8 @@ pub struct Extractors {
     stop: watch::Sender<bool>,
     /// For those that are threads.
     flag: Arc<AtomicBool>,
+    /// The input of one has ended, as standard input does.
+    input_ended: Arc<AtomicBool>,
     tasks: JoinSet<Result<(), Failure>>,
     publishers: Vec<Publisher>,
     /// How far the publishers were when somebody last asked.
@@ -30,6 +32,7 @@ impl Extractors {
             bus,
             stop: watch::channel(false).0,
             flag: Arc::default(),
+            input_ended: Arc::default(),
             tasks: JoinSet::new(),
             publishers: vec![],
             progress: vec![],
@@ -77,9 +80,15 @@ impl Extractors {
         Ok(())
     }
 
-    /// Waits for an extractor to end by itself, which none should.
+    /// For an extractor whose input may end: it sets this before it does.
+    pub fn input_ended(&self) -> Arc<AtomicBool> {
+        self.input_ended.clone()
+    }
+
+    /// Waits for an extractor to end by itself, which none should but one whose input has ended: then all ends.
     pub async fn ended(&mut self) -> Result<(), Failure> {
         match self.tasks.join_next().await {
+            Some(Ok(Ok(()))) if self.input_ended.load(Ordering::Acquire) => Ok(()),
             Some(Ok(Ok(()))) => Err(anyhow::anyhow!("an extractor ended without being told to").into()),
             Some(Ok(failed)) => failed,
             Some(Err(panicked)) => Err(anyhow::Error::new(panicked).into()),
@@ -174,6 +183,9 @@ mod tests {
             assert!(extractors.ended().await.is_err());
             extractors.task(async { Err(anyhow::anyhow!("broken")) });
             assert_eq!(extractors.ended().await.unwrap_err().to_string(), "error: broken");
+            extractors.input_ended().store(true, Ordering::Release);
+            extractors.task(async { Ok(()) });
+            assert!(extractors.ended().await.is_ok());
         });
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use event::NodeName;
 use extract::life::Life;
-use extract::{ipc, node, rpc};
+use extract::{ipc, log, node, rpc};
 
 /// A node to watch.
 pub struct Known {
@@ -15,6 +15,10 @@ pub struct Known {
     pub rpc: rpc::Target,
     /// Where its IPC socket is.
     pub ipc: ipc::Target,
+    /// Where its log is; nothing if it writes none.
+    pub log: Option<log::Target>,
+    /// What it was told to write there; only of a process can that be known.
+    pub log_options: Option<log::WhatIsWritten>,
     /// Its process, if it runs.
     pub life: Option<Life>,
     /// Why there is none.
@@ -46,20 +50,21 @@ impl Known {
         let found = finder.find();
         let process = found.as_ref().ok();
         let place = place(&config, process);
-        let (rpc, ipc) = (config.rpc.target(&place), config.ipc.target(&place));
+        let (rpc, ipc, log) = (config.rpc.target(&place), config.ipc.target(&place), config.log.target(&place));
+        let log_options = process.is_some().then(|| log::WhatIsWritten::of(&place.settings()));
         let missing = found.as_ref().err().map(|error| Missing { reason: error.to_string(), hint: error.hint() });
         let user = process.map_or_else(|| owner(&config), |process| Some((process.uid, process.gid)));
         let life = process.map(|process| life(process, &config));
-        Self { config, rpc, ipc, life, missing, user, finder }
+        Self { config, rpc, ipc, log, log_options, life, missing, user, finder }
     }
 
     /// Without the part that looks for processes, only what the operator said is known.
     #[cfg(not(feature = "ebpf"))]
     pub fn find(config: node::Config) -> Self {
         let place = told(&config);
-        let (rpc, ipc) = (config.rpc.target(&place), config.ipc.target(&place));
+        let (rpc, ipc, log) = (config.rpc.target(&place), config.ipc.target(&place), config.log.target(&place));
         let user = owner(&config);
-        Self { config, rpc, ipc, life: None, missing: None, user }
+        Self { config, rpc, ipc, log, log_options: None, life: None, missing: None, user }
     }
 
     /// Where the RPC of each of its lives is. Of the first it is known already, from when everything could be looked at.

@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod exit;
 mod extractors;
+mod history;
 mod known;
 mod service;
 #[cfg(feature = "ebpf")]

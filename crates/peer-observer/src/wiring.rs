@@ -142,12 +142,24 @@ struct Parts {
     #[cfg(feature = "ebpf")]
     ebpf: Option<(extract::ebpf::Config, bool)>,
     rpc: Option<(extract::rpc::Config, bool)>,
+    log: Option<(extract::log::Config, bool)>,
     process: Option<extract::proc::Config>,
     p2p: Option<(extract::p2p::Config, bool)>,
     join: Option<(tools::join::Config, bool)>,
     reconcile: Option<(tools::reconcile::Config, bool)>,
     ipc: Option<(extract::ipc::Config, bool)>,
     printed: Option<(tools::logger::Config, Filter)>,
+}
+
+impl Parts {
+    /// Whether the log is all that is read.
+    fn is_log_alone(&self) -> bool {
+        #[cfg(feature = "ebpf")]
+        if self.ebpf.is_some() {
+            return false;
+        }
+        self.log.is_some() && self.rpc.is_none() && self.process.is_none() && self.p2p.is_none()
+    }
 }
 
 /// `peer-observer run`
@@ -165,6 +177,7 @@ pub fn run(options: cli::Run, file: Option<&File>, told: &[String]) -> Result<()
         #[cfg(feature = "ebpf")]
         ebpf: wanted("ebpf").then_some((options.ebpf, asked("ebpf"))),
         rpc: wanted("rpc").then_some((options.rpc, asked("rpc"))),
+        log: wanted("log").then_some((options.node_log, asked("log"))),
         process: wanted("proc").then_some(options.process),
         p2p: wanted("p2p").then_some((options.p2p, asked("p2p"))),
         join: wanted("join").then_some((options.join, asked("join"))),
@@ -186,6 +199,8 @@ pub fn extract(options: cli::Extract, file: Option<&File>, told: &[String]) -> R
         #[cfg(feature = "ebpf")]
         cli::Extract::Ebpf(options) => (options.common, Parts { ebpf: Some((options.ebpf, true)), ..Parts::default() }),
         cli::Extract::Rpc(options) => (options.common, Parts { rpc: Some((options.rpc, true)), ..Parts::default() }),
+        cli::Extract::Log(options) if !options.finished.from.is_empty() => return crate::history::run(*options),
+        cli::Extract::Log(options) => (options.common, Parts { log: Some((options.log, true)), ..Parts::default() }),
         cli::Extract::Proc(options) => (options.common, Parts { process: Some(options.process), ..Parts::default() }),
         cli::Extract::P2p(options) => (options.common, Parts { p2p: Some((options.p2p, true)), ..Parts::default() }),
         cli::Extract::Ipc(options) => (options.common, Parts { ipc: Some((options.ipc, true)), ..Parts::default() }),
@@ -208,8 +223,10 @@ fn start(nodes: &[extract::node::Config], parts: Parts, wait: bool, nats: &NatsO
         ));
     }
     let known: Vec<Known> = nodes.iter().cloned().map(Known::find).collect();
-    // a node that runs elsewhere is known by its RPC address alone
-    let absent = known.iter().find_map(|node| node.missing.as_ref().filter(|_| node.config.rpc.rpc_url.is_none()));
+    // a node that runs elsewhere is known by its RPC address alone, or by its log
+    let needs_process =
+        |node: &Known| node.config.rpc.rpc_url.is_none() && !(parts.is_log_alone() && node.config.log.log_file.is_some());
+    let absent = known.iter().find_map(|node| node.missing.as_ref().filter(|_| needs_process(node)));
     if let (Some(missing), false) = (absent, wait) {
         return Err(Failure::new(Code::NoNode, anyhow::anyhow!("{}", missing.reason)).hint(missing.hint));
     }
@@ -220,8 +237,10 @@ fn start(nodes: &[extract::node::Config], parts: Parts, wait: bool, nats: &NatsO
     {
         return Err(Failure::new(Code::Failure, anyhow::anyhow!("{error}")).hint(error.hint()));
     }
-    let mut nodes =
-        known.into_iter().zip(listeners).map(|(known, listener)| Node { known, listener, probes: None }).collect::<Vec<_>>();
+    let logs = known.iter().map(|node| parts.log.as_ref().map_or(Ok(None), |(_, asked)| open_log(node, *asked, wait)));
+    let logs = logs.collect::<Result<Vec<_>, _>>()?;
+    let node = |((known, listener), log)| Node { known, listener, log, probes: None };
+    let mut nodes = known.into_iter().zip(listeners).zip(logs).map(node).collect::<Vec<_>>();
     #[cfg(feature = "ebpf")]
     probes::open(&mut nodes, parts.ebpf.as_ref(), parts.rpc.is_some(), wait, nats)?;
     block_on(live(nodes, parts, nats))
@@ -236,9 +255,45 @@ pub fn named_files<'a>(nodes: impl IntoIterator<Item = &'a Known>, nats: &'a Nat
     of_nats.into_iter().chain(of_nodes).flatten().map(std::path::PathBuf::as_path).collect()
 }
 
+/// Opens the log of a node while this process may; `None` if it is not to be read.
+///
+/// A log that is not there yet is waited for, if its node is there or waited for.
+fn open_log(node: &Known, asked: bool, wait: bool) -> Result<Option<Log>, Failure> {
+    let name = node.name();
+    let Some(target) = node.log.clone() else {
+        if asked {
+            return Err(Failure::new(Code::Unsupported, anyhow::anyhow!("the node `{name}` is told to write no log"))
+                .hint("start it without -nodebuglogfile"));
+        }
+        tracing::info!(node = %name, "the node is told to write no log");
+        return Ok(None);
+    };
+    match target.opened() {
+        Ok(file) => Ok(Some((target, Some(file)))),
+        Err(error) if error.is_absent() && (wait || node.life.is_some()) => Ok(Some((target, None))),
+        Err(error) if asked => {
+            let code = match () {
+                () if error.is_not_permitted() => Code::NotPermitted,
+                () if error.is_absent() => Code::NoNode,
+                () => Code::Failure,
+            };
+            let hint = error.hint();
+            Err(Failure::new(code, error).hint(hint))
+        }
+        Err(error) => {
+            tracing::warn!(node = %name, %error, hint = error.hint(), "the node's log is not read");
+            Ok(None)
+        }
+    }
+}
+
+/// Where a log is, and the file if it is there.
+type Log = (extract::log::Target, Option<std::fs::File>);
+
 /// A node, with what was opened of it before anything starts.
 struct Node {
     known: Known,
+    log: Option<Log>,
     listener: Option<Result<std::net::TcpListener, extract::p2p::ListenError>>,
     #[cfg_attr(not(feature = "ebpf"), expect(dead_code, reason = "there are no probes in this build"))]
     probes: Option<Probes>,
@@ -358,7 +413,7 @@ async fn own_events(bus: &Bus, tool: &str, filter: Filter, asked: bool) -> Resul
 
 /// Starts every extractor of a node.
 async fn watch(node: Node, parts: &Parts, extractors: &mut Extractors) -> Result<(), Failure> {
-    let Node { known, listener, probes } = node;
+    let Node { known, listener, log, probes } = node;
     let name = known.name().clone();
     #[cfg(feature = "ebpf")]
     if let Some(source) = probes {
@@ -384,6 +439,16 @@ async fn watch(node: Node, parts: &Parts, extractors: &mut Extractors) -> Result
         }
         (_, Some(Err(error))) => tracing::warn!(node = %name, %error, hint = error.hint(), "no pings of our own"),
         _ => {}
+    }
+    if let (Some((config, _)), Some((target, file))) = (&parts.log, log) {
+        let (out, input_ended) = (extractors.publisher(&name, event::Source::Log), extractors.input_ended());
+        let (config, life) = (config.clone(), life.clone());
+        extractors.thread(&name, move |stop| {
+            if extract::log::run(&config, target, file, life, &out, stop)? == extract::log::End::Input {
+                input_ended.store(true, std::sync::atomic::Ordering::Release);
+            }
+            Ok(())
+        })?;
     }
     if let Some(config) = &parts.process {
         let (out, stopped) = (extractors.publisher(&name, event::Source::Proc), extractors.stopped());

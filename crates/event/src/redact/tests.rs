@@ -46,11 +46,14 @@ fn rules<'a>(message: &'a str, field: &'a str, direction: &'a str) -> impl Itera
 }
 
 fn direction(event: &Event) -> &'static str {
-    match event.kind.as_ref().and_then(Kind::net).map(|net| net.direction) {
-        Some(Direction::Inbound) => "inbound",
-        Some(Direction::Outbound) => "outbound",
-        _ => "neither",
-    }
+    use crate::text::{Fields as _, Value};
+    let mut way = "neither";
+    event.kind.as_ref().expect("planted events have a kind").fields(&mut |name, value| {
+        if let ("direction", Value::Scalar(word)) = (name, value) {
+            way = ["inbound", "outbound"].into_iter().find(|known| *known == word.to_string()).unwrap_or("neither");
+        }
+    });
+    way
 }
 
 /// What is found in the redacted event that should have gone.

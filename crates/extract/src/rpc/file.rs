@@ -32,7 +32,7 @@ impl Owner {
 
 /// Who says that a file is the one to read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Named<'a> {
+pub(crate) enum Named<'a> {
     /// The operator: whatever it is, it is meant. Links are followed; containers mount secrets as such.
     ByOperator,
     /// The node, by its command line or its configuration, or nobody but a default below its data directory.
@@ -63,23 +63,37 @@ const OF_THE_KERNEL: [u32; 12] = [
 ///
 /// # Errors
 ///
-/// It cannot be read, is no file but a pipe or a device, is too long, or belongs to somebody else.
+/// It cannot be opened ([`open_regular`]) or read, or is too long.
 pub(super) fn read_small(path: &Path, named: Named<'_>, limit: u64) -> io::Result<String> {
-    let refused = |reason: String| io::Error::new(io::ErrorKind::InvalidData, reason);
+    let file = open_regular(path, named)?;
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(refused(format!("it is longer than {limit} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| refused("it is no text"))
+}
+
+/// Opens a file for reading.
+///
+/// # Errors
+///
+/// It cannot be opened, is no file but a pipe or a device, or belongs to somebody else.
+pub(crate) fn open_regular(path: &Path, named: Named<'_>) -> io::Result<File> {
     // with O_PATH it is looked at before it is opened: to open a device may have effects
     let links = if matches!(named, Named::ByNode(_)) { OFlags::NOFOLLOW } else { OFlags::empty() };
     let place = File::from(open(path, OFlags::PATH | OFlags::CLOEXEC | links, Mode::empty())?);
     let metadata = place.metadata()?;
     if metadata.is_symlink() {
-        return Err(refused("it is a link to somewhere else".into()));
+        return Err(refused("it is a link to somewhere else"));
     }
     if !metadata.is_file() {
-        return Err(refused("it is no regular file".into()));
+        return Err(refused("it is no regular file"));
     }
     if let Named::ByNode(owner) | Named::Configuration(owner) = named {
         // the number is 32 bits wide, in a field that may be wider and signed
         if OF_THE_KERNEL.contains(&(fstatfs(&place)?.f_type as u32)) {
-            return Err(refused("it is the kernel's".into()));
+            return Err(refused("it is the kernel's"));
         }
         let (is, must) = (metadata.uid(), owner.uid()?);
         let known = matches!(named, Named::Configuration(_)) && (is == 0 || is == rustix::process::geteuid().as_raw());
@@ -88,13 +102,12 @@ pub(super) fn read_small(path: &Path, named: Named<'_>, limit: u64) -> io::Resul
         }
     }
     let again = format!("/proc/self/fd/{}", place.as_raw_fd());
-    let file = File::from(open(again, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?);
-    let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(refused(format!("it is longer than {limit} bytes")));
-    }
-    String::from_utf8(bytes).map_err(|_| refused("it is no text".into()))
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(File::from(open(again, flags, Mode::empty())?))
+}
+
+fn refused(reason: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason.into())
 }
 
 #[cfg(test)]

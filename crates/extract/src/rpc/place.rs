@@ -158,18 +158,50 @@ impl Settings {
         self.of_network("rpcport").and_then(|port| port.parse().ok()).unwrap_or(self.network.port)
     }
 
+    /// Where the node writes its log; `None` where it is told to write none.
+    pub fn log(&self) -> Option<PathBuf> {
+        match self.word("debuglogfile", true) {
+            Some(None) => None,
+            _ => Some(self.file("debuglogfile", "debug.log")),
+        }
+    }
+
+    /// An option that is on or off.
+    pub fn is_on(&self, key: &str, default: bool) -> bool {
+        self.word(key, true).map_or(default, |word| word.is_some_and(is_true))
+    }
+
+    /// Every value of an option that may be given several times: what the command line says comes last.
+    pub fn every(&self, key: &str) -> Vec<&str> {
+        let command: Vec<_> = self.command.iter().filter(|word| word.key == key).map(|word| word.value.as_deref()).collect();
+        let mut values = Vec::new();
+        if !command.contains(&None) {
+            for section in ["", self.network.name] {
+                let said: Vec<_> = self.said_in(section, key).collect();
+                values.extend(standing(&said).iter().copied().flatten());
+            }
+        }
+        values.extend(standing(&command).iter().copied().flatten());
+        values
+    }
+
     fn said(&self, key: &str, anywhere: bool) -> Option<&str> {
+        self.word(key, anywhere).flatten()
+    }
+
+    /// What counts of what was said; `Some(None)` if that takes back what was said before.
+    fn word(&self, key: &str, anywhere: bool) -> Option<Option<&str>> {
         if let Some(said) = self.said_by_command(key) {
-            return said;
+            return Some(said);
         }
         let general = anywhere.then_some("");
         for section in [Some(self.network.name), general].into_iter().flatten() {
             let values: Vec<_> = self.said_in(section, key).collect();
             if let Some(None) = values.last() {
-                return None;
+                return Some(None);
             }
             if let Some(first) = standing(&values).first() {
-                return *first;
+                return Some(*first);
             }
         }
         None

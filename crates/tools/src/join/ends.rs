@@ -175,7 +175,7 @@ impl Ends {
         if peer.close.as_ref().is_some_and(|known| known.primary || !primary) {
             return;
         }
-        let established = Some(closed.established).filter(|time| *time > 0);
+        let established = closed.established.filter(|time| *time > 0);
         let close = Close { at: Moment::of(event), node_run: event.node_run, established, primary };
         let known = peer.reason.is_some();
         if let Some(before) = peer.close.replace(close) {

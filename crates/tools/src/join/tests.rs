@@ -29,7 +29,7 @@ fn beats(millis: u64) -> [Event; 2] {
 
 fn opened(millis: u64, peer: u64) -> Event {
     let (connection_type, network) = (ConnectionType::Inbound.into(), Network::Ipv4.into());
-    at(millis, Ebpf, ConnOpened { peer, address: format!("203.0.113.7:{peer}"), connection_type, network, count: 1 })
+    at(millis, Ebpf, ConnOpened { peer, address: format!("203.0.113.7:{peer}"), connection_type, network, count: Some(1) })
 }
 
 /// A close as a source knows it.
@@ -39,7 +39,7 @@ fn closed(millis: u64, source: Source, peer: u64) -> Event {
         address: format!("203.0.113.7:{peer}"),
         connection_type: ConnectionType::Inbound.into(),
         network: Network::Ipv4.into(),
-        established: 1_751_365_000,
+        established: Some(1_751_365_000),
     };
     at(millis, source, if source == Ebpf { known } else { ConnClosed { peer, ..ConnClosed::default() } })
 }

@@ -43,7 +43,7 @@ fn a_fact_begins_with_its_family() {
         address: "127.0.0.1:4000".into(),
         connection_type: ConnectionType::Inbound.into(),
         network: Network::NotPubliclyRoutable.into(),
-        count: 2,
+        count: Some(2),
     };
     check(
         opened,

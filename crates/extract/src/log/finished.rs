@@ -1,0 +1,345 @@
+//! A log that is done: a file from its first line to its last, plain or compressed.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use event::log::{Parser, Totals};
+use event::{Event, HealthAttached, HealthBeat, HealthDetached, Kind, KindId, KindTotal, LifePhase, LogFileProblem};
+use event::{NodeName, Source};
+
+use crate::clock::{now, since_epoch};
+
+use super::lines::{Line, Lines, PIECE};
+use super::{Config, ENOUGH, FOREIGN, cut, follow, is_foreign_after};
+
+/// The first bytes of a gzip member (RFC 1952, section 2.3.1).
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// The first bytes of a zstd frame (RFC 8878, section 3.1.1).
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// A zstd frame may ask for a window of gigabytes; what `zstd --long` makes is read.
+const LARGEST_WINDOW: u32 = 27;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// A log to read: a file, a pipe, or anything else that has bytes.
+pub struct Input {
+    name: String,
+    bytes: Box<dyn Read + Send>,
+    packed: bool,
+    /// When it was written for the last time, nanoseconds since the epoch: the time of lines that have none.
+    changed: u64,
+}
+
+/// What was read of a log.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Summary {
+    /// Bytes, unpacked.
+    pub bytes: u64,
+    /// Lines.
+    pub lines: Totals,
+    /// How often a node was started.
+    pub starts: u64,
+    /// Events, by kind.
+    pub events: std::collections::BTreeMap<KindId, u64>,
+}
+
+/// Why a log was not read to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It cannot be opened.
+    #[error("failed to open the log {}: {source}", path.display())]
+    Open {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The disk fails, or what is compressed is damaged or ends too early.
+    #[error("failed to read the log {name} at byte {offset}{}: {source}", if *packed { " of what it unpacks to" } else { "" })]
+    Read {
+        /// Which.
+        name: String,
+        /// Up to where it was read.
+        offset: u64,
+        /// It is compressed.
+        packed: bool,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is something else.
+    #[error("{name} is no log of a node: {FOREIGN}, up to byte {offset}")]
+    Foreign {
+        /// Which.
+        name: String,
+        /// Up to where it was read.
+        offset: u64,
+    },
+    /// Where the events go to fails.
+    #[error("failed to write the events of the log {name}: {source}")]
+    Write {
+        /// Of which.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody wants no more.
+    #[error("the log {name} was not read to its end: told to stop")]
+    Stopped {
+        /// Which.
+        name: String,
+    },
+}
+
+impl ReadError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Open { source, .. } if source.kind() == io::ErrorKind::IsADirectory => "name the files in it",
+            Self::Open { .. } => "is the path right, and may this user read the file?",
+            Self::Read { packed: true, .. } => "what is before that place was read; was the file copied whole?",
+            Self::Read { .. } => "what is before that place was read; does the disk fail?",
+            Self::Foreign { .. } => "a node's log begins its lines with a time, or with a category in brackets",
+            Self::Write { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
+                "remove it, or choose another `--output`"
+            }
+            Self::Write { .. } => "is there room on the disk?",
+            Self::Stopped { .. } => "run it again to read the rest",
+        }
+    }
+}
+
+/// Counts what is taken from a file, for whoever shows progress.
+struct Counted<R>(R, Arc<AtomicU64>);
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.0.read(buffer)?;
+        self.1.fetch_add(length as u64, Ordering::Relaxed);
+        Ok(length)
+    }
+}
+
+impl Input {
+    /// Opens a file or a pipe; `-` is standard input. `progress` counts the bytes that were read of it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened or begun.
+    pub fn open(path: &Path, progress: Arc<AtomicU64>) -> Result<Self, ReadError> {
+        let error = |source| ReadError::Open { path: path.to_owned(), source };
+        if path == Path::new("-") {
+            return Self::new(Counted(io::stdin(), progress), "standard input");
+        }
+        let file = File::open(path).map_err(error)?;
+        let kind = file.metadata().map_err(error)?.file_type();
+        if kind.is_dir() {
+            return Err(error(io::ErrorKind::IsADirectory.into()));
+        }
+        if !kind.is_file() && !kind.is_fifo() {
+            return Err(error(io::Error::new(io::ErrorKind::InvalidInput, "it is neither a file nor a pipe")));
+        }
+        let changed = file.metadata().and_then(|file| file.modified()).map_or_else(|_| now(), since_epoch);
+        Ok(Self::new(Counted(file, progress), path.display().to_string())?.changed_at(changed))
+    }
+
+    /// Reads from anywhere; `name` is for messages.
+    ///
+    /// # Errors
+    ///
+    /// Not even the beginning can be read.
+    pub fn new(bytes: impl Read + Send + 'static, name: impl Into<String>) -> Result<Self, ReadError> {
+        let name = name.into();
+        let error = |name: String, source| ReadError::Read { name, offset: 0, packed: false, source };
+        let mut bytes = BufReader::with_capacity(PIECE, bytes);
+        let mut magic = Vec::new();
+        // a pipe may give a byte at a time
+        if let Err(source) = (&mut bytes).take(ZSTD_MAGIC.len() as u64).read_to_end(&mut magic) {
+            return Err(error(name, source));
+        }
+        let (gzip, zstd) = (magic.starts_with(&GZIP_MAGIC), magic.starts_with(&ZSTD_MAGIC));
+        let bytes = BufReader::with_capacity(PIECE, io::Cursor::new(magic).chain(bytes));
+        let bytes: Box<dyn Read + Send> = if gzip {
+            Box::new(flate2::bufread::MultiGzDecoder::new(bytes))
+        } else if zstd {
+            let mut decoder = zstd::Decoder::with_buffer(bytes).map_err(|source| error(name.clone(), source))?;
+            decoder.window_log_max(LARGEST_WINDOW).map_err(|source| error(name.clone(), source))?;
+            Box::new(decoder)
+        } else {
+            Box::new(bytes)
+        };
+        Ok(Self { name, bytes, packed: gzip || zstd, changed: now() })
+    }
+
+    /// When it was written for the last time, nanoseconds since the epoch: lines that have no time get this one. Now, if nobody says so.
+    #[must_use]
+    pub fn changed_at(self, changed: u64) -> Self {
+        Self { changed, ..self }
+    }
+
+    /// Gives what the log says to `sink`, as the events of one run of a source, until its end or until told to stop.
+    ///
+    /// The events are those that following it would have given: with a beat in each second in which something was logged, so that
+    /// whoever counts on beats can. `index` tells runs apart that begin in the same moment. What was read before an error was given.
+    pub fn read(
+        mut self,
+        config: &Config,
+        node: &NodeName,
+        index: u64,
+        stop: &AtomicBool,
+        sink: impl FnMut(&Event) -> io::Result<()>,
+    ) -> (Summary, Result<(), ReadError>) {
+        let mut events = Events::new(node, self.name.clone(), index, sink);
+        let mut parser = Parser::new(config.parser());
+        parser.set_time(self.changed);
+        let mut lines = Lines::at(0);
+        let name = self.name.clone();
+        let result = loop {
+            let offset = lines.position();
+            let mut take = |line: Line<'_>| match line {
+                Line::Text(text) => {
+                    parser.line(text, &mut |time, kind| events.fact(time, kind));
+                }
+                Line::Cut { offset, left_out } => events.now(cut(&name, offset, left_out)),
+            };
+            let read = lines.read(|buffer| self.bytes.read(buffer), &mut take);
+            if let Ok(0) = read {
+                lines.finish(&mut take);
+            }
+            if let Some(source) = events.failed.take() {
+                return (events.summary, Err(ReadError::Write { name, source }));
+            }
+            match read {
+                Ok(0) if is_foreign_after(parser.totals(), 1) => break Err(ReadError::Foreign { name, offset: lines.position() }),
+                Ok(0) => break Ok(()),
+                Ok(_) if is_foreign_after(parser.totals(), ENOUGH) => {
+                    break Err(ReadError::Foreign { name, offset: lines.position() });
+                }
+                Ok(_) if stop.load(Ordering::Relaxed) => break Err(ReadError::Stopped { name }),
+                Ok(_) => {}
+                Err(source) if source.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => break Err(ReadError::Read { name, offset, packed: self.packed, source }),
+            }
+        };
+        if let Err(error) = &result {
+            events.problem(error);
+        }
+        parser.health(&mut |time, kind| events.fact(time, kind));
+        events.end(&result);
+        (events.summary.bytes, events.summary.lines) = (lines.position(), parser.totals());
+        match events.failed.take() {
+            Some(source) => (events.summary, Err(ReadError::Write { name: self.name, source })),
+            None => (events.summary, result),
+        }
+    }
+}
+
+/// Facts become events: as a publisher makes them of a live log, with the log's time in place of now.
+struct Events<S> {
+    /// The event before, whose envelope the next one takes over.
+    event: Event,
+    name: String,
+    index: u64,
+    begun: bool,
+    /// When the next beat is due, nanoseconds.
+    next_beat: u64,
+    /// How many events there were of each kind.
+    totals: [u64; KindId::ALL.len()],
+    summary: Summary,
+    sink: S,
+    /// What the sink failed with; after that it gets nothing more.
+    failed: Option<io::Error>,
+}
+
+impl<S: FnMut(&Event) -> io::Result<()>> Events<S> {
+    fn new(node: &NodeName, name: String, index: u64, sink: S) -> Self {
+        let event = Event { node: node.to_string(), source: Source::Log.into(), ..Event::default() };
+        let totals = [0; KindId::ALL.len()];
+        Self { event, name, index, begun: false, next_beat: 0, totals, summary: Summary::default(), sink, failed: None }
+    }
+
+    /// The run of the source begins with the log's first time.
+    fn begin(&mut self, time: u64) {
+        if std::mem::replace(&mut self.begun, true) {
+            return;
+        }
+        self.event.run = time.saturating_add(self.index);
+        self.event.time = time;
+        self.next_beat = time.saturating_add(SECOND);
+        let target = self.name.clone();
+        self.push(HealthAttached { target, ..HealthAttached::default() }.into());
+    }
+
+    fn fact(&mut self, time: u64, kind: Kind) {
+        self.begin(time);
+        // or the clock was set back
+        if time >= self.next_beat || time.saturating_add(2 * SECOND) <= self.next_beat {
+            self.beat(time);
+        }
+        if let Kind::LogLife(life) = &kind
+            && life.phase() == LifePhase::Started
+        {
+            self.event.node_run = Some(time / SECOND);
+            self.summary.starts += 1;
+        }
+        self.event.time = time;
+        self.push(kind);
+    }
+
+    /// Something that is not the node's words, at the time of the last line.
+    fn now(&mut self, kind: impl Into<Kind>) {
+        self.fact(self.event.time, kind.into());
+    }
+
+    fn beat(&mut self, time: u64) {
+        let total = |(id, total): (KindId, u64)| KindTotal { kind: id.name().to_owned(), total };
+        let beat = HealthBeat {
+            last_sequence: self.event.sequence.checked_sub(1),
+            totals: self.totals().map(total).collect(),
+            ..HealthBeat::default()
+        };
+        self.event.time = time;
+        self.next_beat = time.saturating_add(SECOND);
+        self.push(beat.into());
+    }
+
+    fn problem(&mut self, error: &ReadError) {
+        let (problem, offset) = match error {
+            ReadError::Read { offset, packed: true, .. } => (LogFileProblem::Damaged, *offset),
+            ReadError::Read { offset, .. } => (LogFileProblem::Unreadable, *offset),
+            ReadError::Foreign { offset, .. } => (LogFileProblem::Foreign, *offset),
+            ReadError::Open { .. } | ReadError::Write { .. } | ReadError::Stopped { .. } => return,
+        };
+        let detail = match error {
+            ReadError::Read { source, .. } => source.to_string(),
+            _ => FOREIGN.to_owned(),
+        };
+        self.now(follow::problem(problem, self.name.clone(), offset, detail));
+    }
+
+    fn end(&mut self, result: &Result<(), ReadError>) {
+        let reason = result.as_ref().err().map_or_else(|| "the file ends".to_owned(), ToString::to_string);
+        let target = self.name.clone();
+        self.now(HealthDetached { pid: None, target, reason });
+        // the last, so that whoever reads knows that it got all
+        self.beat(self.event.time);
+        self.summary.events = self.totals().collect();
+    }
+
+    fn totals(&self) -> impl Iterator<Item = (KindId, u64)> {
+        KindId::ALL.into_iter().zip(self.totals).filter(|(_, total)| *total > 0)
+    }
+
+    fn push(&mut self, kind: Kind) {
+        let id = kind.id();
+        self.event.kind = Some(kind);
+        if self.failed.is_none() {
+            self.failed = (self.sink)(&self.event).err();
+        }
+        self.totals[id.index()] += 1;
+        self.event.sequence += 1;
+    }
+}

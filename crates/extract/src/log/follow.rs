@@ -1,0 +1,374 @@
+//! A log that grows: through rotation, truncation and shrinking, no line is lost or repeated.
+//!
+//! Bitcoin Core writes each line with one call, to the end of the file. What else happens to the file:
+//!
+//! | what | how it looks | what is done |
+//! |---|---|---|
+//! | somebody renames it and sends SIGHUP | the name is another file's, or nobody's for a while | the old file is read until the new one has a line: the node opens the new one when it writes the next line, and then writes to the old one no more |
+//! | somebody deletes it | as before | as before |
+//! | somebody renames it twice between two looks | a new file lies beside it that goes on where we were | it is read, too |
+//! | the node starts and keeps only the end (`-shrinkdebugfile`) | it is shorter, or other bytes are before the place | the place is found again by the last bytes that were read |
+//! | somebody copies and truncates it | the same | it is read from its beginning; said, as what was written last may be lost |
+//! | a copy takes its place | another file | as for the shrunk one |
+//! | the disk fails | reading fails | said, and tried again; the place is found as above |
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::os::unix::fs::FileExt as _;
+use std::time::{Duration, Instant};
+
+use event::{HealthLogFile, LogFileProblem};
+
+use super::lines::{Line, Lines};
+use super::place::{self, FileId, Target};
+use super::siblings::Siblings;
+use super::tail::Tail;
+
+/// So many bytes before the place are looked at with each read: whether they are still what was read.
+const CHECKED: usize = 64;
+
+/// Files that wait for the one before to be read to its end. More than one is rare: somebody rotates faster than the node writes.
+const WAITING: usize = 16;
+
+/// What a node keeps of a log that is longer than 11,000,000 bytes (Bitcoin Core `src/logging.cpp`, `ShrinkDebugFile`).
+const KEPT: u64 = 10_000_000;
+
+/// Who has not read so far has not read what is kept.
+const SHRUNK_ABOVE: u64 = 11_000_000 - KEPT;
+
+/// The node writes what it keeps at once. When a file has been as it is for so long, nothing more of the old content will come.
+const SETTLED: Duration = Duration::from_millis(200);
+
+/// Under load a file never rests: after this it is taken as it is.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Where a half-written line may begin, before the end of the file.
+const LAST_LINE: u64 = 64 << 10;
+
+/// What the reading of a log brings.
+#[derive(Debug)]
+pub enum News<'a> {
+    /// A line, or what became of one.
+    Line(Line<'a>),
+    /// There is a file, and it is read.
+    Attached,
+    /// There is none, or it cannot be read, for this reason.
+    Detached(String),
+    /// Something is wrong with the file.
+    Problem(HealthLogFile),
+}
+
+/// Where to begin in a file that is there already.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Begin {
+    /// With what is written from now on.
+    End,
+    /// With its first line.
+    Start,
+}
+
+/// Reads a log as it grows.
+#[derive(Debug)]
+pub struct Follower {
+    target: Target,
+    begin: Begin,
+    /// The file that is read.
+    current: Option<Log>,
+    /// Those that had its name after it, oldest first.
+    waiting: VecDeque<Log>,
+    /// What lay beside the log when it last became another file.
+    siblings: Siblings,
+    /// Where the reading of a file that failed had come to.
+    failed: Option<Log>,
+    /// It was said that there is a file.
+    attached: bool,
+    /// Why there is none, as it was said.
+    said: Option<String>,
+}
+
+/// A file under way.
+#[derive(Debug)]
+struct Log {
+    file: File,
+    id: FileId,
+    lines: Lines,
+    tail: Tail,
+    /// Since when the place in it is not known.
+    lost: Option<Lost>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Lost {
+    since: Instant,
+    /// As the file was when it was last seen to change.
+    size: u64,
+    changed: Instant,
+    /// How long it was when the place was last looked for in it.
+    searched: Option<u64>,
+}
+
+enum Read {
+    Bytes(usize),
+    /// What is in the file is not what was read there.
+    Other,
+}
+
+impl Follower {
+    /// A follower that has read nothing yet. `opened` is the file, where somebody opened it already, with rights that are gone now.
+    pub fn new(target: Target, begin: Begin, opened: Option<File>) -> Self {
+        let waiting = VecDeque::new();
+        let siblings = Siblings::of(&target);
+        let mut follower = Self { target, begin, current: None, waiting, siblings, failed: None, attached: false, said: None };
+        follower.current = opened.and_then(|file| follower.begun(file).ok());
+        follower
+    }
+
+    /// Looks which file has the log's name now. To be called before each read.
+    pub fn look(&mut self, out: &mut impl FnMut(News<'_>)) {
+        match self.look_for_file() {
+            // the one that is read may have been renamed; the next will come
+            Err(error) if self.current.is_none() => {
+                if error.kind() == io::ErrorKind::NotFound {
+                    // when it comes, all of it is new
+                    self.begin = Begin::Start;
+                }
+                self.say(format!("failed to open the log {}: {error}", self.target), out);
+            }
+            _ => {}
+        }
+    }
+
+    fn look_for_file(&mut self) -> io::Result<()> {
+        let newest = self.waiting.back().or(self.current.as_ref()).map(|log| log.id);
+        let id = self.target.id()?;
+        if newest == Some(id) || self.current.as_ref().is_some_and(|log| log.id == id) || self.waiting.len() >= WAITING {
+            return Ok(());
+        }
+        let file = self.target.open()?;
+        if self.current.is_some() {
+            let id = place::id(&file.metadata()?);
+            self.queue_missed(id);
+            self.waiting.push_back(Log::at(file, id, 0));
+        } else if let Some(failed) = self.failed.take() {
+            self.current = Some(failed.into_file(file)?);
+        } else {
+            self.current = Some(self.begun(file)?);
+        }
+        Ok(())
+    }
+
+    /// Puts the files into the queue that were the log between the last that we know and this one.
+    fn queue_missed(&mut self, newest: FileId) {
+        let Some(current) = &self.current else { return };
+        let seen: Vec<FileId> = self.waiting.iter().map(|log| log.id).chain([current.id, newest]).collect();
+        let missed = self.siblings.missed(&self.target, &current.tail, current.lines.position(), &seen);
+        for file in missed.into_iter().take(WAITING) {
+            if let Ok(metadata) = file.metadata() {
+                tracing::info!(log = %self.target, "a file was the log for a short time only");
+                self.waiting.push_back(Log::at(file, place::id(&metadata), 0));
+            }
+        }
+    }
+
+    /// Says once why nothing is read.
+    fn say(&mut self, reason: String, out: &mut impl FnMut(News<'_>)) {
+        self.attached = false;
+        if self.said.as_ref() != Some(&reason) {
+            out(News::Detached(reason.clone()));
+            self.said = Some(reason);
+        }
+    }
+
+    fn begun(&self, file: File) -> io::Result<Log> {
+        let id = place::id(&file.metadata()?);
+        match self.begin {
+            Begin::Start => Ok(Log::at(file, id, 0)),
+            Begin::End => Log::at_end(file, id),
+        }
+    }
+
+    /// Reads once; gives how many bytes there were.
+    pub fn read(&mut self, out: &mut impl FnMut(News<'_>)) -> usize {
+        let Some(current) = &mut self.current else { return 0 };
+        // seen before the read: once another file has a line, the old one has had its last
+        let succeeded = self.waiting.iter().any(|log| log.size().is_ok_and(|size| size > 0));
+        let (attached, said) = (&mut self.attached, &mut self.said);
+        let mut attach = |out: &mut dyn FnMut(News<'_>)| {
+            if !std::mem::replace(attached, true) {
+                *said = None;
+                out(News::Attached);
+            }
+        };
+        let read = current.read(&mut |news| {
+            attach(out);
+            out(news);
+        });
+        if read.is_ok() {
+            attach(out);
+        }
+        match read {
+            Ok(Read::Bytes(0)) if succeeded => {
+                self.succeed(out);
+                self.read(out)
+            }
+            Ok(Read::Bytes(length)) => length,
+            Ok(Read::Other) => match current.find_place(&self.target, out) {
+                Ok(()) => 0,
+                Err(error) => self.fail(&error, out),
+            },
+            Err(error) => self.fail(&error, out),
+        }
+    }
+
+    /// Goes on with the next file.
+    fn succeed(&mut self, out: &mut impl FnMut(News<'_>)) {
+        let (Some(mut old), Some(new)) = (self.current.take(), self.waiting.pop_front()) else { return };
+        // of a file without rights to look into, nothing is known
+        let place = old.tail.find(&new.file, old.lines.position()).ok().flatten();
+        tracing::info!(log = %self.target, continued = place.is_some(), "another file is the log now");
+        self.current = Some(match place {
+            Some(position) => {
+                old.lines.moved_to(position);
+                Log { file: new.file, id: new.id, ..old }
+            }
+            None => {
+                old.lines.finish(&mut |line| out(News::Line(line)));
+                new
+            }
+        });
+    }
+
+    /// Lets a file go that cannot be read; it is opened again with the next look.
+    fn fail(&mut self, error: &io::Error, out: &mut impl FnMut(News<'_>)) -> usize {
+        let Some(failed) = self.current.take() else { return 0 };
+        let offset = failed.lines.position();
+        let reason = format!("failed to read the log {} at byte {offset}: {error}", self.target);
+        if self.said.as_ref() != Some(&reason) {
+            out(News::Problem(problem(LogFileProblem::Unreadable, &self.target, offset, error.to_string())));
+        }
+        self.say(reason, out);
+        self.failed = Some(failed);
+        0
+    }
+
+    /// The files that may change next, for whoever wants to be woken then.
+    pub(super) fn files(&self) -> impl Iterator<Item = &File> {
+        self.current.iter().chain(&self.waiting).map(|log| &log.file)
+    }
+
+    /// Whether something is under way that ends by itself, and should be looked at soon.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.current.as_ref().is_some_and(|log| log.lost.is_some())
+    }
+
+    /// Whether no file has the log's name: it was renamed, or is not there yet.
+    pub(super) fn is_nameless(&self) -> bool {
+        self.target.id().is_err()
+    }
+
+    /// Which log.
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// How far the file was read.
+    pub(super) fn position(&self) -> u64 {
+        self.current.as_ref().or(self.failed.as_ref()).map_or(0, |log| log.lines.position())
+    }
+}
+
+impl Log {
+    fn at(file: File, id: FileId, position: u64) -> Self {
+        Self { file, id, lines: Lines::at(position), tail: Tail::default(), lost: None }
+    }
+
+    /// Behind the last whole line.
+    fn at_end(file: File, id: FileId) -> io::Result<Self> {
+        let size = file.metadata()?.len();
+        let length = size.min(LAST_LINE);
+        let mut end = vec![0; length as usize];
+        file.read_exact_at(&mut end, size - length)?;
+        let unfinished = memchr::memrchr(b'\n', &end).map_or(0, |at| end.len() - at - 1);
+        let position = size - unfinished as u64;
+        let tail = Tail::before(position, &file)?;
+        Ok(Self { tail, ..Self::at(file, id, position) })
+    }
+
+    /// The same log, opened again or as another file.
+    fn into_file(mut self, file: File) -> io::Result<Self> {
+        let id = place::id(&file.metadata()?);
+        match self.tail.find(&file, self.lines.position())? {
+            Some(position) => {
+                self.lines.moved_to(position);
+                Ok(Self { file, id, ..self })
+            }
+            None if id == self.id => Ok(Self { file, ..self }),
+            None => Ok(Self::at(file, id, 0)),
+        }
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn read(&mut self, out: &mut impl FnMut(News<'_>)) -> io::Result<Read> {
+        if self.lost.is_some() {
+            return Ok(Read::Other);
+        }
+        let Self { file, lines, tail, .. } = self;
+        let (mut known, mut there) = ([0; CHECKED], [0; CHECKED]);
+        let known = tail.last(&mut known);
+        let there = &mut there[..known.len()];
+        let begin = lines.position().saturating_sub(known.len() as u64);
+        let mut other = false;
+        let read = |buffer: &mut [u8]| {
+            // one call for both: what is read belongs to what is before it
+            let mut parts = [IoSliceMut::new(there), IoSliceMut::new(buffer)];
+            let length = rustix::io::retry_on_intr(|| rustix::io::preadv(&*file, &mut parts, begin))?;
+            let fresh = length.checked_sub(known.len()).filter(|_| *there == *known);
+            other = fresh.is_none();
+            let fresh = fresh.unwrap_or(0);
+            tail.push(&buffer[..fresh]);
+            Ok(fresh)
+        };
+        let length = lines.read(read, &mut |line| out(News::Line(line)))?;
+        Ok(if other { Read::Other } else { Read::Bytes(length) })
+    }
+
+    /// The file was rewritten: looks for the place in it, or waits until it must be there.
+    fn find_place(&mut self, target: &Target, out: &mut impl FnMut(News<'_>)) -> io::Result<()> {
+        let (now, size) = (Instant::now(), self.size()?);
+        let position = self.lines.position();
+        let lost = self.lost.get_or_insert(Lost { since: now, size, changed: now, searched: None });
+        if lost.size != size {
+            (lost.size, lost.changed) = (size, now);
+        }
+        // otherwise it was emptied
+        let may_be_shrunk = position > SHRUNK_ABOVE;
+        let changed = lost.searched.replace(size) != Some(size);
+        let lost = *lost;
+        if may_be_shrunk
+            && changed
+            && let Some(place) = self.tail.find(&self.file, position)?
+        {
+            tracing::info!(log = %target, position, place, "the log was shrunk; its end was kept");
+            self.lines.moved_to(place);
+            self.lost = None;
+            return Ok(());
+        }
+        let settled = now - lost.changed >= SETTLED || now - lost.since >= PATIENCE || size > KEPT;
+        if may_be_shrunk && !(settled && size > 0) {
+            return Ok(());
+        }
+        let detail = "it was emptied or rewritten, and is read from its beginning; what was written shortly before may be lost";
+        out(News::Problem(problem(LogFileProblem::Shrunk, target, position, detail.to_owned())));
+        self.lines.finish(&mut |line| out(News::Line(line)));
+        (self.lines, self.tail, self.lost) = (Lines::at(0), Tail::default(), None);
+        Ok(())
+    }
+}
+
+pub(super) fn problem(problem: LogFileProblem, file: impl ToString, offset: u64, detail: String) -> HealthLogFile {
+    HealthLogFile { problem: problem.into(), file: file.to_string(), offset: Some(offset), detail }
+}
