@@ -6,6 +6,8 @@
 use std::error::Error;
 use std::path::Path;
 
+use event::archive::Packer;
+use event::archive::segment::{Header, Index};
 use event::recording::write;
 use extract::rpc::METHODS;
 use testkit::events::{arbitrary, payloads, samples};
@@ -29,6 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     seed("p2p_decode", "unknown", &[&[0xff, unknown.len() as u8], &unknown[..], &[1, 2, 3]].concat())?;
 
     let mut all = vec![7];
+    let mut packer = Packer::default();
     for event in samples() {
         let name = event.id().ok_or("a sample without a kind")?.name();
         let bytes = event.to_bytes();
@@ -38,7 +41,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         write(&event, &mut recording);
         seed("recording_reader", name, &recording)?;
         write(&event, &mut all);
+        if let Ok(length) = u8::try_from(bytes.len()) {
+            seed("archive_events", name, &[&[length], &bytes[..]].concat())?;
+        }
+        packer.push(&event);
+        frame(name, &mut packer)?;
     }
+    samples().iter().chain(&samples()).for_each(|event| packer.push(event));
+    frame("all", &mut packer)?;
+    let header = Header { created: 1, writer: "0.0.1".into(), kinds: "net".into(), profile: "full".into() };
+    seed("archive_segment", "header", &[&[0], &header.to_bytes()[..]].concat())?;
     seed("recording_reader", "all", &all)?;
 
     for number in 0..200 {
@@ -64,6 +76,31 @@ fn main() -> Result<(), Box<dyn Error>> {
             seed("log_line", &format!("{}-{name}", release.file_name().display()), &lines)?;
         }
     }
+    Ok(())
+}
+
+/// The body of a frame as it is before compression, and its head.
+fn frame(name: &str, packer: &mut Packer) -> Result<(), Box<dyn Error>> {
+    let (head, bytes) = packer.finish(&mut zstd::bulk::Compressor::new(1)?).ok_or("a frame without events")?;
+    let length = bytes.len() - head.body_length();
+    seed("archive_segment", name, &[&[1], &bytes[..length]].concat())?;
+    let mut index = Index::default();
+    index.push(40, &head, &bytes[..length]);
+    seed("archive_segment", &format!("{name}-index"), &[&[2], &index.to_bytes(40 + bytes.len() as u64)[..]].concat())?;
+    let mut input = u16::try_from(head.events)?.to_le_bytes().to_vec();
+    let (mut body, mut at) = (Vec::new(), length);
+    for number in 0..8 {
+        let section = head.sections.get(number).copied();
+        let stored = section.map_or(0, |section| section.stored as usize);
+        let raw = match section {
+            Some(section) if section.compressed => zstd::bulk::decompress(&bytes[at..at + stored], section.raw as usize)?,
+            _ => bytes[at..at + stored].to_vec(),
+        };
+        at += stored;
+        input.extend(u16::try_from(raw.len())?.to_le_bytes());
+        body.extend(raw);
+    }
+    seed("archive_frame", name, &[input, body].concat())?;
     Ok(())
 }
 

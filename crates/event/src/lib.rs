@@ -15,6 +15,7 @@
 //!
 //! Invariants: no IO, no async, no clock. No input makes a decoder panic.
 
+pub mod archive;
 mod budget;
 mod envelope;
 mod filter;

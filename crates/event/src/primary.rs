@@ -164,7 +164,8 @@ pub const fn witnesses(id: KindId) -> Witnesses {
         | KindId::HealthPatternSilent
         | KindId::HealthTemplate
         | KindId::HealthLogGap
-        | KindId::HealthLogFile => Witnesses::Own,
+        | KindId::HealthLogFile
+        | KindId::HealthArchived => Witnesses::Own,
 
         KindId::StateProfile
         | KindId::StatePeers

@@ -99,37 +99,6 @@ impl<R: Read> Iterator for Recording<R> {
     }
 }
 
-/// Several recordings as one, in the order of time. Within one recording the order stays as it is.
-pub struct Merged<I> {
-    inputs: Vec<I>,
-    heads: Vec<Option<Result<Event, RecordingError>>>,
-}
-
-impl<I: Iterator<Item = Result<Event, RecordingError>>> Merged<I> {
-    /// Merges these.
-    pub fn new(inputs: impl IntoIterator<Item = I>) -> Self {
-        let mut inputs: Vec<I> = inputs.into_iter().collect();
-        let heads = inputs.iter_mut().map(Iterator::next).collect();
-        Self { inputs, heads }
-    }
-}
-
-impl<I: Iterator<Item = Result<Event, RecordingError>>> Iterator for Merged<I> {
-    type Item = Result<Event, RecordingError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        // an error comes first: whoever reads should learn of it before time moves on
-        let time = |head: &Option<Self::Item>| match head {
-            Some(Ok(event)) => event.time,
-            Some(Err(_)) => 0,
-            None => u64::MAX,
-        };
-        let first = (0..self.heads.len()).filter(|at| self.heads[*at].is_some()).min_by_key(|at| time(&self.heads[*at]))?;
-        let next = self.inputs[first].next();
-        std::mem::replace(&mut self.heads[first], next)
-    }
-}
-
 /// Writes a recording.
 pub struct Writer<W: Write> {
     output: zstd::Encoder<'static, W>,
@@ -302,16 +271,6 @@ mod tests {
             let error = read(bytes).1.unwrap();
             assert!(error.hint().contains(expected), "{error}: {}", error.hint());
         }
-    }
-
-    #[test]
-    fn several_are_merged_by_time() {
-        let event = |time| Event { time, ..samples().remove(0) };
-        let files =
-            [vec![event(1), event(4), event(5)], vec![event(2), event(3), event(9)], vec![]].map(|events| recorded(&events));
-        let merged = Merged::new(files.iter().map(|bytes| Recording::new(&bytes[..], "x").unwrap()));
-        let times: Vec<u64> = merged.map(|event| event.unwrap().time).collect();
-        assert_eq!(times, [1, 2, 3, 4, 5, 9]);
     }
 
     proptest::proptest! {

@@ -1,5 +1,6 @@
 //! A recording, back into a bus.
 
+use std::future::{Ready, ready};
 use std::time::Duration;
 
 use bus::Bus;
@@ -29,10 +30,61 @@ impl Pace {
 ///
 /// What the recording has in place of an event. Everything before it was forwarded.
 pub async fn run<E>(events: impl IntoIterator<Item = Result<Event, E>>, pace: Pace, bus: &Bus) -> Result<(), E> {
-    let start = Instant::now();
+    run_with_pauses(events, pace, bus, Pause::never()).await
+}
+
+/// Where a replay stops and waits to be told to go on.
+pub struct Pause<F> {
+    /// Nanoseconds since the epoch, the next one last.
+    times: Vec<u64>,
+    wait: F,
+}
+
+impl Pause<fn(u64) -> Ready<()>> {
+    /// Nowhere.
+    pub fn never() -> Self {
+        Self { times: Vec::new(), wait: |_| ready(()) }
+    }
+}
+
+impl<F> Pause<F> {
+    /// Before the first event of each of these times or later; `wait` returns when it should go on.
+    pub fn at(times: impl IntoIterator<Item = u64>, wait: F) -> Self {
+        let mut times: Vec<u64> = times.into_iter().collect();
+        times.sort_unstable_by(|a, b| b.cmp(a));
+        Self { times, wait }
+    }
+
+    /// How often it stops before an event of this time.
+    fn due(&mut self, time: u64) -> Option<u64> {
+        self.times.pop_if(|next| *next <= time)
+    }
+}
+
+/// As [`run`], stopping where it is told to. While it stands still, no time passes.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn run_with_pauses<E, F, W>(
+    events: impl IntoIterator<Item = Result<Event, E>>,
+    pace: Pace,
+    bus: &Bus,
+    mut pause: Pause<F>,
+) -> Result<(), E>
+where
+    F: FnMut(u64) -> W,
+    W: Future<Output = ()>,
+{
+    let mut start = Instant::now();
     let mut first = None;
     for event in events {
         let event = event?;
+        while let Some(time) = pause.due(event.time) {
+            let before = Instant::now();
+            (pause.wait)(time).await;
+            start += before.elapsed();
+        }
         if let Pace::Times(speed) = pace {
             let passed = event.time.saturating_sub(*first.get_or_insert(event.time));
             // a clock that jumped back does not wait; one that jumped years ahead is not waited for
@@ -84,6 +136,24 @@ mod tests {
         assert_eq!(replay(&[10, 5, 12], Pace::Times(1.0)).await, (3, Duration::from_secs(2)));
         let (count, took) = replay(&[10, 4_000_000_000], Pace::Times(1.0)).await;
         assert_eq!((count, took), (2, Duration::from_hours(24)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_stands_still_where_it_is_told_to() {
+        let bus = Bus::local();
+        let mut subscription = bus.subscribe(Filter::all(), Limits::default()).await.unwrap();
+        let (stops, start) = (std::cell::RefCell::new(Vec::new()), Instant::now());
+        let wait = |time| {
+            stops.borrow_mut().push((time, start.elapsed()));
+            tokio::time::sleep(Duration::from_secs(100))
+        };
+        let pauses = Pause::at([12_000_000_000, 11_000_000_000, 99_000_000_000], wait);
+        run_with_pauses(events(&[10, 11, 13]), Pace::Times(1.0), &bus, pauses).await.unwrap();
+        // a pause comes before what happened at its time, when the event before has had its time
+        assert_eq!(*stops.borrow(), [(11_000_000_000, Duration::ZERO), (12_000_000_000, Duration::from_secs(101))]);
+        assert_eq!(start.elapsed(), Duration::from_secs(203));
+        bus.close().await;
+        assert!(matches!(subscription.next().await, Some(Delivery::Event(_))));
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub enum Command {
     Demo(Demo),
 
     /// Check what works here, and say what to do about what does not
-    Doctor(Doctor),
+    Doctor(Box<Doctor>),
 
     /// Run one extractor alone
     #[command(subcommand)]
@@ -52,6 +52,22 @@ pub enum Command {
 
     /// Print events from a bus or a recording
     Logger(Logger),
+
+    /// Count events, and serve the numbers to Prometheus
+    ///
+    /// Reads a bus or a recording. One process may count one node or a fleet: every number has its node as a label. After a recording the page
+    /// stays until the program is told to end.
+    Metrics(Metrics),
+
+    /// Keep what happens, and look at what was kept
+    #[command(subcommand)]
+    Archive(Archive),
+
+    /// Play recordings into a bus, for tools that watch a replay
+    ///
+    /// Events keep the envelope they had, marked as replayed. Over NATS they go to subjects of their own, `replay.<id>.…`, which tools that
+    /// watch live nodes never hear. A tool that takes `--recording` needs no bus.
+    Replay(Box<Replay>),
 
     /// Describe every event: the schema, readable
     Events {
@@ -119,6 +135,12 @@ pub struct Run {
     #[command(flatten, next_help_heading = "Lines [logger]")]
     pub logger: tools::logger::Config,
 
+    #[command(flatten, next_help_heading = "Metrics [metrics]")]
+    pub metrics: tools::metrics::Config,
+
+    #[command(flatten, next_help_heading = "Archive [archive]")]
+    pub archive: tools::archive::Config,
+
     #[command(flatten, next_help_heading = "NATS [nats]")]
     pub nats: bus::NatsOptions,
 }
@@ -147,6 +169,9 @@ pub struct Doctor {
 
     #[command(flatten, next_help_heading = "RPC [rpc]")]
     pub rpc: extract::rpc::Config,
+
+    #[command(flatten, next_help_heading = "Archive [archive]")]
+    pub archive: tools::archive::Config,
 
     #[command(flatten, next_help_heading = "NATS [nats]")]
     pub nats: bus::NatsOptions,
@@ -305,11 +330,152 @@ pub struct Logger {
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     pub node: Vec<event::NodeName>,
 
+    /// Watch this replay instead of live nodes
+    #[arg(long, value_name = "ID", conflicts_with = "recording")]
+    pub replay_id: Option<bus::ReplayId>,
+
     #[command(flatten, next_help_heading = "Lines [logger]")]
     pub logger: tools::logger::Config,
 
     #[command(flatten, next_help_heading = "NATS [nats]")]
     pub nats: bus::NatsOptions,
+}
+
+/// `metrics`
+#[derive(clap::Args, Debug)]
+pub struct Metrics {
+    /// Count these recordings, merged by time, instead of what a bus brings
+    #[arg(long, num_args = 1.., value_name = "FILES", conflicts_with = "nats")]
+    pub recording: Vec<PathBuf>,
+
+    /// How many times as fast as it happened to play a recording; 0 is as fast as possible
+    #[arg(long, default_value_t = 0.0, value_name = "TIMES", requires = "recording")]
+    pub speed: f64,
+
+    /// Print the page once the recording has ended, and serve nothing
+    #[arg(long, requires = "recording")]
+    pub print: bool,
+
+    /// Only events of these nodes
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    pub node: Vec<event::NodeName>,
+
+    #[command(flatten, next_help_heading = "Metrics [metrics]")]
+    pub metrics: tools::metrics::Config,
+
+    #[command(flatten, next_help_heading = "NATS [nats]")]
+    pub nats: bus::NatsOptions,
+}
+
+/// `archive`
+#[derive(Subcommand, Debug)]
+pub enum Archive {
+    /// Follow a bus into an archive
+    Record(Box<ArchiveRecord>),
+
+    /// Describe recordings: what, when, who, how complete
+    ///
+    /// Reads little more than what frames say of themselves, so it is quick for large archives.
+    Info(ArchiveInfo),
+
+    /// Write a slice of recordings into a file: a time, kinds, nodes, peers
+    Cut(ArchiveCut),
+
+    /// Join recordings into a file, in the order of time
+    Merge(ArchiveMerge),
+
+    /// Check recordings: every checksum, every event, every gap
+    ///
+    /// Ends with code 7 when something is damaged, missing or was lost.
+    Verify(ArchiveInfo),
+}
+
+/// `archive record`
+#[derive(clap::Args, Debug)]
+pub struct ArchiveRecord {
+    /// Only events of these nodes
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    pub node: Vec<event::NodeName>,
+
+    #[command(flatten, next_help_heading = "Archive [archive]")]
+    pub archive: tools::archive::Config,
+
+    #[command(flatten, next_help_heading = "NATS [nats]")]
+    pub nats: bus::NatsOptions,
+}
+
+/// `archive info` and `archive verify`
+#[derive(clap::Args, Debug)]
+pub struct ArchiveInfo {
+    /// Files, or directories of segments
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+
+    /// `text` for people, `json` for programs
+    #[arg(long, value_enum, default_value_t = tools::logger::Format::Text, value_name = "FORMAT")]
+    pub format: tools::logger::Format,
+}
+
+/// `archive cut`
+#[derive(clap::Args, Debug)]
+pub struct ArchiveCut {
+    /// Files, or directories of segments
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+
+    /// The file to write, which must not exist
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+
+    #[command(flatten, next_help_heading = "What to take")]
+    pub part: tools::archive::Part,
+}
+
+/// `archive merge`
+#[derive(clap::Args, Debug)]
+pub struct ArchiveMerge {
+    /// Files, or directories of segments
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+
+    /// The file to write, which must not exist
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// `replay`
+#[derive(clap::Args, Debug)]
+pub struct Replay {
+    /// Files, or directories of segments; several are merged by time
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+
+    /// How many times as fast as it happened: `1`, `60`, or `max` for as fast as the bus takes it
+    #[arg(long, default_value = "1", value_name = "TIMES", value_parser = speed)]
+    pub speed: extract::replay::Pace,
+
+    /// Name of the replay: tools that should hear it are started with the same name
+    #[arg(long, default_value = "default", value_name = "ID")]
+    pub replay_id: bus::ReplayId,
+
+    /// Stop at this time, written as for `--from`, and go on when Enter is pressed; may be given several times
+    #[arg(long, value_name = "TIME")]
+    pub pause_at: Vec<tools::archive::Moment>,
+
+    #[command(flatten, next_help_heading = "What to play")]
+    pub part: tools::archive::Part,
+
+    #[command(flatten, next_help_heading = "NATS [nats]")]
+    pub nats: bus::NatsOptions,
+}
+
+fn speed(text: &str) -> Result<extract::replay::Pace, String> {
+    use extract::replay::Pace;
+    if text == "max" {
+        return Ok(Pace::Max);
+    }
+    let times = text.parse().ok().filter(|times: &f64| times.is_finite() && *times > 0.0);
+    times.map(Pace::Times).ok_or_else(|| "a speed is a number above 0, or `max`".to_owned())
 }
 
 /// `bench`
@@ -344,6 +510,11 @@ pub const SECTIONS: &[Section] = &[
     Section::of::<tools::reconcile::Config>("reconcile", "The reconciliation: do the probes see what the node counts?"),
     Section::of::<extract::ipc::Config>("ipc", "The node's IPC socket, in builds with the feature `ipc`"),
     Section::of::<tools::logger::Config>("logger", "The logger: a line per event"),
+    Section::of::<tools::metrics::Config>("metrics", "Metrics: numbers for Prometheus"),
+    Section::of::<tools::archive::Config>(
+        "archive",
+        "The archive: keeps what happens; runs only where this section or `--archive` is there",
+    ),
 ];
 
 /// What the file says of a node.

@@ -93,6 +93,7 @@ pub fn run(options: &cli::Doctor, file: Option<&File>, told: &[String]) -> Resul
         findings.extend(log(node));
     }
     findings.extend(nats(&options.nats)?);
+    findings.extend(options.archive.archive.as_deref().map(archive));
     let mut page = String::new();
     for finding in &findings {
         page.push_str(&format!("{finding}\n"));
@@ -100,6 +101,25 @@ pub fn run(options: &cli::Doctor, file: Option<&File>, told: &[String]) -> Resul
     crate::print(&page)?;
     let failed = findings.iter().any(|finding| finding.outcome == Outcome::Fail);
     Ok(if failed { ExitCode::from(Code::Unhealthy as u8) } else { ExitCode::SUCCESS })
+}
+
+/// Whether the archive can be written, and for how long.
+fn archive(directory: &std::path::Path) -> Finding {
+    use tools::archive::store::{self, Forecast};
+    let about = "archive";
+    if let Err(error) = store::may_write(directory) {
+        let text = format!("{} cannot be written: {error}", directory.display());
+        return Finding::fail(about, text, "the directory must be writable by the user that `run` has");
+    }
+    match Forecast::of(directory, crate::archive::now()) {
+        Ok(forecast) if forecast.days_left.is_some_and(|days| days < 7.0) => Finding::warn(
+            about,
+            format!("{}: {forecast}", directory.display()),
+            "`--archive-max-size` and `--archive-max-age` delete the oldest segments",
+        ),
+        Ok(forecast) => Finding::pass(about, format!("{}: {forecast}", directory.display())),
+        Err(_) => Finding::pass(about, format!("{} will be made", directory.display())),
+    }
 }
 
 /// The oldest kernel that has what the programs need (sleepable uprobes, dynptrs into a ring).

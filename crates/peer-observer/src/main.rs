@@ -3,6 +3,7 @@
 //! This crate holds the command line, the configuration file, the wiring of components, signals, and exit codes. What can be tested
 //! without them lives in the other crates.
 
+mod archive;
 mod bench;
 mod cli;
 mod config;
@@ -12,6 +13,7 @@ mod exit;
 mod extractors;
 mod history;
 mod known;
+mod metrics;
 mod service;
 #[cfg(feature = "ebpf")]
 mod user;
@@ -45,6 +47,9 @@ fn run() -> Result<ExitCode, Failure> {
         Command::Doctor(options) => return doctor::run(&options, file.as_ref(), &told),
         Command::Extract(options) => wiring::extract(options, file.as_ref(), &told)?,
         Command::Logger(options) => wiring::logger(options)?,
+        Command::Metrics(options) => metrics::run(options)?,
+        Command::Archive(options) => return archive::run(options),
+        Command::Replay(options) => archive::replay(*options)?,
         Command::Events { kinds } => print(&events(&kinds)?)?,
         Command::Config => print(&config::commented(cli::SECTIONS, &cli::NODE))?,
         Command::Completions { shell } => {

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bus::{Bus, Limits, NatsOptions, Subscription};
 use event::Filter;
-use extract::recording::{self, Merged};
 use extract::replay::{self, Pace};
 use tokio::task::JoinHandle;
 
@@ -44,13 +43,14 @@ pub fn print(config: tools::logger::Config, events: Subscription) -> impl Future
     tools::logger::run(config, events, stdout, terminal)
 }
 
-/// Plays a recording into a tool, until either ends or a signal comes.
+/// Plays a recording into a tool, until either ends or a signal comes. What is wrong with the recording becomes a failure by `failure`.
 ///
 /// # Errors
 ///
 /// The recording is broken (what was whole has reached the tool), or the tool failed.
-pub async fn play(
-    events: impl Iterator<Item = Result<event::Event, extract::recording::RecordingError>>,
+pub async fn play<E>(
+    events: impl Iterator<Item = Result<event::Event, E>>,
+    failure: impl FnOnce(E) -> Failure,
     pace: Pace,
     bus: Bus,
     tool: impl Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -68,7 +68,7 @@ pub async fn play(
         Ok(tool.await.map_err(anyhow::Error::new)??)
     };
     signals.end(end).await?;
-    played.map_err(recording_failure)
+    played.map_err(failure)
 }
 
 /// A recording that cannot be read.
@@ -85,13 +85,13 @@ pub fn recording_failure(error: extract::recording::RecordingError) -> Failure {
 pub fn logger(options: cli::Logger) -> Result<(), Failure> {
     let filter = filter(&options.logger)?.of_nodes(options.node);
     if !options.recording.is_empty() {
-        let open = |path| recording::open(path).map_err(recording_failure);
-        let recordings = options.recording.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
+        let selection = tools::archive::Selection { kinds: Some(filter.kinds), nodes: filter.nodes.clone(), ..Default::default() };
+        let recordings = crate::archive::recorded(&options.recording, &selection)?;
         let pace = if options.speed > 0.0 { Pace::Times(options.speed) } else { Pace::Max };
         return block_on(async {
             let bus = Bus::local();
             let subscription = bus.subscribe(filter, Limits::default()).await.map_err(bus_failure)?;
-            play(Merged::new(recordings), pace, bus, print(options.logger, subscription)).await
+            play(recordings, std::convert::identity, pace, bus, print(options.logger, subscription)).await
         });
     }
     if options.nats.url.is_none() {
@@ -100,7 +100,10 @@ pub fn logger(options: cli::Logger) -> Result<(), Failure> {
     }
     block_on(async {
         let mut signals = Signals::new()?;
-        let Some(bus) = signals.unless_received(open(&options.nats)).await? else { return Ok(()) };
+        let Some(mut bus) = signals.unless_received(open(&options.nats)).await? else { return Ok(()) };
+        if let Some(id) = options.replay_id {
+            bus = bus.of_replay(id);
+        }
         let subscribed = async { bus.subscribe(filter, Limits::default()).await.map_err(bus_failure) };
         let Some(subscription) = signals.unless_received(subscribed).await? else { return Ok(()) };
         let mut tool = tokio::spawn(print(options.logger, subscription));
@@ -122,7 +125,12 @@ fn filter(logger: &tools::logger::Config) -> Result<Filter, Failure> {
     logger.filter().map_err(|error| Failure::new(Code::Usage, error).hint("`peer-observer events` lists all kinds"))
 }
 
-async fn open(nats: &NatsOptions) -> Result<Bus, Failure> {
+/// The bus that was asked for.
+///
+/// # Errors
+///
+/// The server cannot be reached, or does not let us in.
+pub async fn open(nats: &NatsOptions) -> Result<Bus, Failure> {
     if nats.url.is_none() {
         return Ok(Bus::local());
     }
@@ -132,7 +140,8 @@ async fn open(nats: &NatsOptions) -> Result<Bus, Failure> {
     })
 }
 
-fn bus_failure(error: bus::BusError) -> Failure {
+/// A bus that cannot be read.
+pub fn bus_failure(error: bus::BusError) -> Failure {
     Failure::new(Code::Bus, error)
 }
 
@@ -149,6 +158,8 @@ struct Parts {
     reconcile: Option<(tools::reconcile::Config, bool)>,
     ipc: Option<(extract::ipc::Config, bool)>,
     printed: Option<(tools::logger::Config, Filter)>,
+    kept: Option<(tools::archive::Config, Filter)>,
+    metrics: Option<(tools::metrics::Config, bool)>,
 }
 
 impl Parts {
@@ -185,6 +196,8 @@ pub fn run(options: cli::Run, file: Option<&File>, told: &[String]) -> Result<()
         // never unasked: see docs/design/0009-ipc.md for what it may do to a node
         ipc: (asked("ipc") || nodes.iter().any(|node| node.ipc.ipc_socket.is_some())).then_some((options.ipc, true)),
         printed: (!options.quiet && wanted("logger")).then_some((options.logger, filter)),
+        metrics: wanted("metrics").then_some((options.metrics, asked("metrics"))),
+        kept: crate::archive::asked(options.archive, asked("archive"))?,
     };
     start(&nodes, parts, options.wait, &options.nats)
 }
@@ -237,13 +250,14 @@ fn start(nodes: &[extract::node::Config], parts: Parts, wait: bool, nats: &NatsO
     {
         return Err(Failure::new(Code::Failure, anyhow::anyhow!("{error}")).hint(error.hint()));
     }
+    let metrics = parts.metrics.as_ref().map_or(Ok(None), |(config, asked)| crate::metrics::take_port(config, *asked))?;
     let logs = known.iter().map(|node| parts.log.as_ref().map_or(Ok(None), |(_, asked)| open_log(node, *asked, wait)));
     let logs = logs.collect::<Result<Vec<_>, _>>()?;
     let node = |((known, listener), log)| Node { known, listener, log, probes: None };
     let mut nodes = known.into_iter().zip(listeners).zip(logs).map(node).collect::<Vec<_>>();
     #[cfg(feature = "ebpf")]
     probes::open(&mut nodes, parts.ebpf.as_ref(), parts.rpc.is_some(), wait, nats)?;
-    block_on(live(nodes, parts, nats))
+    block_on(live(nodes, parts, metrics, nats))
 }
 
 /// What the operator named and is read after the start: it has to be readable for whoever the program goes on as.
@@ -305,7 +319,12 @@ type Probes = ebpf::Source;
 type Probes = std::convert::Infallible;
 
 /// Everything that watches live nodes: extractors, the bus, the tools.
-async fn live(nodes: Vec<Node>, mut parts: Parts, nats: &NatsOptions) -> Result<(), Failure> {
+async fn live(
+    nodes: Vec<Node>,
+    mut parts: Parts,
+    metrics: Option<crate::metrics::Taken>,
+    nats: &NatsOptions,
+) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let Some(bus) = signals.unless_received(open(nats)).await? else { return Ok(()) };
     let mut logger = None;
@@ -314,6 +333,16 @@ async fn live(nodes: Vec<Node>, mut parts: Parts, nats: &NatsOptions) -> Result<
         let subscription = bus.subscribe(filter, Limits::default()).await.map_err(bus_failure)?;
         logger = Some(tokio::spawn(print(config, subscription)));
     }
+    let mut counted = None;
+    if let Some(crate::metrics::Taken { reading, listener, asked }) = metrics
+        && let Some(events) = own_events(&bus, "metrics", tools::metrics::wanted(), asked).await?
+    {
+        counted = Some(tokio::spawn(tools::metrics::run(reading, events, listener, std::future::ready(()))));
+    }
+    let mut kept = match parts.kept.take() {
+        Some((config, filter)) => Some(tokio::spawn(crate::archive::start(config, filter, &bus).await?)),
+        None => None,
+    };
     // as extractors: started and watched over alike, but they stop when nothing more comes from those
     let mut joins = Extractors::new(bus.clone());
     for node in &nodes {
@@ -329,7 +358,7 @@ async fn live(nodes: Vec<Node>, mut parts: Parts, nats: &NatsOptions) -> Result<
     let outcome = match signals.unless_received(watched).await {
         Ok(Some(())) => {
             service::ready();
-            watch_over(&mut signals, &mut extractors, &mut joins, &mut logger).await
+            watch_over(&mut signals, &mut extractors, &mut joins, [&mut logger, &mut counted, &mut kept]).await
         }
         Ok(None) => Ok(()),
         Err(failure) => Err(failure),
@@ -341,6 +370,9 @@ async fn live(nodes: Vec<Node>, mut parts: Parts, nats: &NatsOptions) -> Result<
         if let Some(logger) = logger {
             logger.await.map_err(anyhow::Error::new)??;
         }
+        for tool in [counted, kept].into_iter().flatten() {
+            tool.await.map_err(anyhow::Error::new)??;
+        }
         stopped
     };
     outcome.and(signals.end(end).await)
@@ -351,8 +383,9 @@ async fn watch_over(
     signals: &mut Signals,
     extractors: &mut Extractors,
     joins: &mut Extractors,
-    logger: &mut Option<JoinHandle<anyhow::Result<()>>>,
+    tools: [&mut Option<JoinHandle<anyhow::Result<()>>>; 3],
 ) -> Result<(), Failure> {
+    let [logger, counted, kept] = tools;
     let mut watchdog = tokio::time::interval(service::watchdog().unwrap_or(Duration::from_hours(1)));
     loop {
         tokio::select! {
@@ -362,6 +395,14 @@ async fn watch_over(
             ended = async { logger.as_mut().expect("checked").await }, if logger.is_some() => {
                 *logger = None;
                 // nobody reads the lines any more
+                return ended.map_err(anyhow::Error::new).and_then(|result| result).map_err(Failure::from);
+            }
+            ended = async { counted.as_mut().expect("checked").await }, if counted.is_some() => {
+                *counted = None;
+                return ended.map_err(anyhow::Error::new).and_then(|result| result).map_err(Failure::from);
+            }
+            ended = async { kept.as_mut().expect("checked").await }, if kept.is_some() => {
+                *kept = None;
                 return ended.map_err(anyhow::Error::new).and_then(|result| result).map_err(Failure::from);
             }
             _ = watchdog.tick() => {

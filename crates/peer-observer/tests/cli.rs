@@ -125,12 +125,12 @@ fn broken_recordings_are_named() {
     };
     let (code, text, lines) = print(&write("cut.rec", &whole[..whole.len() / 2]));
     assert_eq!(code, Some(7));
-    assert!(text.starts_with("error: failed to read the recording DIR/cut.rec: "), "{text}");
+    assert!(text.starts_with("error: failed to read the recording DIR/cut.rec at byte "), "{text}");
     assert!(lines.lines().count() > 100, "what is whole is printed");
     let (code, text, _) = print(&write("foreign.rec", b"%PDF-1.7"));
     assert_eq!(code, Some(7));
     expect![[r#"
-        error: DIR/foreign.rec is no recording: it does not begin as one (zstd)
+        error: DIR/foreign.rec is no recording: it does not begin as one
         hint: only recordings of this program are read, not the files of others
     "#]]
     .assert_eq(&text);
@@ -141,6 +141,50 @@ fn broken_recordings_are_named() {
         hint: is the path right, and may this user read the file?
     "#]]
     .assert_eq(&text);
+}
+
+#[test]
+fn metrics_of_a_recording_are_printed() {
+    let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo.rec");
+    let output = output(&["metrics", "--recording", recording, "--print"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let golden = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo.metrics.txt")).unwrap();
+    let without_version =
+        |page: &str| page.lines().filter(|line| !line.contains("build_info{")).map(String::from).collect::<Vec<_>>();
+    assert!(without_version(&stdout(&output)) == without_version(&golden), "not the page of fixtures/demo.metrics.txt");
+}
+
+/// The page stays after the end of the recording, until a signal ends the program in order.
+#[test]
+fn metrics_of_a_recording_are_served_until_a_signal() {
+    use std::io::{Read as _, Write as _};
+    let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo.rec");
+    let mut command = program();
+    let mut running =
+        program::Running::start(command.args(["metrics", "--recording", recording, "--metrics-listen", "127.0.0.1:0"]));
+    let serving = running.wait_for_error("the address", |line| line.contains("serving metrics"));
+    let address = serving.rsplit_once("address=").unwrap().1;
+    running.wait_for_error("the end of the recording", |line| line.contains("the recording has ended"));
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    assert!(page.contains("peerobserver_blocks_connected_total{node=\"demo\"} 120\n"), "{page}");
+    assert_eq!(running.end(rustix::process::Signal::TERM).2.code(), Some(0));
+}
+
+#[test]
+fn a_taken_port_is_an_error_with_a_hint() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo.rec");
+    let output = output(&["metrics", "--recording", recording, "--metrics-listen", &address]);
+    assert_eq!(output.status.code(), Some(1));
+    expect![[r#"
+        error: failed to serve metrics on ADDRESS: Address already in use (os error 98)
+        hint: another program listens there, perhaps another peer-observer: choose with --metrics-listen
+    "#]]
+    .assert_eq(&stderr(&output).replace(&address, "ADDRESS"));
 }
 
 #[test]
@@ -160,6 +204,21 @@ fn mistakes_on_the_command_line_have_code_two() {
             error: `logger` needs a bus or a recording to print from
             hint: give `--nats URL` or `--recording FILES`; `peer-observer run` watches a node on this machine
         "#]],
+    );
+    fails(
+        &["metrics"],
+        2,
+        expect![[r#"
+            error: `metrics` needs a bus or a recording to count from
+            hint: give `--nats URL` or `--recording FILES`; `peer-observer run` watches a node on this machine, and serves metrics
+        "#]],
+    );
+    fails(
+        &["metrics", "--nats", "nats://127.0.0.1:1", "--metrics-lists", "/nonexistent/spies.txt"],
+        2,
+        expect![[r#"
+        error: failed to read the list /nonexistent/spies.txt: No such file or directory (os error 2)
+    "#]],
     );
     assert_eq!(output(&["runn"]).status.code(), Some(2));
 }

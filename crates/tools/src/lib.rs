@@ -4,10 +4,12 @@
 //! everything ready-made: the subscription, the output. It returns when the subscription ends. No tool cares which extractor made an
 //! event, or whether the event is live or from a recording.
 
+pub mod archive;
 mod complaint;
 mod intake;
 pub mod join;
 pub mod logger;
+pub mod metrics;
 pub mod reconcile;
 
 pub use complaint::Complaint;

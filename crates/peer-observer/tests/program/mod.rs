@@ -78,6 +78,18 @@ impl Running {
         }
     }
 
+    /// The next line on standard error that fits.
+    pub fn wait_for_error(&mut self, what: &str, fits: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = self.stderr.recv_timeout(left).unwrap_or_else(|_| panic!("{what} did not come"));
+            if fits(&line) {
+                return line;
+            }
+        }
+    }
+
     /// Sends a signal, and gives the rest of what it prints and how it ended.
     pub fn end(mut self, signal: rustix::process::Signal) -> (Vec<String>, Vec<String>, ExitStatus) {
         let pid = rustix::process::Pid::from_child(&self.child);

@@ -1,0 +1,246 @@
+//! `archive` and `replay`: recordings from the command line.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bus::{Bus, Limits};
+use event::Filter;
+use extract::replay::{self, Pause};
+use tools::archive::copy::{self, CopyError};
+use tools::archive::store::{Store, StoreError};
+use tools::archive::{Config, Part, ReadError, Selection, info, record, verify};
+use tools::logger::Format;
+
+use crate::cli;
+use crate::exit::{Code, Failure};
+use crate::service::{self, Signals};
+use crate::wiring::{self, block_on};
+
+/// `peer-observer archive`
+///
+/// # Errors
+///
+/// A recording cannot be read, or the archive cannot be written.
+pub fn run(options: cli::Archive) -> Result<ExitCode, Failure> {
+    match options {
+        cli::Archive::Record(options) => record(*options).map(|()| ExitCode::SUCCESS),
+        cli::Archive::Info(options) => {
+            let info = info::info(&options.files, now()).map_err(unreadable)?;
+            print(&info, options.format).map(|()| ExitCode::SUCCESS)
+        }
+        cli::Archive::Verify(options) => {
+            let verified = verify::verify(&options.files).map_err(unreadable)?;
+            print(&verified.info, options.format)?;
+            Ok(if verified.is_whole() { ExitCode::SUCCESS } else { ExitCode::from(Code::Recording as u8) })
+        }
+        cli::Archive::Cut(options) => {
+            let selection = selection(&options.part, &options.files)?;
+            written(copy::copy(&options.files, &selection, &options.output, now()))
+        }
+        cli::Archive::Merge(options) => written(copy::copy(&options.files, &Selection::default(), &options.output, now())),
+    }
+}
+
+/// `peer-observer replay`
+///
+/// # Errors
+///
+/// A recording or the bus cannot be read.
+pub fn replay(options: cli::Replay) -> Result<(), Failure> {
+    if options.nats.url.is_none() {
+        return Err(Failure::new(Code::Usage, anyhow::anyhow!("`replay` needs a bus to play into"))
+            .hint("give `--nats URL`; tools that take `--recording FILES` play a recording without a bus"));
+    }
+    let selection = selection(&options.part, &options.files)?;
+    let beginning = tools::archive::beginning(&options.files).map_err(unreadable)?;
+    let pauses = options.pause_at.iter().map(|moment| moment.nanos(beginning));
+    let events = tools::archive::open(&options.files, &selection).map_err(unreadable)?.events();
+    block_on(async {
+        let mut signals = Signals::new()?;
+        let Some(bus) = signals.unless_received(wiring::open(&options.nats)).await? else { return Ok(()) };
+        let bus = bus.of_replay(options.replay_id);
+        service::ready();
+        let played = tokio::select! {
+            played = replay::run_with_pauses(events, options.speed, &bus, Pause::at(pauses, enter)) => played,
+            () = signals.received() => Ok(()),
+        };
+        bus.close().await;
+        played.map_err(unreadable)
+    })
+}
+
+/// Waits for Enter, or for the end of the input: a script that has none goes on at once.
+async fn enter(time: u64) {
+    if io::stdin().is_terminal() {
+        eprintln!("paused at {}; Enter goes on", info::Time(time));
+    }
+    let read = || {
+        let mut line = String::new();
+        // what cannot be read waits for nobody
+        let _ = io::stdin().read_line(&mut line);
+    };
+    // a thread of its own: one that waits for a person must not hold up the end of the program
+    let (done, wait) = tokio::sync::oneshot::channel();
+    let waiting = std::thread::Builder::new().name("po-enter".to_owned()).spawn(move || {
+        read();
+        let _ = done.send(());
+    });
+    if waiting.is_ok() {
+        let _ = wait.await;
+    }
+}
+
+/// What `run` was asked to keep, and what it has to ask the bus for.
+///
+/// # Errors
+///
+/// A pattern that matches no kind, or no directory.
+pub fn asked(config: Config, section: bool) -> Result<Option<(Config, Filter)>, Failure> {
+    if config.archive.is_none() && !section {
+        return Ok(None);
+    }
+    if config.archive.is_none() {
+        return Err(Failure::new(Code::Usage, anyhow::anyhow!("the archive needs a directory"))
+            .hint("give `--archive DIR`, or `dir` in the section `[archive]`"));
+    }
+    let filter = config.filter().map_err(unknown_kind)?;
+    Ok(Some((config, filter)))
+}
+
+/// Opens the archive and begins to listen; what comes back writes until the bus closes.
+///
+/// # Errors
+///
+/// The archive cannot be written, or the bus does not let us listen.
+pub async fn start(
+    config: Config,
+    filter: Filter,
+    bus: &Bus,
+) -> Result<impl Future<Output = anyhow::Result<()>> + Send + 'static, Failure> {
+    let directory = config.archive.clone().unwrap_or_default();
+    let store = Store::open(&directory).map_err(unwritable)?;
+    // a burst should not be lost while the disk is busy
+    let events = bus.subscribe(filter, Limits::default()).await.map_err(wiring::bus_failure)?;
+    Ok(record::run(config, store, events, bus.clone()))
+}
+
+/// `peer-observer archive record`
+fn record(options: cli::ArchiveRecord) -> Result<(), Failure> {
+    let Some((config, filter)) = asked(options.archive, true)? else { return Ok(()) };
+    if options.nats.url.is_none() {
+        return Err(Failure::new(Code::Usage, anyhow::anyhow!("`archive record` needs a bus to follow"))
+            .hint("give `--nats URL`; `peer-observer run --archive DIR` keeps what happens on this machine"));
+    }
+    block_on(async {
+        let mut signals = Signals::new()?;
+        let Some(bus) = signals.unless_received(wiring::open(&options.nats)).await? else { return Ok(()) };
+        let started = start(config, filter.of_nodes(options.node), &bus);
+        let Some(tool) = signals.unless_received(started).await? else { return Ok(()) };
+        let mut tool = tokio::spawn(tool);
+        service::ready();
+        tokio::select! {
+            () = signals.received() => {}
+            ended = &mut tool => return Ok(ended.map_err(anyhow::Error::new)??),
+        }
+        bus.close().await;
+        Ok(tool.await.map_err(anyhow::Error::new)??)
+    })
+}
+
+fn selection(part: &Part, files: &[std::path::PathBuf]) -> Result<Selection, Failure> {
+    enum Wrong {
+        Kinds(event::FilterError),
+        Read(ReadError),
+    }
+    impl From<event::FilterError> for Wrong {
+        fn from(error: event::FilterError) -> Self {
+            Self::Kinds(error)
+        }
+    }
+    part.selection(|| tools::archive::beginning(files).map_err(Wrong::Read)).map_err(|wrong| match wrong {
+        Wrong::Kinds(error) => unknown_kind(error),
+        Wrong::Read(error) => unreadable(error),
+    })
+}
+
+fn print(info: &info::Info, format: Format) -> Result<(), Failure> {
+    let text = match format {
+        Format::Text => info.to_string(),
+        Format::Json => serde_json::to_string(info).map_err(anyhow::Error::new)? + "\n",
+    };
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(anyhow::Error::new(error).into()),
+        _ => Ok(()),
+    }
+}
+
+fn written(copied: Result<copy::Copied, CopyError>) -> Result<ExitCode, Failure> {
+    let copied = copied.map_err(|error| match error {
+        CopyError::Read(error) => unreadable(error),
+        CopyError::Exists { .. } => {
+            Failure::new(Code::Usage, error).hint("nothing is written over; choose another name, or delete it")
+        }
+        CopyError::Write { .. } => Failure::new(Code::Failure, error).hint("is there room, and may this user write there?"),
+    })?;
+    let size = tools::archive::amount::Size(copied.bytes);
+    eprintln!("{} events, {size}", copied.events);
+    copied.fault.map_or(Ok(ExitCode::SUCCESS), |fault| Err(unreadable(fault)))
+}
+
+/// Events of whatever can be given as a recording: archives and first-form files, merged by time; or what Bitcoin Core itself captured.
+///
+/// # Errors
+///
+/// Something cannot be read, or is none of them.
+pub fn recorded(paths: &[PathBuf], selection: &Selection) -> Result<Events, Failure> {
+    match paths {
+        [path] if is_capture(path) => {
+            let events = extract::recording::open(path).map_err(wiring::recording_failure)?;
+            Ok(Box::new(events.map(|event| event.map_err(wiring::recording_failure))))
+        }
+        paths if paths.iter().any(|path| is_capture(path)) => Err(Failure::new(
+            Code::Usage,
+            anyhow::anyhow!("what Bitcoin Core captured is read alone, not together with recordings"),
+        )),
+        paths => {
+            let events = tools::archive::open(paths, selection).map_err(unreadable)?.events();
+            Ok(Box::new(events.map(|event| event.map_err(unreadable))))
+        }
+    }
+}
+
+/// Events of a recording.
+pub type Events = Box<dyn Iterator<Item = Result<event::Event, Failure>> + Send>;
+
+/// A folder of segments is an archive, any other may be a capture.
+fn is_capture(path: &Path) -> bool {
+    let is_segment = |entry: std::fs::DirEntry| entry.path().extension().is_some_and(|extension| extension == "poa");
+    let archive = || std::fs::read_dir(path).is_ok_and(|entries| entries.flatten().any(is_segment));
+    extract::capture::Capture::is_one(path) && !(path.is_dir() && archive())
+}
+
+/// A recording that cannot be read.
+pub fn unreadable(error: ReadError) -> Failure {
+    let hint = error.hint();
+    Failure::new(Code::Recording, error).hint(hint)
+}
+
+fn unwritable(error: StoreError) -> Failure {
+    let hint = error.hint();
+    let permitted = match &error {
+        StoreError::Failed { source, .. } => source.kind() != io::ErrorKind::PermissionDenied,
+        StoreError::Busy { .. } => true,
+    };
+    Failure::new(if permitted { Code::Failure } else { Code::NotPermitted }, error).hint(hint)
+}
+
+fn unknown_kind(error: event::FilterError) -> Failure {
+    Failure::new(Code::Usage, error).hint("`peer-observer events` lists all kinds")
+}
+
+/// Nanoseconds since the epoch.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,208 @@
+//! Recordings from the command line. Nothing here needs a node or a permission.
+#![allow(clippy::unwrap_used, reason = "a test fails where it must")]
+
+mod program;
+
+use std::path::Path;
+use std::process::Output;
+
+use bus::{Bus, Delivery, Limits, NatsOptions};
+use event::{Event, Filter};
+use expect_test::{Expect, expect};
+use program::{Running, output, program};
+use testkit::{NatsServer, need_nats};
+
+const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo.rec");
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[track_caller]
+fn succeeds(args: &[&str]) -> Output {
+    let output = output(args);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    output
+}
+
+/// Fails with this code and these words, and prints nothing else.
+#[track_caller]
+fn fails(directory: &Path, args: &[&str], code: i32, expect: Expect) {
+    let output = output(args);
+    let said = text(&output.stderr).replace(&directory.display().to_string(), "DIR");
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert_eq!(text(&output.stdout), "", "nothing on standard output");
+    expect.assert_eq(&said);
+}
+
+#[test]
+fn what_was_cut_and_merged_is_what_there_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    succeeds(&["archive", "cut", DEMO, "-o", &path("a.poa"), "--to", "+10s"]);
+    succeeds(&["archive", "cut", DEMO, "-o", &path("b.poa"), "--from", "+10s"]);
+    succeeds(&["archive", "merge", &path("b.poa"), &path("a.poa"), "-o", &path("c.poa")]);
+    let lines = |args: &[&str]| {
+        let mut lines: Vec<String> = text(&succeeds(args).stdout).lines().map(str::to_owned).collect();
+        lines.sort();
+        lines.dedup();
+        lines
+    };
+    assert_eq!(lines(&["logger", "--recording", &path("c.poa")]), lines(&["logger", "--recording", DEMO]));
+    assert_eq!(lines(&["logger", "--recording", &path("a.poa"), &path("b.poa")]), lines(&["logger", "--recording", DEMO]));
+    succeeds(&["archive", "verify", &path("c.poa")]);
+}
+
+#[test]
+fn info_says_what_there_is() {
+    let page = text(&succeeds(&["archive", "info", DEMO]).stdout);
+    for part in ["events    2245,", "no sequence is missing", "demo             ebpf", "net.block"] {
+        assert!(page.contains(part), "no {part:?} in {page}");
+    }
+    let json: serde_json::Value = serde_json::from_slice(&succeeds(&["archive", "info", "--format=json", DEMO]).stdout).unwrap();
+    assert_eq!((&json["events"], &json["sources"][0]["missing"]), (&2245.into(), &0.into()));
+}
+
+#[test]
+fn what_is_damaged_is_named_and_the_rest_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.poa");
+    let path_text = path.display().to_string();
+    succeeds(&["archive", "merge", DEMO, "-o", &path_text]);
+    let whole = std::fs::read(&path).unwrap();
+    let mut changed = whole.clone();
+    changed[whole.len() / 2] ^= 1;
+    std::fs::write(&path, &changed).unwrap();
+    let verify = output(&["archive", "verify", &path_text]);
+    assert_eq!(verify.status.code(), Some(7));
+    assert!(text(&verify.stdout).contains("is damaged at byte "), "{}", text(&verify.stdout));
+    let printed = output(&["logger", "--recording", &path_text]);
+    assert_eq!(printed.status.code(), Some(7));
+    assert!(text(&printed.stderr).contains("x.poa is damaged at byte "), "{}", text(&printed.stderr));
+}
+
+#[test]
+fn mistakes_say_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let there = directory.path().join("there.poa");
+    std::fs::write(&there, "good").unwrap();
+    fails(
+        directory.path(),
+        &["archive", "cut", DEMO, "-o", there.to_str().unwrap()],
+        2,
+        expect![[r#"
+            error: DIR/there.poa exists already
+            hint: nothing is written over; choose another name, or delete it
+        "#]],
+    );
+    fails(
+        directory.path(),
+        &["replay", DEMO],
+        2,
+        expect![[r#"
+            error: `replay` needs a bus to play into
+            hint: give `--nats URL`; tools that take `--recording FILES` play a recording without a bus
+        "#]],
+    );
+    fails(
+        directory.path(),
+        &["archive", "record", "--archive", "x"],
+        2,
+        expect![[r#"
+            error: `archive record` needs a bus to follow
+            hint: give `--nats URL`; `peer-observer run --archive DIR` keeps what happens on this machine
+        "#]],
+    );
+    fails(
+        directory.path(),
+        &["archive", "record", "--nats", "nats://127.0.0.1"],
+        2,
+        expect![[r#"
+            error: the archive needs a directory
+            hint: give `--archive DIR`, or `dir` in the section `[archive]`
+        "#]],
+    );
+    fails(
+        directory.path(),
+        &["archive", "info", directory.path().to_str().unwrap()],
+        7,
+        expect![[r#"
+            error: there is no recording in DIR
+            hint: only recordings of this program are read, not the files of others
+        "#]],
+    );
+}
+
+/// What comes until somebody who publishes live says that it was all.
+async fn collect(subscription: &mut bus::Subscription, count: usize) -> Vec<Event> {
+    let mut events = Vec::new();
+    while events.len() < count {
+        match subscription.next().await.unwrap() {
+            Delivery::Event(event) => events.push(Event { replay: false, ..Event::clone(&event) }),
+            Delivery::Missed(count) => panic!("{count} were missed"),
+        }
+    }
+    events
+}
+
+#[test]
+fn a_replay_over_nats_is_heard_by_those_who_asked_for_it() {
+    need_nats!();
+    let server = NatsServer::start("").unwrap();
+    let url = server.url();
+    let expected: Vec<Event> =
+        tools::archive::open(&[DEMO.into()], &tools::archive::Selection::default()).unwrap().events().map(Result::unwrap).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let bus = Bus::open(&NatsOptions { url: Some(url.parse().unwrap()), ..NatsOptions::default() }).await.unwrap();
+        let mut live = bus.subscribe(Filter::all(), Limits::default()).await.unwrap();
+        let mut heard = bus.of_replay("r1".parse().unwrap()).subscribe(Filter::all(), Limits::default()).await.unwrap();
+        let mut other = bus.of_replay("r2".parse().unwrap()).subscribe(Filter::all(), Limits::default()).await.unwrap();
+        let arguments = ["replay", DEMO, "--speed=max", "--replay-id=r1", "--nats", &url];
+        let replayed = tokio::task::spawn_blocking({
+            let arguments = arguments.map(str::to_owned);
+            move || program().args(arguments).output().unwrap()
+        });
+        assert_eq!(collect(&mut heard, expected.len()).await, expected);
+        assert!(replayed.await.unwrap().status.success());
+        // a live event after the replay comes first for those who watch live nodes
+        let publisher = bus.publisher("alice".parse().unwrap(), event::Source::Ebpf);
+        publisher.publish(1, None, event::NetPing::default());
+        let Some(Delivery::Event(event)) = live.next().await else { panic!("an event") };
+        assert_eq!((event.node.as_str(), event.replay), ("alice", false));
+        bus.close().await;
+        assert_eq!(other.next().await, None, "another replay hears nothing");
+    });
+}
+
+#[test]
+fn an_archive_follows_nats() {
+    need_nats!();
+    let server = NatsServer::start("").unwrap();
+    let url = server.url();
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("archive").display().to_string();
+    let recorder = Running::start(program().args(["archive", "record", "--archive", &place, "--nats", &url]));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let bus = Bus::open(&NatsOptions { url: Some(url.parse().unwrap()), ..NatsOptions::default() }).await.unwrap();
+        let archived = Filter::kinds([event::KindId::HealthArchived]);
+        let mut statements = bus.subscribe(archived, Limits::default()).await.unwrap();
+        let publisher = bus.publisher("alice".parse().unwrap(), event::Source::Ebpf);
+        // until it has been heard and is safe
+        loop {
+            publisher.publish(1, None, event::NetPing::default());
+            if let Ok(Some(Delivery::Event(_))) =
+                tokio::time::timeout(std::time::Duration::from_millis(20), statements.next()).await
+            {
+                break;
+            }
+        }
+        bus.close().await;
+    });
+    let (_, said, status) = recorder.end(rustix::process::Signal::TERM);
+    assert!(status.success(), "{said:#?}");
+    let lines = text(&succeeds(&["logger", "--kinds=net.ping", "--recording", &place]).stdout);
+    assert!(lines.lines().count() > 0 && lines.lines().all(|line| line.contains("alice --- 0 ping")), "{lines}");
+    succeeds(&["archive", "info", &place]);
+}

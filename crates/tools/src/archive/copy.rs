@@ -1,0 +1,201 @@
+//! Recordings into another file: a slice, several as one, or a segment with larger frames.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use event::archive::Packer;
+use event::archive::segment::Header;
+
+use super::input::{self, Merged, Raw};
+use super::segment::{End, ReadError, Segment, Writer};
+use super::select::Selection;
+use super::store::unfinished;
+
+/// What takes time is done once, where nobody waits for it.
+pub const LEVEL: i32 = 12;
+
+/// Why there is no copy.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// What is to be copied cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// There is such a file: nothing good is written over.
+    #[error("{} exists already", path.display())]
+    Exists {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The copy cannot be written.
+    #[error("failed to write {}: {source}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What was copied.
+#[derive(Debug)]
+pub struct Copied {
+    /// Events.
+    pub events: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// What could not be read; everything else was.
+    pub fault: Option<ReadError>,
+}
+
+/// Writes what is selected of some recordings into a new file, merged by time.
+///
+/// The file takes its name when it is whole.
+///
+/// # Errors
+///
+/// A recording is none, or the file exists or cannot be written.
+pub fn copy(paths: &[PathBuf], selection: &Selection, to: &Path, now: u64) -> Result<Copied, CopyError> {
+    if to.exists() {
+        return Err(CopyError::Exists { path: to.to_owned() });
+    }
+    let mut header = Header { created: now, ..common(paths)? };
+    if let Some(kinds) = &selection.kinds {
+        // whoever misses something should see that it was left out
+        let names: Vec<&str> = kinds.iter().map(event::KindId::name).collect();
+        header.kinds = names.join(",");
+    }
+    let part = part_of(to);
+    let result = write(input::open(paths, selection)?, &header, &part);
+    let failed = |source| CopyError::Write { path: to.to_owned(), source };
+    let copied = match result {
+        Ok(copied) => copied,
+        Err(error) => {
+            // it is ours, and nothing
+            let _ = fs::remove_file(&part);
+            return Err(failed(error));
+        }
+    };
+    // a link does not take the place of a file that came in between
+    fs::hard_link(&part, to).map_err(failed)?;
+    fs::remove_file(&part).map_err(failed)?;
+    Ok(copied)
+}
+
+/// Where a file grows before it has its name.
+fn part_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    name.into()
+}
+
+/// What all of these say of themselves: a copy knows no more than its sources.
+fn common(paths: &[PathBuf]) -> Result<Header, ReadError> {
+    let mut headers = Vec::new();
+    for path in paths {
+        for file in input::files(path)? {
+            match Segment::open(&file, |_, _| true) {
+                Ok(segment) => headers.extend(segment.map(|segment| segment.header)),
+                Err(ReadError::Foreign { empty: false, .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    let same = |of: fn(&Header) -> &String| {
+        let mut texts: Vec<&str> = headers.iter().map(|header| of(header).as_str()).collect();
+        texts.sort_unstable();
+        texts.dedup();
+        texts.join(" + ")
+    };
+    Ok(Header {
+        writer: version(),
+        kinds: same(|header| &header.kinds),
+        profile: same(|header| &header.profile),
+        ..Header::default()
+    })
+}
+
+/// This release.
+pub(crate) fn version() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
+}
+
+fn write(events: Merged, header: &Header, path: &Path) -> io::Result<Copied> {
+    let mut writer = Writer::create(path, header, LEVEL)?;
+    let mut packer = Packer::default();
+    let mut copied = Copied { events: 0, bytes: 0, fault: None };
+    for item in events {
+        match item {
+            Ok(raw) => {
+                push(&mut packer, &raw);
+                copied.events += 1;
+                if packer.is_full() {
+                    writer.frame(&mut packer)?;
+                }
+            }
+            Err(error) => copied.fault = Some(error),
+        }
+    }
+    writer.frame(&mut packer)?;
+    copied.bytes = writer.finish()?;
+    Ok(copied)
+}
+
+fn push(packer: &mut Packer, raw: &Raw) {
+    packer.push_bytes(&raw.bytes).expect("a reader gives back events only");
+}
+
+/// Rewrites a segment with frames as large as they may be: what is alike then stands together, and takes half the room or less. Gives back
+/// how many bytes it takes now; `None` where there is nothing to gain.
+///
+/// The segment is replaced in one step, and only by one that holds the same: whatever goes wrong, it is there.
+///
+/// # Errors
+///
+/// It cannot be read or written, or is damaged. Then it stays as it is.
+pub fn seal(path: &Path) -> Result<Option<u64>, CopyError> {
+    let Some(segment) = Segment::open(path, |_, _| true)? else { return Ok(None) };
+    let small =
+        |frames: &[event::archive::segment::Entry]| frames.windows(2).any(|two| two.iter().all(|entry| entry.head.bytes < SMALL));
+    if segment.end == End::Finished && !small(&segment.entries) {
+        return Ok(None);
+    }
+    if let Some(fault) = segment.faults.first() {
+        return Err(segment.damaged(fault.offset, &fault.what).into());
+    }
+    let part = unfinished(path);
+    let failed = |source| CopyError::Write { path: part.clone(), source };
+    let attempt = || -> Result<u64, CopyError> {
+        let copied = write(input::open(&[path.to_owned()], &Selection::default())?, &segment.header, &part).map_err(failed)?;
+        if let Some(fault) = copied.fault {
+            return Err(fault.into());
+        }
+        let expected: u64 = segment.entries.iter().map(|entry| entry.head.events).sum();
+        if read_back(&part)? != expected {
+            return Err(failed(io::Error::other("it does not hold what it should")));
+        }
+        fs::rename(&part, path).map_err(failed)?;
+        if let Some(directory) = path.parent() {
+            File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
+        }
+        Ok(copied.bytes)
+    };
+    let result = attempt();
+    if result.is_err() {
+        let _ = fs::remove_file(&part);
+    }
+    result.map(Some)
+}
+
+/// A frame with fewer bytes of events was closed by time, and gains by having company.
+const SMALL: u64 = 1 << 20;
+
+/// How many events a segment gives back that was just written.
+fn read_back(path: &Path) -> Result<u64, CopyError> {
+    let mut events = 0;
+    for raw in input::open(&[path.to_owned()], &Selection::default())? {
+        raw?;
+        events += 1;
+    }
+    Ok(events)
+}

@@ -1,0 +1,394 @@
+//! Recordings as input: files of either form, and directories of segments, as one stream of events.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use event::Event;
+use event::archive::Unpacker;
+use event::archive::segment::Entry;
+use event::recording::Reader;
+
+use super::segment::{End, ReadError, Segment};
+use super::select::Selection;
+use super::store;
+
+/// The first bytes of a recording of the first form: a zstd frame (RFC 8878, section 3.1.1).
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// Events are put together in pieces of about so many bytes: they share one allocation.
+const PIECE: usize = 128 << 10;
+
+/// An event by its bytes.
+#[derive(Clone, Debug)]
+pub struct Raw {
+    /// When it happened, nanoseconds since the epoch.
+    pub time: u64,
+    /// As protobuf.
+    pub bytes: Bytes,
+}
+
+impl Raw {
+    /// The event; `None` for bytes that are none, which a reader has sorted out.
+    pub fn event(&self) -> Option<Event> {
+        Event::from_bytes(self.bytes.clone()).ok()
+    }
+}
+
+/// Opens recordings: files, or directories of segments. What is selected of them comes merged by time; the order within one recording
+/// stays as it is.
+///
+/// # Errors
+///
+/// One of them cannot be read, or is no recording.
+pub fn open(paths: &[PathBuf], selection: &Selection) -> Result<Merged, ReadError> {
+    let selection = Arc::new(selection.clone());
+    let inputs = paths.iter().map(|path| Input::open(path, Arc::clone(&selection))).collect::<Result<Vec<_>, _>>()?;
+    Ok(Merged::new(inputs))
+}
+
+/// When the earliest of these recordings begins, nanoseconds since the epoch; 0 if there are no events.
+///
+/// # Errors
+///
+/// As [`open`], or the beginning of one cannot be read.
+pub fn beginning(paths: &[PathBuf]) -> Result<u64, ReadError> {
+    let mut earliest = None;
+    for path in paths {
+        for file in files(path)? {
+            let first = match Segment::open(&file, |_, _| true) {
+                Ok(segment) => segment.and_then(|segment| segment.entries.iter().map(|entry| entry.head.first).min()),
+                Err(ReadError::Foreign { empty: false, .. }) => FirstForm::open(&file)?.next().transpose()?.map(|raw| raw.time),
+                Err(error) => return Err(error),
+            };
+            earliest = earliest.into_iter().chain(first).min();
+        }
+    }
+    Ok(earliest.unwrap_or(0))
+}
+
+/// The files of a recording: itself, or the segments of a directory in their order.
+///
+/// # Errors
+///
+/// It is not there, or there are none.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let kept = store::segments(path).map_err(|source| ReadError::Open { path: path.to_owned(), source })?;
+    if kept.is_empty() {
+        return Err(ReadError::Nothing { path: path.to_owned() });
+    }
+    Ok(kept.into_iter().map(|kept| kept.path).collect())
+}
+
+/// A recording that is being read: an iterator over what is selected of it.
+///
+/// What cannot be read is passed over, and told at the end, so that everything else was read before.
+pub struct Input {
+    files: VecDeque<PathBuf>,
+    selection: Arc<Selection>,
+    current: Option<Current>,
+    fault: Option<ReadError>,
+}
+
+enum Current {
+    Segment(Box<Frames>),
+    First(Box<FirstForm>),
+}
+
+impl Input {
+    /// Opens a file or a directory.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or is no recording.
+    pub fn open(path: &Path, selection: Arc<Selection>) -> Result<Self, ReadError> {
+        let mut input = Self { files: files(path)?.into(), selection, current: None, fault: None };
+        // what is wrong with the first file should be known before anything starts
+        input.advance()?;
+        Ok(input)
+    }
+
+    /// On to the next file in which something could be wanted; `false` behind the last one.
+    fn advance(&mut self) -> Result<bool, ReadError> {
+        self.current = None;
+        while let Some(path) = self.files.pop_front() {
+            match Segment::open(&path, |first, last| self.selection.span(first, last)) {
+                Ok(None) => continue,
+                Ok(Some(segment)) => {
+                    self.current = Some(Current::Segment(Box::new(Frames::new(segment, Arc::clone(&self.selection)))));
+                }
+                Err(ReadError::Foreign { empty: false, .. }) => {
+                    self.current = Some(Current::First(Box::new(FirstForm::open(&path)?)));
+                }
+                Err(error) => return Err(error),
+            }
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    fn fault(&mut self, error: ReadError) {
+        match self.fault {
+            // told at the end
+            None => self.fault = Some(error),
+            Some(_) => tracing::warn!(%error, "passed over what cannot be read"),
+        }
+    }
+}
+
+impl Iterator for Input {
+    type Item = Result<Raw, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let next = match &mut self.current {
+                None => None,
+                Some(Current::Segment(frames)) => frames.next(),
+                Some(Current::First(first)) => first.find(|raw| match raw {
+                    Ok(raw) => raw.event().is_some_and(|event| self.selection.event(&event)),
+                    Err(_) => true,
+                }),
+            };
+            match next {
+                Some(Ok(raw)) => return Some(Ok(raw)),
+                Some(Err(error)) => self.fault(error),
+                None => match self.advance() {
+                    Ok(true) => {}
+                    Ok(false) => return self.fault.take().map(Err),
+                    Err(error) => self.fault(error),
+                },
+            }
+        }
+    }
+}
+
+/// What is selected of a segment. Goes on after an error.
+struct Frames {
+    segment: Segment,
+    selection: Arc<Selection>,
+    entries: VecDeque<Entry>,
+    /// The frame that is being read, and the nodes of its streams.
+    frame: Option<(Unpacker, Vec<String>)>,
+    place: u64,
+    ready: VecDeque<Raw>,
+    faults: VecDeque<ReadError>,
+    decompressor: zstd::bulk::Decompressor<'static>,
+}
+
+impl Frames {
+    fn new(mut segment: Segment, selection: Arc<Selection>) -> Self {
+        let entries = std::mem::take(&mut segment.entries).into();
+        let faults = segment.faults.iter().map(|fault| segment.damaged(fault.offset, &fault.what)).collect();
+        if let End::Torn(offset) = segment.end {
+            // what a writer leaves behind that was ended; nothing is known to be missing
+            tracing::warn!(path = %segment.path.display(), offset, "the recording ends in the middle of a frame");
+        }
+        let decompressor = zstd::bulk::Decompressor::new().expect("there is memory for it");
+        Self { segment, selection, entries, frame: None, place: 0, ready: VecDeque::new(), faults, decompressor }
+    }
+
+    /// Gets more events ready; `false` at the end.
+    fn fill(&mut self) -> Result<bool, ReadError> {
+        if self.frame.is_none() {
+            let Some(entry) = self.entries.pop_front() else { return Ok(false) };
+            if !self.selection.frame(&entry.head) {
+                return Ok(true);
+            }
+            let body = match self.segment.body(&entry) {
+                Ok(body) => body,
+                Err(error) => return self.doubt(&entry, error),
+            };
+            self.place = entry.place;
+            let unpacker = Unpacker::new(&entry.head, &body, &mut self.decompressor);
+            let unpacker = unpacker.map_err(|damage| self.segment.damaged(entry.place, &damage.to_string()))?;
+            self.frame = Some((unpacker, entry.head.streams.into_iter().map(|stream| stream.node).collect()));
+        }
+        self.piece()
+    }
+
+    /// A frame cannot be read: either it is damaged, or the index was wrong, and is no better than none.
+    fn doubt(&mut self, entry: &Entry, error: ReadError) -> Result<bool, ReadError> {
+        if self.segment.end != End::Finished {
+            return Err(error);
+        }
+        self.segment.rescan()?;
+        let behind = |other: &Entry| other.place >= entry.place;
+        let right = self.segment.entries.iter().find(|other| behind(other)) == Some(entry);
+        self.entries = std::mem::take(&mut self.segment.entries).into_iter().filter(behind).collect();
+        let faults = self.segment.faults.iter().filter(|fault| fault.offset >= entry.place);
+        self.faults.extend(faults.map(|fault| self.segment.damaged(fault.offset, &fault.what)));
+        self.segment.end = End::Open;
+        if right {
+            // the index was right, the frame is damaged
+            self.entries.pop_front();
+            return Err(error);
+        }
+        Ok(true)
+    }
+
+    /// Puts the next piece of a frame together.
+    fn piece(&mut self) -> Result<bool, ReadError> {
+        let Some((unpacker, nodes)) = &mut self.frame else { return Ok(true) };
+        let mut bytes = Vec::with_capacity(PIECE + PIECE / 4);
+        let mut events: Vec<(usize, u64)> = Vec::new();
+        let mut damage = None;
+        while bytes.len() < PIECE {
+            let start = bytes.len();
+            match unpacker.next(&mut bytes) {
+                Ok(Some(envelope)) => {
+                    if self.selection.outside(envelope.time, envelope.kind, &nodes[envelope.stream]) {
+                        events.push((bytes.len() - start, envelope.time));
+                    } else {
+                        bytes.truncate(start);
+                    }
+                }
+                Ok(None) => {
+                    self.frame = None;
+                    break;
+                }
+                Err(error) => {
+                    bytes.truncate(start);
+                    self.frame = None;
+                    damage = Some(self.segment.damaged(self.place, &error.to_string()));
+                    break;
+                }
+            }
+        }
+        let mut bytes = Bytes::from(bytes);
+        for (length, time) in events {
+            let raw = Raw { time, bytes: bytes.split_to(length) };
+            if !self.selection.looks_inside() || raw.event().is_some_and(|event| self.selection.inside(&event)) {
+                self.ready.push_back(raw);
+            }
+        }
+        damage.map_or(Ok(true), Err)
+    }
+}
+
+impl Iterator for Frames {
+    type Item = Result<Raw, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(fault) = self.faults.pop_front() {
+                return Some(Err(fault));
+            }
+            if let Some(raw) = self.ready.pop_front() {
+                return Some(Ok(raw));
+            }
+            match self.fill() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => self.faults.push_back(error),
+            }
+        }
+    }
+}
+
+/// A recording of the first form ([`event::recording`] under zstd). Nothing comes after an error: what follows a broken place cannot be
+/// read.
+struct FirstForm {
+    path: PathBuf,
+    input: zstd::Decoder<'static, BufReader<File>>,
+    events: Reader,
+    piece: Vec<u8>,
+    done: bool,
+}
+
+impl FirstForm {
+    fn open(path: &Path) -> Result<Self, ReadError> {
+        let failed = |source| ReadError::Open { path: path.to_owned(), source };
+        let mut input = BufReader::with_capacity(1 << 16, File::open(path).map_err(failed)?);
+        let start = input.fill_buf().map_err(failed)?;
+        if !start.starts_with(&ZSTD_MAGIC) {
+            return Err(ReadError::Foreign { path: path.to_owned(), empty: start.is_empty() });
+        }
+        let input = zstd::Decoder::with_buffer(input).map_err(failed)?;
+        Ok(Self { path: path.to_owned(), input, events: Reader::default(), piece: vec![0; 1 << 16], done: false })
+    }
+
+    fn advance(&mut self) -> Result<Option<Raw>, ReadError> {
+        let path = || self.path.clone();
+        let broken =
+            |error: event::recording::ReadError| ReadError::Damaged { path: path(), offset: error.offset, what: error.to_string() };
+        loop {
+            if let Some(event) = self.events.next().map_err(broken)? {
+                return Ok(Some(Raw { time: event.time, bytes: event.to_bytes() }));
+            }
+            match self.input.read(&mut self.piece) {
+                Ok(0) => {
+                    self.events.finish().map_err(broken)?;
+                    return Ok(None);
+                }
+                Ok(length) => self.events.push(&self.piece[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => {
+                    let offset = io::Seek::stream_position(self.input.get_mut()).unwrap_or(0);
+                    return Err(ReadError::Read { path: path(), offset, source });
+                }
+            }
+        }
+    }
+}
+
+impl Iterator for FirstForm {
+    type Item = Result<Raw, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let next = self.advance().transpose();
+        self.done = !matches!(next, Some(Ok(_)));
+        next
+    }
+}
+
+/// Several recordings as one, in the order of time.
+pub struct Merged {
+    inputs: Vec<Input>,
+    heads: Vec<Option<Raw>>,
+    fault: Option<ReadError>,
+}
+
+impl Merged {
+    fn new(mut inputs: Vec<Input>) -> Self {
+        let mut fault = None;
+        let heads = inputs.iter_mut().map(|input| pull(input, &mut fault)).collect();
+        Self { inputs, heads, fault }
+    }
+
+    /// The events themselves. Those of a kind that this release does not know have none.
+    pub fn events(self) -> impl Iterator<Item = Result<Event, ReadError>> {
+        self.filter_map(|raw| raw.map(|raw| raw.event()).transpose())
+    }
+}
+
+/// The next event of an input; errors come at its end.
+fn pull(input: &mut Input, fault: &mut Option<ReadError>) -> Option<Raw> {
+    match input.next()? {
+        Ok(raw) => Some(raw),
+        Err(error) => {
+            fault.get_or_insert(error);
+            None
+        }
+    }
+}
+
+impl Iterator for Merged {
+    type Item = Result<Raw, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let time = |head: &Option<Raw>| head.as_ref().map(|raw| raw.time);
+        let earliest = (0..self.heads.len()).filter_map(|at| Some((time(&self.heads[at])?, at))).min();
+        // the first of those of one time, so that the order does not depend on anything else
+        let Some((_, first)) = earliest else { return self.fault.take().map(Err) };
+        let next = pull(&mut self.inputs[first], &mut self.fault);
+        std::mem::replace(&mut self.heads[first], next).map(Ok)
+    }
+}

@@ -1,0 +1,91 @@
+//! `archive verify`: every checksum, every event, every gap.
+
+use std::path::PathBuf;
+
+use event::Event;
+use event::archive::Unpacker;
+use event::archive::segment::Entry;
+
+use super::info::{Info, Summary};
+use super::input;
+use super::segment::{ReadError, Segment};
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Verified {
+    /// What the recording is; its faults are all that were found.
+    pub info: Info,
+    /// Events that were read back.
+    pub events: u64,
+}
+
+impl Verified {
+    /// Whether everything that was written is there.
+    pub fn is_whole(&self) -> bool {
+        self.info.faults.is_empty() && self.info.missing() == 0 && self.info.lost.is_empty()
+    }
+}
+
+/// Reads everything, and compares it with what its heads say.
+///
+/// # Errors
+///
+/// A recording cannot be opened, or is none.
+pub fn verify(paths: &[PathBuf]) -> Result<Verified, ReadError> {
+    let mut summary = Summary::default();
+    let mut events = 0;
+    for path in paths {
+        for file in input::files(path)? {
+            match Segment::open(&file, |_, _| true) {
+                Ok(Some(segment)) => events += frames(&segment, &mut summary),
+                Ok(None) => {}
+                Err(ReadError::Foreign { empty: false, .. }) => summary.first_form(&file)?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    let info = summary.finish();
+    // one of the first form was counted with its events
+    let events = if info.files.iter().all(|file| file.frames.is_some()) { events } else { info.events };
+    Ok(Verified { info, events })
+}
+
+fn frames(segment: &Segment, summary: &mut Summary) -> u64 {
+    summary.segment(segment);
+    let mut decompressor = zstd::bulk::Decompressor::new().expect("there is memory for it");
+    let mut events = 0;
+    for entry in &segment.entries {
+        match frame(segment, entry, &mut decompressor, summary) {
+            Ok(count) => {
+                summary.head(&entry.head);
+                events += count;
+            }
+            Err(error) => summary.fault(&error),
+        }
+    }
+    events
+}
+
+/// Reads a frame to its end; how many events it has.
+fn frame(
+    segment: &Segment,
+    entry: &Entry,
+    decompressor: &mut zstd::bulk::Decompressor<'_>,
+    summary: &mut Summary,
+) -> Result<u64, ReadError> {
+    let body = segment.body(entry)?;
+    let damaged = |what: &dyn std::fmt::Display| segment.damaged(entry.place, &what.to_string());
+    let mut unpacker = Unpacker::new(&entry.head, &body, decompressor).map_err(|damage| damaged(&damage))?;
+    let (mut events, mut bytes, mut out) = (0, 0, Vec::new());
+    while unpacker.next(&mut out).map_err(|damage| damaged(&damage))?.is_some() {
+        events += 1;
+        bytes += out.len() as u64;
+        let event = Event::from_bytes(std::mem::take(&mut out).into()).map_err(|error| damaged(&error))?;
+        summary.lost(&event);
+    }
+    if (events, bytes) == (entry.head.events, entry.head.bytes) {
+        Ok(events)
+    } else {
+        Err(damaged(&"a frame with other events than its head says"))
+    }
+}

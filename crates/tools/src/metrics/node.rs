@@ -1,0 +1,294 @@
+//! What is kept per node: its cells, who speaks for it, and what the next event is compared with.
+
+use event::{Direction, Event, HealthBeat, Kind, KindId, Source};
+
+use super::addrman::Dump;
+use super::blocks::Blocks;
+use super::cells::Cells;
+use super::label::Fact;
+use super::table::{self, ROWS};
+
+/// A source that has not beaten for longer is gone, nanoseconds of event time.
+const SILENCE: u64 = 60_000_000_000;
+
+/// … and others must have beaten so often since: a clock that jumps makes nobody silent.
+const BEATS: u32 = 30;
+
+/// Values of [`Source`].
+const SOURCES: usize = Source::Tool as usize + 1;
+
+/// A node.
+#[derive(Debug)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// What was counted.
+    pub cells: Cells,
+    /// Autonomous systems by place, for the label `asn`.
+    pub systems: Vec<u32>,
+    /// What it says that it is.
+    pub about: About,
+    /// Version number, 310000 for 31.0. Absent until the node says.
+    pub version: Option<u32>,
+    /// Compact blocks under way.
+    pub blocks: Blocks,
+    /// The last ping of each peer.
+    pub pings: Pings,
+    /// Per peer, in the order of ids: addresses processed and thrown away. Absent before the first look.
+    pub peers: Option<Vec<(u64, u64, u64)>>,
+    /// Orphans at the last look, by the beginning of their wtxid, ascending. Absent before the first.
+    pub orphans: Option<Vec<u64>>,
+    /// The last dump of the address manager.
+    pub addrman: Option<Box<Dump>>,
+    /// What the joins said last, with the run that they belong to.
+    pub joined: (u64, [[u64; 5]; 3]),
+    /// This life of the node's process, and the one before.
+    runs: [Option<u64>; 2],
+    lives: [Life; SOURCES],
+    /// Who stated a kind last, by number of the source.
+    speakers: [u8; KindId::ALL.len()],
+    /// When something was heard, in ticks of [`super::fleet::Fleet`]; absent during a replay.
+    pub(super) heard: Option<u32>,
+}
+
+/// What a node says that it is. Empty where it has not said.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct About {
+    /// `31.0.0`
+    pub version: String,
+    /// `main`
+    pub chain: String,
+    /// `x86_64`
+    pub architecture: String,
+}
+
+impl About {
+    /// The word of a label.
+    pub fn word(&self, fact: Fact) -> &str {
+        match fact {
+            Fact::Version => &self.version,
+            Fact::Chain => &self.chain,
+            Fact::Architecture => &self.architecture,
+        }
+    }
+}
+
+/// What is known of a source.
+#[derive(Clone, Copy, Debug, Default)]
+struct Life {
+    heard: bool,
+    /// Absent until it said, or stated a fact.
+    attached: Option<bool>,
+    gone: bool,
+    /// Time of the last beat; 0 before the first.
+    beat: u64,
+    /// Beats of others since.
+    others: u32,
+    /// Time of the last fact; 0 before the first.
+    fact: u64,
+}
+
+impl Node {
+    /// A node of which nothing is known but its name.
+    pub fn new(name: String) -> Self {
+        Self {
+            name,
+            cells: Cells::new(&ROWS),
+            systems: vec![],
+            about: About::default(),
+            version: None,
+            blocks: Blocks::default(),
+            pings: Pings::default(),
+            peers: None,
+            orphans: None,
+            addrman: None,
+            joined: Default::default(),
+            runs: [None; 2],
+            lives: [Life::default(); SOURCES],
+            speakers: [0; KindId::ALL.len()],
+            heard: None,
+        }
+    }
+
+    /// Learns from an event who lives. Comes before it is counted.
+    #[inline]
+    pub fn live(&mut self, event: &Event, kind: &Kind) {
+        if event.node_run.is_some() && event.node_run != self.runs[0] {
+            self.run(event.node_run);
+        }
+        let source = event.source();
+        let life = &mut self.lives[source as usize];
+        life.heard = true;
+        match kind {
+            Kind::HealthBeat(beat) => self.beat(source, event.time, beat),
+            Kind::HealthAttached(_) => self.up(source, true),
+            Kind::HealthDetached(_) => {
+                self.lives[source as usize].attached = Some(false);
+                self.leave(source);
+            }
+            // a source that is told to be lost, compared or joined need not watch anything
+            _ if kind.id().family() == "health" => {}
+            _ => {
+                life.fact = event.time;
+                if life.attached.is_none() {
+                    self.up(source, true);
+                }
+            }
+        }
+    }
+
+    /// What is counted now is what this source says.
+    #[inline]
+    pub fn believe(&mut self, source: Source, kind: KindId) {
+        self.speakers[kind.index()] = source as u8;
+    }
+
+    /// Another life of the node's process began, unless this is the rest of the one before.
+    fn run(&mut self, run: Option<u64>) {
+        // whoever reckons the start from an uptime is off by a second now and then
+        let same = |known: Option<u64>| known.zip(run).is_some_and(|(known, run)| known.abs_diff(run) <= 2);
+        if self.runs.into_iter().any(same) {
+            return;
+        }
+        if self.runs[0].is_some() {
+            table::NODE_RESTARTS.add(&mut self.cells, (), 1);
+            self.forget(|_| true);
+            self.systems.clear();
+            self.about = About::default();
+            self.version = None;
+            // ids of peers begin anew
+            self.pings = Pings::default();
+            self.peers = None;
+            self.orphans = None;
+        }
+        self.runs = [run, self.runs[0]];
+        if let Some(run) = run {
+            table::NODE_START.set(&mut self.cells, (), run as f64);
+        }
+    }
+
+    fn beat(&mut self, source: Source, time: u64, beat: &HealthBeat) {
+        let before = self.lives[source as usize].beat;
+        let mut silent = [false; SOURCES];
+        for (at, life) in self.lives.iter_mut().enumerate() {
+            if at == source as usize {
+                (life.beat, life.others) = (time, 0);
+                continue;
+            }
+            if time < before {
+                // the clock was set back: nobody has beaten in the future
+                life.beat = life.beat.min(time);
+            }
+            life.others = life.others.saturating_add(1);
+            silent[at] = life.beat > 0 && !life.gone && life.others >= BEATS && time.saturating_sub(life.beat) > SILENCE;
+        }
+        table::SOURCE_BEAT.set(&mut self.cells, (source,), seconds(time));
+        table::SOURCE_LAG.set(&mut self.cells, (source,), beat.lag as f64 / 1e9);
+        let watches = self.lives[source as usize].attached.unwrap_or_else(|| is_attached(beat));
+        self.up(source, watches);
+        for number in (0..SOURCES).filter(|at| silent[*at]) {
+            self.leave(Source::try_from(number as i32).unwrap_or_default());
+        }
+    }
+
+    fn up(&mut self, source: Source, attached: bool) {
+        let life = &mut self.lives[source as usize];
+        life.attached = Some(attached);
+        life.gone = false;
+        table::SOURCE_UP.set(&mut self.cells, (source,), f64::from(u8::from(attached)));
+    }
+
+    /// A source watches no more: what it said last is not true for long.
+    fn leave(&mut self, source: Source) {
+        self.lives[source as usize].gone = true;
+        table::SOURCE_UP.set(&mut self.cells, (source,), 0.0);
+        for gauge in [table::SOURCE_LAG, table::SOURCE_ATTACHED, table::SOURCE_MISSING] {
+            gauge.set_or_forget(&mut self.cells, (source,), None);
+        }
+        let speakers = self.speakers;
+        self.forget(|kind| speakers[kind.index()] == source as u8);
+    }
+
+    /// Nothing was heard of the node for long: nobody watches it.
+    pub fn silent(&mut self) {
+        for number in 1..SOURCES {
+            let life = self.lives[number];
+            if life.heard && !life.gone {
+                self.leave(Source::try_from(number as i32).unwrap_or_default());
+            }
+        }
+        self.forget(|_| true);
+        table::NODE_START.set_or_forget(&mut self.cells, (), None);
+    }
+
+    /// The node did not answer for this kind: what it answered before is old.
+    pub fn forget_kind(&mut self, kind: KindId) {
+        self.forget(|id| id == kind);
+    }
+
+    /// Takes away the values that are made of these kinds. What is known of the sources themselves stays.
+    fn forget(&mut self, of: impl Fn(KindId) -> bool) {
+        for (row, offset) in ROWS.iter().zip(table::OFFSETS) {
+            let of_node = |id: &KindId| id.family() != "health";
+            if row.shape.vanishes()
+                && row.from.len() < KindId::ALL.len()
+                && row.from.iter().filter(|id| of_node(id)).any(|id| of(*id))
+            {
+                self.cells.forget(offset, row);
+            }
+        }
+    }
+
+    /// Which sources were ever heard, a bit each, by number.
+    pub fn sources(&self) -> u16 {
+        self.lives.iter().enumerate().map(|(at, life)| u16::from(life.heard) << at).sum()
+    }
+
+    /// What changes too often to be written down each time.
+    pub fn settle(&mut self) {
+        for (number, life) in self.lives.iter().enumerate().filter(|(_, life)| life.fact > 0) {
+            let source = Source::try_from(number as i32).unwrap_or_default();
+            table::SOURCE_EVENT.set(&mut self.cells, (source,), seconds(life.fact));
+        }
+    }
+
+    /// Changes the number of connections, where it is known.
+    pub fn add_connections(&mut self, direction: Direction, count: f64) {
+        if let Some(before) = table::CONNECTIONS.get(&self.cells, (direction,)) {
+            table::CONNECTIONS.set(&mut self.cells, (direction,), (before + count).max(0.0));
+        }
+    }
+}
+
+/// Whether a source is attached, by what it has published: for who began to listen later.
+fn is_attached(beat: &HealthBeat) -> bool {
+    let total = |id: KindId| beat.totals.iter().find(|total| total.kind == id.name()).map_or(0, |total| total.total);
+    let (attached, detached) = (total(KindId::HealthAttached), total(KindId::HealthDetached));
+    let facts = || beat.totals.iter().any(|total| !total.kind.starts_with("health."));
+    attached > detached || attached == 0 && detached == 0 && facts()
+}
+
+/// Nanoseconds as seconds.
+pub fn seconds(nanos: u64) -> f64 {
+    nanos as f64 / 1e9
+}
+
+/// The last ping of each peer: a peer has one place, by its id. Ids are given in order, so the peers of a node do not meet unless there are
+/// more than places between the oldest and the youngest; then one interval is not measured.
+#[derive(Debug, Default)]
+pub struct Pings(Vec<(u64, u64)>);
+
+impl Pings {
+    const PLACES: usize = 1024;
+
+    /// The time since this peer's ping before, nanoseconds; absent for the first, and where the clock was set back.
+    pub fn since(&mut self, peer: u64, time: u64) -> Option<u64> {
+        if self.0.is_empty() {
+            // no peer has this id
+            self.0 = vec![(u64::MAX, 0); Self::PLACES];
+        }
+        let place = &mut self.0[(peer % Self::PLACES as u64) as usize];
+        let (known, before) = std::mem::replace(place, (peer, time));
+        if known == peer { time.checked_sub(before) } else { None }
+    }
+}

@@ -1,0 +1,153 @@
+//! The endpoint: `GET /metrics`, for whoever may reach it.
+//!
+//! A connection is one request. It ends after its answer, or after half a minute; there are at most a few, and where one more comes, the oldest
+//! gives way, so that who only holds connections open, or reads slowly, keeps nobody else from reading.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::page::Format;
+
+/// Connections at a time. A page of a hundred nodes is some megabytes, and each may hold one.
+const CONNECTIONS: usize = 16;
+
+/// From accepting a connection to the last byte of its answer. Prometheus waits for 10 seconds by default.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A request is a few hundred bytes.
+const LARGEST_REQUEST: usize = 16 << 10;
+
+/// The port is taken, or may not be used.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to serve metrics on {address}: {source}")]
+pub struct ListenError {
+    address: SocketAddr,
+    source: std::io::Error,
+}
+
+impl ListenError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self.source.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "another program listens there, perhaps another peer-observer: choose with --metrics-listen"
+            }
+            std::io::ErrorKind::PermissionDenied => "ports below 1024 are for root: choose another with --metrics-listen",
+            _ => "is it an address of this machine?",
+        }
+    }
+}
+
+/// Takes the port.
+///
+/// # Errors
+///
+/// It cannot be had.
+pub fn listen(address: SocketAddr) -> Result<std::net::TcpListener, ListenError> {
+    let listen = || {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    listen().map_err(|source| ListenError { address, source })
+}
+
+/// Where pages come from.
+pub trait Pages: Send + Sync + 'static {
+    /// The page of this moment. Takes a while; is called on a thread that may wait.
+    fn page(&self, format: Format) -> String;
+}
+
+/// Answers until it is dropped.
+///
+/// # Errors
+///
+/// The listener is none.
+pub async fn serve(listener: std::net::TcpListener, pages: Arc<impl Pages>) -> anyhow::Result<Infallible> {
+    let listener = TcpListener::from_std(listener)?;
+    // two who read at once get one page after the other: it is as if they had come so
+    let turn = Arc::new(tokio::sync::Mutex::new(()));
+    let mut connections = JoinSet::new();
+    let mut oldest: VecDeque<AbortHandle> = VecDeque::new();
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // out of files, for instance: that passes
+                tracing::warn!(%error, "a connection to the metrics could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        while connections.try_join_next().is_some() {}
+        oldest.retain(|connection| !connection.is_finished());
+        if oldest.len() >= CONNECTIONS
+            && let Some(connection) = oldest.pop_front()
+        {
+            connection.abort();
+        }
+        oldest.push_back(connections.spawn(connection(stream, Arc::clone(&pages), Arc::clone(&turn))));
+    }
+}
+
+async fn connection(stream: TcpStream, pages: Arc<impl Pages>, turn: Arc<tokio::sync::Mutex<()>>) {
+    let answer = service_fn(move |request| {
+        let (pages, turn) = (Arc::clone(&pages), Arc::clone(&turn));
+        async move { Ok::<_, Infallible>(answer(request, pages, turn).await) }
+    });
+    let serve = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(DEADLINE)
+        .keep_alive(false)
+        .max_buf_size(LARGEST_REQUEST)
+        .serve_connection(TokioIo::new(stream), answer);
+    // whoever went away in the middle, or sent something else, is of no interest
+    if let Ok(Err(error)) = tokio::time::timeout(DEADLINE, serve).await {
+        tracing::debug!(%error, "a connection to the metrics ended");
+    }
+}
+
+async fn answer(request: Request<Incoming>, pages: Arc<impl Pages>, turn: Arc<tokio::sync::Mutex<()>>) -> Response<Full<Bytes>> {
+    if request.uri().path() != "/metrics" {
+        return text(StatusCode::NOT_FOUND, "there is nothing here: the page is /metrics\n");
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "the page can only be read\n");
+        refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return refused;
+    }
+    let accept: Vec<&str> = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let format = Format::accepted(&accept.join(","));
+    let _turn = turn.lock().await;
+    match tokio::task::spawn_blocking(move || pages.page(format)).await {
+        Ok(page) => {
+            let mut response = Response::new(Full::new(Bytes::from(page)));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+            response
+        }
+        Err(error) => {
+            tracing::error!(%error, "the page of metrics could not be written");
+            text(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be written\n")
+        }
+    }
+}
+
+fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}

@@ -1,0 +1,297 @@
+//! What an archive promises: everything that was written is read, whatever becomes of the files.
+#![allow(clippy::unwrap_used, reason = "a test fails where it must")]
+
+mod world;
+
+use std::fs;
+use std::path::Path;
+
+use event::archive::Head;
+use event::{Event, KindId, NetPing, Source};
+use tools::archive::copy::{copy, seal};
+use tools::archive::segment::{End, Segment};
+use tools::archive::store::segments;
+use tools::archive::{ReadError, Selection, info, verify};
+use world::{all, archived, demo, pings, read, read_part, segment_of, written};
+
+/// What there is to lose: three frames of pings, and where they begin.
+fn three_frames(directory: &Path) -> (Vec<Event>, Vec<u8>, Vec<u64>) {
+    let events = pings(0..30);
+    let path = directory.join("three.poa");
+    written(&path, &[&events[..10], &events[10..20], &events[20..]]);
+    let segment = Segment::open(&path, |_, _| true).unwrap().unwrap();
+    assert_eq!(segment.end, End::Finished);
+    let places = segment.entries.iter().map(|entry| entry.place).chain([segment.entries[2].end()]).collect();
+    (events, fs::read(&path).unwrap(), places)
+}
+
+#[test]
+fn what_was_recorded_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let events = demo();
+    archived(directory.path(), &events);
+    assert_eq!(all(directory.path()), events);
+    // and once more, from there
+    let again = tempfile::tempdir().unwrap();
+    archived(again.path(), &all(directory.path()));
+    assert_eq!(all(again.path()), events);
+}
+
+#[test]
+fn every_prefix_is_read_up_to_its_last_whole_frame() {
+    let directory = tempfile::tempdir().unwrap();
+    let (events, bytes, places) = three_frames(directory.path());
+    let path = directory.path().join("cut.poa");
+    for length in 1..bytes.len() {
+        fs::write(&path, &bytes[..length]).unwrap();
+        let whole = places[1..].iter().filter(|end| **end <= length as u64).count();
+        let (got, error) = read(&path);
+        assert_eq!(got, events[..whole * 10], "{length} bytes");
+        let header = (length as u64) < places[0];
+        assert_eq!(error.is_some(), header, "{length} bytes: {error:?}");
+    }
+}
+
+#[test]
+fn a_changed_bit_costs_its_frame_and_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let (events, bytes, places) = three_frames(directory.path());
+    let path = directory.path().join("changed.poa");
+    for at in 8..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1 << (at % 8);
+        fs::write(&path, &changed).unwrap();
+        let (got, error) = read(&path);
+        let hit = places.windows(2).position(|frame| (frame[0]..frame[1]).contains(&(at as u64)));
+        let expected: Vec<_> =
+            (0..3).filter(|frame| Some(*frame) != hit).flat_map(|frame| &events[frame * 10..][..10]).cloned().collect();
+        if at == 8 || at == 9 {
+            // a version that this release does not know
+            assert!(matches!(error, Some(ReadError::Newer { .. })) || got == events, "byte {at}: {error:?}");
+            continue;
+        }
+        assert_eq!(got, expected, "byte {at}");
+        if let Some(frame) = hit {
+            let error = error.unwrap_or_else(|| panic!("byte {at} is damaged")).to_string();
+            let named = format!("changed.poa is damaged at byte {}: ", places[frame]);
+            assert!(error.contains(&named), "{error}");
+        }
+    }
+}
+
+#[test]
+fn an_index_that_is_missing_or_lies_was_never_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let (events, bytes, places) = three_frames(directory.path());
+    let path = directory.path().join("index.poa");
+    let frames = &bytes[..places[3] as usize];
+    fs::write(&path, frames).unwrap();
+    assert_eq!(all(&path), events);
+    // the index of another segment, its checksum in order
+    let other = directory.path().join("other.poa");
+    let more = pings(100..160);
+    written(&other, &[&more[..20], &more[20..30], &more[30..]]);
+    let foreign = fs::read(&other).unwrap();
+    let end = Segment::open(&other, |_, _| true).unwrap().unwrap().entries[2].end() as usize;
+    let mut lying = frames.to_vec();
+    lying.extend_from_slice(&foreign[end..]);
+    fs::write(&path, &lying).unwrap();
+    let (got, _) = read(&path);
+    assert_eq!(got, events);
+}
+
+#[test]
+fn what_is_no_archive_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.poa");
+    let error = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        let error = read(&path).1.unwrap();
+        assert!(!error.hint().is_empty());
+        error.to_string().replace(&directory.path().display().to_string(), "DIR")
+    };
+    assert_eq!(error(b""), "DIR/x.poa is empty: not even the beginning of a recording");
+    assert_eq!(error(b"%PDF-1.7"), "DIR/x.poa is no recording: it does not begin as one");
+    let mut newer = three_frames(directory.path()).1;
+    newer[8] = 7;
+    assert_eq!(error(&newer), "DIR/x.poa is a segment of version 7, and this release reads up to 1");
+    let missing = read(&directory.path().join("none")).1.unwrap().to_string();
+    assert!(missing.contains("failed to open the recording") && missing.contains("none"), "{missing}");
+    let empty = directory.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    assert!(matches!(read(&empty).1, Some(ReadError::Nothing { .. })));
+}
+
+/// A head that promises more than there is makes nobody reserve memory.
+#[test]
+fn a_frame_that_claims_to_be_huge_is_passed_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let (events, bytes, places) = three_frames(directory.path());
+    let path = directory.path().join("huge.poa");
+    let head =
+        Head { sections: vec![event::archive::Section { stored: 90 << 20, raw: 90 << 20, compressed: false }], ..Head::default() };
+    let (before, after) = bytes.split_at(places[1] as usize);
+    fs::write(&path, [before, &head.to_bytes(), after].concat()).unwrap();
+    assert_eq!(read(&path).0, events);
+}
+
+#[test]
+fn a_part_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("part.poa");
+    let events = demo();
+    written(&path, &events.chunks(100).collect::<Vec<_>>());
+    let times: Vec<u64> = events.iter().map(|event| event.time).collect();
+    let middle = times[times.len() / 2];
+    let late = events[events.len() * 3 / 4..].iter().find_map(Event::peer).unwrap();
+    for selection in [
+        Selection { times: middle..=u64::MAX, ..Selection::default() },
+        Selection { times: 0..=middle, ..Selection::default() },
+        Selection { kinds: Some([KindId::NetInv, KindId::ConnClosed].into_iter().collect()), ..Selection::default() },
+        Selection { peers: vec![3, 4], ..Selection::default() },
+        Selection { nodes: vec!["nobody".parse().unwrap()], ..Selection::default() },
+        Selection { times: middle..=u64::MAX, peers: vec![late], ..Selection::default() },
+    ] {
+        let expected: Vec<_> = events.iter().filter(|event| selection.event(event)).cloned().collect();
+        assert_eq!(read_part(&path, &selection).0, expected, "{selection:?}");
+        // an index that knows too little would also select too little
+        assert!(selection.nodes.len() == 1 || !expected.is_empty() && expected.len() < events.len());
+    }
+}
+
+#[test]
+fn a_sealed_segment_holds_the_same_in_less() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("small.poa");
+    let events = demo();
+    written(&path, &events.chunks(50).collect::<Vec<_>>());
+    let before = fs::metadata(&path).unwrap().len();
+    let after = seal(&path).unwrap().unwrap();
+    assert!(after * 2 < before, "{before} bytes became {after}");
+    assert_eq!(fs::metadata(&path).unwrap().len(), after);
+    assert_eq!(all(&path), events);
+    assert_eq!(seal(&path).unwrap(), None, "there is nothing more to gain");
+}
+
+#[test]
+fn a_damaged_segment_is_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_, mut bytes, places) = three_frames(directory.path());
+    let path = directory.path().join("damaged.poa");
+    bytes[places[2] as usize - 1] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    assert!(seal(&path).is_err());
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "nothing is left behind");
+}
+
+#[test]
+fn cut_and_merge_are_each_others_reverse() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    let events = demo();
+    written(&place("whole.poa"), &[&events]);
+    let middle = events[events.len() / 2].time;
+    let cut = |times, name: &str| {
+        let selection = Selection { times, ..Selection::default() };
+        copy(&[place("whole.poa")], &selection, &place(name), 0).unwrap()
+    };
+    let (first, second) = (cut(0..=middle - 1, "first.poa"), cut(middle..=u64::MAX, "second.poa"));
+    assert_eq!(first.events + second.events, events.len() as u64);
+    copy(&[place("second.poa"), place("first.poa")], &Selection::default(), &place("merged.poa"), 0).unwrap();
+    let sorted = |mut events: Vec<Event>| {
+        events.sort_by_key(|event| (event.time, event.source, event.sequence));
+        events
+    };
+    assert_eq!(sorted(all(&place("merged.poa"))), sorted(events));
+    // nothing is written over
+    let error = copy(&[place("first.poa")], &Selection::default(), &place("second.poa"), 0).unwrap_err();
+    assert!(error.to_string().ends_with("second.poa exists already"), "{error}");
+}
+
+#[test]
+fn recordings_of_the_first_form_are_recordings() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = Path::new(world::DEMO);
+    assert_eq!(all(first), demo());
+    let to = directory.path().join("copy.poa");
+    copy(&[first.to_owned()], &Selection::default(), &to, 0).unwrap();
+    assert_eq!(all(&to), demo());
+    let of = |path: &Path| {
+        let info = info::info(&[path.to_owned()], 0).unwrap();
+        (info.events, info.raw_bytes, info.first, info.last, info.sources.len(), info.missing())
+    };
+    assert_eq!(of(first), of(&to));
+}
+
+/// Written by version 1; every later release reads it.
+#[test]
+fn the_fixture_is_read() {
+    let fixture = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/archive-1.poa"));
+    assert_eq!(all(fixture), demo());
+    assert!(verify::verify(&[fixture.to_owned()]).unwrap().is_whole());
+}
+
+#[test]
+fn verify_finds_what_is_wrong() {
+    let directory = tempfile::tempdir().unwrap();
+    let (events, bytes, places) = three_frames(directory.path());
+    let path = directory.path().join("v.poa");
+    let verified = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        let verified = verify::verify(std::slice::from_ref(&path)).unwrap();
+        (verified.is_whole(), verified.events, verified.info.faults.len(), verified.info.missing())
+    };
+    assert_eq!(verified(&bytes), (true, 30, 0, 0));
+    let mut changed = bytes.clone();
+    changed[places[1] as usize + 50] ^= 1;
+    let (whole, count, faults, missing) = verified(&changed);
+    assert_eq!((whole, count, faults > 0, missing), (false, 20, true, 10));
+    // a loss that was reported, and one that was not
+    let lost = event::HealthLost { count: 5, ..Default::default() };
+    let lost = Event { run: 1, sequence: 10, time: 1, ..Event::new("alice", Source::Ebpf, lost) };
+    let other = directory.path().join("lost.poa");
+    written(&other, &[&events[..10], &[lost], &events[12..20]]);
+    let info = verify::verify(&[other]).unwrap().info;
+    assert_eq!((info.missing(), info.lost.values().sum::<u64>()), (1, 5));
+    assert!(info.to_string().contains("1 sequences are missing; 5 events were reported lost"), "{info}");
+}
+
+#[test]
+fn a_clock_that_goes_back_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("clock.poa");
+    let events: Vec<_> = pings(0..20).into_iter().map(|event| Event { time: 1000 - 50 * event.sequence, ..event }).collect();
+    written(&path, &[&events[..10], &events[10..]]);
+    assert_eq!(all(&path), events);
+    let late = Selection { times: 500..=u64::MAX, ..Selection::default() };
+    assert_eq!(read_part(&path, &late).0, events[..11]);
+    let info = info::info(&[path], 0).unwrap();
+    assert_eq!((info.first.unwrap().0, info.last.unwrap().0, info.missing()), (50, 1000, 0));
+}
+
+#[test]
+fn an_empty_archive_is_one() {
+    let directory = tempfile::tempdir().unwrap();
+    archived(directory.path(), &[]);
+    assert_eq!(segments(directory.path()).unwrap().len(), 1);
+    assert_eq!(all(directory.path()), []);
+    let info = info::info(&[directory.path().to_owned()], 0).unwrap();
+    assert_eq!((info.events, info.first), (0, None));
+    assert!(!info.to_string().is_empty());
+}
+
+/// What this release does not know survives being copied by it.
+#[test]
+fn what_a_later_release_wrote_survives() {
+    let directory = tempfile::tempdir().unwrap();
+    let ping = Event { time: 5, run: 1, ..Event::new("alice", Source::Ebpf, NetPing::default()) };
+    let mut newer = Event { kind: None, ..ping }.to_bytes().to_vec();
+    // field 999: a kind with two fields
+    newer.extend([0xba, 0x3e, 7, 0x08, 1, 0x12, 3, b'n', b'e', b'w']);
+    let path = segment_of(directory.path(), &newer);
+    let to = directory.path().join("copy.poa");
+    copy(&[path], &Selection::default(), &to, 0).unwrap();
+    let raw: Vec<_> = tools::archive::open(&[to], &Selection::default()).unwrap().map(|raw| raw.unwrap().bytes).collect();
+    assert_eq!(raw, [newer]);
+}
