@@ -320,7 +320,7 @@ impl Account {
 }
 
 /// More than the largest number of a [`Source`].
-const SOURCES: usize = Source::Capture as usize + 1;
+pub const SOURCES: usize = Source::Capture as usize + 1;
 
 #[derive(Clone, PartialEq, Debug, Default)]
 struct Node {

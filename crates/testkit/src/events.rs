@@ -216,7 +216,8 @@ mod tests {
     fn there_is_a_payload_of_every_message() {
         let mut types: Vec<_> = payloads().into_iter().map(|(message_type, _)| message_type).collect();
         let mut kinds: Vec<_> = KindId::ALL.into_iter().filter(|id| id.family() == "net").map(KindId::short_name).collect();
-        kinds.retain(|name| *name != "undecodable");
+        // no types of messages, but what is stated of some
+        kinds.retain(|name| !["undecodable", "message"].contains(name));
         types.sort();
         kinds.sort_unstable();
         assert_eq!(types, kinds);

@@ -379,20 +379,31 @@ impl<'a> Stage<'a> {
         let first = self.peers.len();
         let present = self.main_peers()?.iter().filter(|peer| peer["inbound"] == true).count();
         for _ in present..MAX_INBOUND + LATECOMERS {
-            let options = self.random.stranger();
-            let peer = Peer::connect(self.main.p2p_address(), &options)?;
-            // a pong, so that main knows a ping time of everybody
-            peer.ping()?;
-            self.peers.push(peer);
+            self.one_more()?;
         }
-        wait::until("the evictions", wait::LONG, || {
-            let gone = self.peers.iter().filter(|peer| peer.is_closed()).count();
-            Ok((gone >= LATECOMERS).then_some(()))
-        })?;
+        let patience = wait::LONG / 6;
+        while let Err(missing) = wait::until("the evictions", patience, || Ok((self.gone() >= LATECOMERS).then_some(()))) {
+            // somebody who was counted left by himself
+            ensure!(self.peers.len() < first + 2 * (MAX_INBOUND + LATECOMERS), "{missing}");
+            self.one_more()?;
+        }
         ensure!(self.peers[..first].iter().all(|peer| !peer.is_closed()), "a watcher was evicted");
         let evicted = self.peers.iter().filter(|peer| peer.is_closed()).map(Peer::address).collect();
         self.peers.retain(|peer| !peer.is_closed());
         Ok(evicted)
+    }
+
+    fn one_more(&mut self) -> anyhow::Result<()> {
+        let options = self.random.stranger();
+        let peer = Peer::connect(self.main.p2p_address(), &options)?;
+        // a pong, so that main knows a ping time of everybody
+        peer.ping()?;
+        self.peers.push(peer);
+        Ok(())
+    }
+
+    fn gone(&self) -> usize {
+        self.peers.iter().filter(|peer| peer.is_closed()).count()
     }
 
     fn flood_with_pings(&self) -> anyhow::Result<()> {

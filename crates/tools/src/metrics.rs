@@ -1,7 +1,7 @@
 //! Metrics: events as numbers that Prometheus reads.
 //!
 //! [`Fleet`] counts events; it is a plain value that knows no clock and no socket, so a recording gives the same page as live events. The
-//! metrics are rows of [`table`]; `count` has a function per kind of event; [`page`] writes what was counted. `docs/metrics.md` lists all.
+//! metrics are rows of [`table`]; `count` has a function per kind of event; `page` writes what was counted. `docs/metrics.md` lists all.
 //!
 //! **Invariants.** A label is one of a few words known beforehand, whatever a peer sends. An event is counted once, by its primary
 //! witness. A value vanishes with its source. Counting allocates nothing for the common kinds.

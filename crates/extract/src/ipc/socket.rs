@@ -123,6 +123,7 @@ mod tests {
         create_dir_all(folder.path().join("d")).unwrap();
         write(folder.path().join("d/bitcoin.conf"), conf).unwrap();
         let place = Place {
+            datadir: Some(folder.path().join("d")),
             command: command.iter().map(ToString::to_string).collect(),
             working: Some(folder.path().into()),
             owner: Some(rustix::process::geteuid().as_raw()),

@@ -28,7 +28,7 @@ pub struct Config {
     /// Keep what happens in this directory
     ///
     /// An archive is a directory of segments, which any tool reads with `--recording` and `peer-observer replay` plays. A node with sixty
-    /// peers writes about 100 MB a day. One process writes to an archive.
+    /// peers writes about 120 MB a day. One process writes to an archive.
     #[arg(long, value_name = "DIR")]
     pub archive: Option<PathBuf>,
 
@@ -46,7 +46,7 @@ pub struct Config {
 
     /// Begin a new segment after so many bytes
     ///
-    /// A segment that is finished is packed once more, into about half its size.
+    /// A segment that is finished is packed once more, into less than half its size.
     #[arg(long, default_value = "64MiB", value_name = "SIZE")]
     pub archive_segment_size: Size,
 

@@ -1,5 +1,6 @@
 //! What is kept per node: its cells, who speaks for it, and what the next event is compared with.
 
+use event::primary::SOURCES;
 use event::{Direction, Event, HealthBeat, Kind, KindId, Source};
 
 use super::addrman::Dump;
@@ -13,9 +14,6 @@ const SILENCE: u64 = 60_000_000_000;
 
 /// … and others must have beaten so often since: a clock that jumps makes nobody silent.
 const BEATS: u32 = 30;
-
-/// Values of [`Source`].
-const SOURCES: usize = Source::Tool as usize + 1;
 
 /// A node.
 #[derive(Debug)]
