@@ -127,7 +127,6 @@ mod tests {
             command: command.iter().map(ToString::to_string).collect(),
             working: Some(folder.path().into()),
             owner: Some(rustix::process::geteuid().as_raw()),
-            ..Place::default()
         };
         let target = Access::default().target(&place);
         assert_eq!(target.path.strip_prefix(folder.path()).unwrap_or(&target.path), PathBuf::from(expected));
