@@ -49,9 +49,14 @@ fn flood(measure: bool) {
             move || read(&url, counting, &ready)
         });
         begin.recv().expect("the reader listens");
-        let (published, dropped) = publish(&url, pings);
-        let Read { received, missed, cpu } = reader.join().expect("reading does not panic");
-        // what was published, beats included, came or is known to be missing; what was not published is known, too
+        let over = std::sync::atomic::AtomicBool::new(false);
+        let Read { published, dropped, received, missed, cpu } = std::thread::scope(|scope| {
+            scope.spawn(|| publish(&url, pings, &over));
+            let read = reader.join().expect("reading does not panic");
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            read
+        });
+        // what was published came, or is known to be missing; what was not published is known, too
         assert_eq!(received + missed, published);
         let what = if counting { "counts" } else { "throws away" };
         println!(
@@ -61,7 +66,12 @@ fn flood(measure: bool) {
     }
 }
 
+/// What a reader knows at the last beat.
+#[derive(Default)]
 struct Read {
+    /// As the beat says: before it, all kinds.
+    published: u64,
+    dropped: u64,
     received: u64,
     missed: u64,
     cpu: Duration,
@@ -72,19 +82,25 @@ fn read(url: &bus::BusUrl, counting: bool, ready: &std::sync::mpsc::Sender<()>) 
     use bus::{Bus, Delivery, Limits, NatsOptions};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut fleet = Fleet::new(Lists::default());
-    let mut read = Read { received: 0, missed: 0, cpu: Duration::ZERO };
+    let mut read = Read::default();
     runtime.block_on(async {
         let bus = Bus::open(&NatsOptions::new(url.clone())).await.expect("the server is there");
         let mut events = bus.subscribe(tools::metrics::wanted(), Limits::default()).await.expect("permitted");
         let start = thread_time();
         ready.send(()).expect("the other side waits");
-        let (mut batch, mut over) = (Vec::new(), false);
-        while !over && events.next_batch(&mut batch, 256).await {
+        let mut batch = Vec::new();
+        'reading: while events.next_batch(&mut batch, 256).await {
             for delivery in batch.drain(..) {
                 match delivery {
                     Delivery::Event(event) => {
+                        if let Some(Kind::HealthBeat(beat)) = &event.kind
+                            && beat.lag == OVER
+                        {
+                            read.published = beat.totals.iter().map(|total| total.total).sum();
+                            read.dropped = beat.lost.unwrap_or(0);
+                            break 'reading;
+                        }
                         read.received += 1;
-                        over |= matches!(&event.kind, Some(Kind::HealthBeat(beat)) if beat.lag == OVER);
                         if counting {
                             fleet.observe(&event);
                         }
@@ -102,11 +118,11 @@ fn read(url: &bus::BusUrl, counting: bool, ready: &std::sync::mpsc::Sender<()>) 
     read
 }
 
-/// A beat with this lag is the last.
+/// A beat with this lag comes after everything.
 const OVER: u64 = 1;
 
-/// Publishes as fast as it can. Gives back how many events were, and how many were dropped on this side.
-fn publish(url: &bus::BusUrl, pings: u64) -> (u64, u64) {
+/// Publishes as fast as it can, and then says that it is over until that was heard.
+fn publish(url: &bus::BusUrl, pings: u64, over: &std::sync::atomic::AtomicBool) {
     use bus::{Bus, NatsOptions};
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let bus = runtime.block_on(Bus::open(&NatsOptions::new(url.clone()))).expect("the server is there");
@@ -115,20 +131,11 @@ fn publish(url: &bus::BusUrl, pings: u64) -> (u64, u64) {
         publisher
             .publish_batch((first..first + 100).map(|number| (NOW * 1_000_000_000 + number, Some(NOW), ping(number % 125).into())));
     }
-    // a flood that was dropped here has to be confessed before the last beat, and that needs room
-    while publisher.published() + publisher.dropped() < pings || publisher.dropped() > 0 && !confessed(&publisher, pings) {
-        std::thread::sleep(Duration::from_millis(10));
-        publisher.beat(NOW * 1_000_000_000, Some(NOW), 0, None, None);
+    while !over.load(std::sync::atomic::Ordering::Relaxed) {
+        publisher.beat(NOW * 1_000_000_000, Some(NOW), OVER, None, None);
+        std::thread::sleep(Duration::from_millis(20));
     }
-    publisher.beat(NOW * 1_000_000_000, Some(NOW), OVER, None, None);
-    let counts = (publisher.published(), publisher.dropped());
     runtime.block_on(bus.close());
-    counts
-}
-
-/// Whether what was dropped has been said: then there was room again.
-fn confessed(publisher: &bus::Publisher, pings: u64) -> bool {
-    publisher.totals().iter().any(|(id, _)| *id == event::KindId::HealthLost) && publisher.published() + publisher.dropped() > pings
 }
 
 /// CPU time of this thread.

@@ -5,6 +5,7 @@ mod conn;
 mod gossip;
 mod health;
 mod inventory;
+mod log;
 mod mempool;
 mod net;
 mod peers;
@@ -40,7 +41,7 @@ pub struct Firsts {
 /// Counts an event whose source is the primary witness of its kind. There is no wildcard: who adds a kind decides what it counts.
 pub fn count(node: &mut Node, around: &mut Around<'_>, event: &Event, kind: &Kind) {
     let time = event.time;
-    if let Some(message) = kind.net() {
+    if let (Some(message), false) = (kind.net(), matches!(kind, Kind::NetMessage(_))) {
         net::message(node, around.lists, kind, &message);
     }
     match kind {
@@ -60,22 +61,41 @@ pub fn count(node: &mut Node, around: &mut Around<'_>, event: &Event, kind: &Kin
         Kind::NetGetblocktxn(m) => net::getblocktxn(node, m),
         Kind::NetBlocktxn(m) => net::blocktxn(node, m),
 
+        Kind::NetMessage(m) => log::message(node, m),
+
         Kind::ConnOpened(m) => conn::opened(node, around.lists, m),
         Kind::ConnClosed(m) => conn::closed(node, time, m),
         Kind::ConnEvicted(m) => conn::evicted(node, m),
         Kind::ConnMisbehaving(m) => conn::misbehaving(node, m),
         Kind::ConnRefused(m) => conn::refused(node, m),
         Kind::ConnEnded(m) => conn::ended(node, m),
+        Kind::ConnMalformed(m) => log::malformed(node, m),
+        Kind::ConnOutbound(m) => log::outbound(node, m),
+        Kind::ConnAddrman(m) => log::addrman(node, m),
 
         Kind::MempoolAdded(m) => mempool::added(node, around, time, m),
         Kind::MempoolRemoved(m) => mempool::removed(node, time, m),
         Kind::MempoolReplaced(m) => mempool::replaced(node, m),
         Kind::MempoolRejected(m) => mempool::rejected(node, m),
         Kind::MempoolRefused(m) => mempool::refused(node, m),
+        Kind::MempoolOverdue(_) => log::overdue(node),
+        Kind::MempoolOrphan(m) => log::orphan(node, m),
+        Kind::MempoolPackage(m) => log::package(node, m),
 
         Kind::ChainBlockConnected(m) => chain::block_connected(node, around, time, m),
         Kind::ChainCoinsFlushed(m) => chain::coins_flushed(node, m),
         Kind::ChainTip(m) => chain::tip(node, m),
+        Kind::ChainBlockDisconnected(_) => log::disconnected(node),
+        Kind::ChainBlockChecked(m) => log::checked(node, m),
+        Kind::ChainCompactBlock(m) => log::compact_block(node, time, m),
+        Kind::ChainReconstructed(m) => log::reconstructed(node, m),
+        Kind::ChainHeadersSync(m) => log::headers_sync(node, m),
+        Kind::ChainHeadersIgnored(m) => log::headers_ignored(node, m),
+        Kind::ChainSync(m) => log::sync(node, m),
+        Kind::ChainInvalid(_) => log::invalid(node),
+        Kind::ChainTiming(m) => log::timing(node, m),
+
+        Kind::LogRpcRefused(m) => log::rpc_refused(node, m),
 
         Kind::StateProfile(m) => state::profile(node, m),
         Kind::StatePeers(m) => peers::peers(node, around.lists, m),
@@ -114,6 +134,12 @@ pub fn count(node: &mut Node, around: &mut Around<'_>, event: &Event, kind: &Kin
         Kind::HealthDiverged(m) => health::diverged(node, m),
         Kind::HealthJoined(m) => health::joined(node, event.run, m),
 
+        Kind::HealthParser(m) => log::parser(node, event.run, m),
+        Kind::HealthPatternSilent(_) => log::pattern_silent(node),
+        Kind::HealthTemplate(_) => log::template(node),
+        Kind::HealthLogGap(m) => log::gap(node, m),
+        Kind::HealthLogFile(m) => log::file(node, m),
+
         // by type, direction and size, above; by kind, where events are counted; or, the beat, by who lives
         Kind::NetVerack(_)
         | Kind::NetWtxidrelay(_)
@@ -141,55 +167,33 @@ pub fn count(node: &mut Node, around: &mut Around<'_>, event: &Event, kind: &Kin
         | Kind::NetAlert(_)
         // `conn.ended` has it, with the rest
         | Kind::ConnClosing(_)
-        // what only the log says is not counted yet
-        | Kind::NetMessage(_)
+        // by kind: these tell of single peers, blocks and transactions, which are no words of a label
         | Kind::ConnAccepted(_)
         | Kind::ConnAsked(_)
         | Kind::ConnReady(_)
         | Kind::ConnVersion(_)
         | Kind::ConnStep(_)
-        | Kind::ConnMalformed(_)
         | Kind::ConnSpared(_)
-        | Kind::ConnOutbound(_)
         | Kind::ConnOwnAddress(_)
         | Kind::ConnServiceTrouble(_)
         | Kind::ConnAddresses(_)
-        | Kind::ConnAddrman(_)
         | Kind::ConnTimeOffset(_)
         | Kind::MempoolAnnounced(_)
         | Kind::MempoolRequested(_)
-        | Kind::MempoolOverdue(_)
         | Kind::MempoolAccepted(_)
         | Kind::MempoolConfirmed(_)
         | Kind::MempoolTrimmed(_)
-        | Kind::MempoolOrphan(_)
-        | Kind::MempoolPackage(_)
         | Kind::MempoolFeeFilter(_)
         | Kind::ChainHeader(_)
-        | Kind::ChainBlockDisconnected(_)
-        | Kind::ChainBlockChecked(_)
         | Kind::ChainBlockReceived(_)
         | Kind::ChainBlockRequested(_)
-        | Kind::ChainCompactBlock(_)
-        | Kind::ChainReconstructed(_)
         | Kind::ChainCompactMissing(_)
         | Kind::ChainCompactServed(_)
         | Kind::ChainCompactSent(_)
-        | Kind::ChainHeadersSync(_)
-        | Kind::ChainHeadersIgnored(_)
-        | Kind::ChainSync(_)
-        | Kind::ChainInvalid(_)
         | Kind::ChainBlockAnnounced(_)
-        | Kind::ChainTiming(_)
         | Kind::ChainSignal(_)
         | Kind::LogLine(_)
         | Kind::LogLife(_)
-        | Kind::LogRpcRefused(_)
-        | Kind::HealthParser(_)
-        | Kind::HealthPatternSilent(_)
-        | Kind::HealthTemplate(_)
-        | Kind::HealthLogGap(_)
-        | Kind::HealthLogFile(_)
         | Kind::HealthArchived(_)
         | Kind::HealthBeat(_) => {}
     }

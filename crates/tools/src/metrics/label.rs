@@ -4,8 +4,9 @@
 //! the schema are labels here; what has to be read out of text first is in [`super::vocabulary`].
 
 use event::{
-    BlockAnnouncement, ChainTipStatus, ConnRefusal, ConnectionType, Direction, EndReason, FeeMode, FetchOutcome, InventoryType,
-    KindId, LossStage, Network, RefusalReason, RemovalReason, Source, Transport, UndecodableReason,
+    AddrmanStep, BlockAnnouncement, BlockPart, ChainTipStatus, ConnRefusal, ConnectionType, Direction, EndReason, FeeMode,
+    FetchOutcome, HeadersIgnored, HeadersSyncStep, InventoryType, KindId, LogFileProblem, LogGapReason, LossStage, Malformation,
+    Network, OrphanStep, OutboundStep, RefusalReason, RemovalReason, RpcRefusal, Source, SyncStep, Transport, UndecodableReason,
 };
 
 /// A label's name and words.
@@ -171,6 +172,24 @@ of_schema! {
     BlockAnnouncement as "by": Unspecified Inv Headers Cmpctblock;
     RefusalReason as "reason": Unspecified Address Stranger Busy TooSlow Broken TooLarge OtherNetwork HungUp;
     LossStage as "stage": Unspecified Kernel Publish Subscription Transport;
+    BlockPart as "part":
+        Unspecified Load SanityChecks ForkChecks ConnectTransactions VerifyInputs WriteUndoData IndexWriting ConnectTotal Flush
+        WriteChainstate Postprocess Total Disconnect;
+    Malformation as "problem":
+        Other NoGarbageTerminator PacketTooLarge Decryption MessageType Magic Size Checksum Header Payload UnknownType BeforeVerack
+        BeforeVersion SecondVersion Pong MutatedBlock UnrequestedBlocktxn RepeatedBlocktxn Inventory Protocol SecondVerack;
+    OrphanStep as "step":
+        Unspecified Stored AnnouncerAdded Removed ErasedForPeer ErasedForBlock Expired Overflow TooLarge;
+    HeadersIgnored as "reason": Unspecified LowWork LowWorkCompactBlock NotConnecting;
+    HeadersSyncStep as "step": Unspecified Started Redownloading Complete Aborted;
+    SyncStep as "step": Unspecified StallStarted StallTimeoutRaised StallTimeoutLowered Presync Headers Done;
+    RpcRefusal as "reason": Unspecified Password Method QueueFull;
+    LogGapReason as "reason": Unspecified RateLimitBegan RateLimitEnded EarlyLines LineCut;
+    LogFileProblem as "problem": Unspecified Shrunk Replaced Foreign Damaged Unreadable Gone;
+    OutboundStep as "step":
+        Unspecified Dialing Feeler Anchor NetworkSpecific Proxy StaleTip ExtraOn ExtraOff ExtraBlockRelay;
+    AddrmanStep as "step":
+        Unspecified AddedToNew RemovedFromNew MovedToTried MovedToNew Collision SelectedFromNew SelectedFromTried Replaced;
 }
 
 impl Label for KindId {

@@ -40,6 +40,10 @@ pub struct Node {
     pub addrman: Option<Box<Dump>>,
     /// What the joins said last, with the run that they belong to.
     pub joined: (u64, [[u64; 5]; 3]),
+    /// Lines of debug.log by category, matched and unmatched, as the parser said last, with the run that they belong to.
+    pub log_lines: (u64, Vec<[u64; 2]>),
+    /// The compact block that is being looked at, and since when.
+    pub matching: Option<([u8; 32], u64)>,
     /// This life of the node's process, and the one before.
     runs: [Option<u64>; 2],
     lives: [Life; SOURCES],
@@ -101,6 +105,8 @@ impl Node {
             orphans: None,
             addrman: None,
             joined: Default::default(),
+            log_lines: (0, vec![]),
+            matching: None,
             runs: [None; 2],
             lives: [Life::default(); SOURCES],
             speakers: [0; KindId::ALL.len()],

@@ -6,14 +6,18 @@
 //! Names follow Prometheus: base units, `_total` for what only grows, no abbreviations. Fee rates are satoshi per virtual byte.
 
 use event::{
-    BlockAnnouncement, ChainTipStatus, ConnRefusal, ConnectionType, Direction, EndReason, FeeMode, FetchOutcome, InventoryType,
-    KindId, KindId as K, LossStage, Network, RefusalReason, RemovalReason, Source, Transport, UndecodableReason,
+    AddrmanStep, BlockAnnouncement, BlockPart, ChainTipStatus, ConnRefusal, ConnectionType, Direction, EndReason, FeeMode,
+    FetchOutcome, HeadersIgnored, HeadersSyncStep, InventoryType, KindId, KindId as K, LogFileProblem, LogGapReason, LossStage,
+    Malformation, Network, OrphanStep, OutboundStep, RefusalReason, RemovalReason, RpcRefusal, Source, SyncStep, Transport,
+    UndecodableReason,
 };
 
 use super::bucket::{Addresses, Calls, Claims, Delays, Durations, Entries, Feerates, Lacking, Lifetimes, PingIntervals, Stays};
 use super::cells::{Counter, Gauge, Histogram, Reported, metrics};
 use super::label::{Architecture, Chain, List, Message, System, Version, labels};
-use super::vocabulary::{Client, Index, Method, Misbehaviour, Nonce, Port, Protocol, RejectCode, Rejection, Service, Thread};
+use super::vocabulary::{
+    Category, Check, Client, Index, Method, Misbehaviour, Nonce, Port, Protocol, RejectCode, Rejection, Service, Thread,
+};
 
 labels! {
     /// Which way a claimed time is wrong.
@@ -52,6 +56,15 @@ labels! {
         /// Asked for.
         Low = "low",
     }
+
+    /// Where the transactions of a block came from.
+    Origin as "from" { Prefilled = "prefilled", Mempool = "mempool", Extra = "extra_pool", Requested = "requested", }
+
+    /// Whether something was taken.
+    Verdict as "verdict" { Accepted = "accepted", Rejected = "rejected", }
+
+    /// Whether a line states a fact that is known.
+    Matched as "matched" { Yes = "yes", No = "no", }
 
     /// Who chose whom for compact blocks without asking.
     Chosen as "chosen_by" { Node = "node", Peer = "peer", }
@@ -166,6 +179,10 @@ metrics! {
     MESSAGES: Counter<(Message, Direction, ConnectionType)> = "messages_total" from NET;
     /// Their payload, without headers and encryption.
     MESSAGE_BYTES: Counter<(Message, Direction, ConnectionType)> = "message_bytes_total" from NET;
+    /// P2P messages by type, as debug.log has them (`-debug=net`): for nodes without probes.
+    LOGGED_MESSAGES: Counter<(Message, Direction)> = "logged_messages_total" from &[K::NetMessage];
+    /// Their payload.
+    LOGGED_BYTES: Counter<(Message, Direction)> = "logged_message_bytes_total" from &[K::NetMessage];
     /// Messages that were kept as bytes, because decoding would have lost something.
     UNDECODABLE: Counter<(UndecodableReason, Direction)> = "undecodable_messages_total" from &[K::NetUndecodable];
     /// Messages of peers whose address is on one of the operator's lists.
@@ -236,6 +253,12 @@ metrics! {
     REFUSED: Counter<(ConnRefusal,)> = "connections_refused_total" from &[K::ConnRefused];
     /// Connections that ended, by why.
     ENDED: Counter<(EndReason, ConnectionType)> = "connections_ended_total" from &[K::ConnEnded];
+    /// What the node could make nothing of: most of it never becomes a message. debug.log only.
+    MALFORMED: Counter<(Malformation,)> = "malformed_total" from &[K::ConnMalformed];
+    /// What the node does to find peers. debug.log only. `stale_tip`: no block for long.
+    OUTBOUND: Counter<(OutboundStep,)> = "outbound_steps_total" from &[K::ConnOutbound];
+    /// What happens to entries of the address manager. debug.log only.
+    ADDRMAN_STEPS: Counter<(AddrmanStep,)> = "addrman_steps_total" from &[K::ConnAddrman];
     /// Connections opened by, or to, addresses on a list.
     LIST_OPENED: Counter<(List, ConnectionType)> = "list_connections_opened_total" from &[K::ConnOpened];
 
@@ -260,6 +283,12 @@ metrics! {
     MEMPOOL_REJECTED: Counter<(Rejection,)> = "mempool_rejected_total" from &[K::MempoolRejected];
     /// Transactions that were not accepted, by whether it is known who sent them.
     MEMPOOL_REFUSED: Counter<(Rejection, Sender)> = "mempool_refused_total" from &[K::MempoolRefused];
+    /// Transactions that a peer announced and did not send within a minute. debug.log only, as what follows.
+    MEMPOOL_OVERDUE: Counter<()> = "mempool_overdue_total" from &[K::MempoolOverdue];
+    /// Transactions whose parents were missing, by what became of them.
+    ORPHAN_STEPS: Counter<(OrphanStep,)> = "orphan_steps_total" from &[K::MempoolOrphan];
+    /// Parents and children that were tried together.
+    PACKAGES: Counter<(Verdict,)> = "mempool_packages_total" from &[K::MempoolPackage];
     /// How much later a transaction entered this node's mempool than the first one's that this program hears of.
     TRANSACTION_DELAYS: Histogram<(), Delays> = "mempool_added_after_first_node_seconds" from &[K::MempoolAdded];
 
@@ -305,6 +334,28 @@ metrics! {
     TIP_HEIGHT: Gauge<()> = "tip_height" from &[K::ChainTip];
     /// How often the best block became another one.
     TIPS: Counter<()> = "tip_changes_total" from &[K::ChainTip];
+    /// Blocks that were put together from compact ones, as debug.log has it.
+    REBUILT: Counter<()> = "compact_blocks_rebuilt_total" from &[K::ChainReconstructed];
+    /// Their transactions, by where they came from. Those of the extra pool are among those of the mempool, too.
+    REBUILT_FROM: Counter<(Origin,)> = "compact_blocks_rebuilt_transactions_total" from &[K::ChainReconstructed];
+    /// Bytes of the transactions that were asked for. Bitcoin Core 30 and newer.
+    REBUILT_BYTES: Counter<()> = "compact_blocks_rebuilt_requested_bytes_total" from &[K::ChainReconstructed];
+    /// How long looking for a compact block's transactions took. Bitcoin Core 30 and newer.
+    MATCHING: Histogram<(), Durations> = "compact_block_matching_seconds" from &[K::ChainCompactBlock];
+    /// Blocks that were checked, by the result.
+    CHECKED: Counter<(Check,)> = "blocks_checked_total" from &[K::ChainBlockChecked];
+    /// Blocks that were taken off the chain.
+    DISCONNECTED: Counter<()> = "blocks_disconnected_total" from &[K::ChainBlockDisconnected];
+    /// Lines about invalid blocks and chains; several may be about one.
+    INVALID: Counter<()> = "chain_invalid_lines_total" from &[K::ChainInvalid];
+    /// Headers that lead nowhere.
+    HEADERS_IGNORED: Counter<(HeadersIgnored,)> = "headers_ignored_total" from &[K::ChainHeadersIgnored];
+    /// First downloads of headers from a peer, by step.
+    HEADERS_SYNC: Counter<(HeadersSyncStep,)> = "headers_sync_total" from &[K::ChainHeadersSync];
+    /// The download of the chain, by step: stalls first of all.
+    SYNC: Counter<(SyncStep,)> = "chain_sync_total" from &[K::ChainSync];
+    /// How long the parts of connecting a block took (`-debug=bench`).
+    PARTS: Histogram<(BlockPart,), Durations> = "block_part_seconds" from &[K::ChainTiming];
     /// How long writing the coin cache took.
     FLUSH_DURATIONS: Histogram<(), Durations> = "coins_flush_seconds" from &[K::ChainCoinsFlushed];
     /// Memory of the coin cache before it was written last.
@@ -499,6 +550,25 @@ metrics! {
     CALL_DURATIONS: Histogram<(Method,), Calls> = "rpc_call_seconds" from &[K::StateFetched];
     /// Bytes of answers.
     CALL_BYTES: Counter<(Method,)> = "rpc_answer_bytes_total" from &[K::StateFetched];
+
+    /// Calls that the node refused: somebody else's, or a mistake in the observer's configuration.
+    CALLS_REFUSED: Counter<(RpcRefusal,)> = "rpc_refused_total" from &[K::LogRpcRefused];
+
+    // debug.log
+    /// Lines of debug.log, by whether a pattern matched.
+    LOG_LINES: Counter<(Category, Matched)> = "log_lines_total" from &[K::HealthParser];
+    /// Templates of unmatched lines that are known.
+    LOG_TEMPLATES: Gauge<()> = "log_templates" from &[K::HealthParser];
+    /// Unmatched lines of a shape that was not seen before.
+    LOG_NEW: Counter<()> = "log_new_templates_total" from &[K::HealthTemplate];
+    /// Patterns that used to match and do not any more: facts are missing.
+    LOG_SILENT: Counter<()> = "log_silent_patterns_total" from &[K::HealthPatternSilent];
+    /// Gaps in debug.log.
+    LOG_GAPS: Counter<(LogGapReason,)> = "log_gaps_total" from &[K::HealthLogGap];
+    /// Bytes that are missing there, as far as known.
+    LOG_GAP_BYTES: Counter<()> = "log_gap_bytes_total" from &[K::HealthLogGap];
+    /// Trouble with the file.
+    LOG_FILE: Counter<(LogFileProblem,)> = "log_file_problems_total" from &[K::HealthLogFile];
 
     // the node's process
     /// Memory that may not be swapped out, for keys.

@@ -471,6 +471,35 @@ fn a_fact_with_two_witnesses_is_counted_once() {
 }
 
 #[test]
+fn what_the_log_parser_says_in_totals_is_counted_as_it_grows() {
+    let parser = |second, run, matched, unmatched| {
+        let net = event::CategoryTotal { category: "net".into(), lines: matched + unmatched, matched, unmatched };
+        let invented = event::CategoryTotal { category: format!("x{second}"), lines: 1, matched: 0, unmatched: 1 };
+        let parser = event::HealthParser { categories: vec![net, invented], ..Default::default() };
+        Event { run, ..at(second, Source::Log, parser) }
+    };
+    let mut fleet = counted([parser(0, 1, 10, 2), parser(1, 1, 15, 2), parser(2, 2, 3, 1)]);
+    check(&mut fleet, "log_lines_total", expect![[r#"
+        peerobserver_log_lines_total{node="alice",category="net",matched="yes"} 18
+        peerobserver_log_lines_total{node="alice",category="net",matched="no"} 3
+        peerobserver_log_lines_total{node="alice",category="other",matched="no"} 2
+    "#]]);
+}
+
+#[test]
+fn a_compact_block_is_matched_between_its_two_steps() {
+    let step = |millis: u64, step: event::CompactStep, hash: u8| Event {
+        time: START * 1_000_000_000 + millis * 1_000_000,
+        ..at(0, Source::Log, event::ChainCompactBlock { hash: vec![hash; 32].into(), step: step.into(), size: 1 })
+    };
+    use event::CompactStep::{Matched, Started};
+    let mut fleet =
+        counted([step(0, Started, 1), step(5, Matched, 2), step(6, Started, 3), step(16, Matched, 3), step(20, Matched, 3)]);
+    assert_eq!(value(&mut fleet, "compact_block_matching_seconds_sum{node=\"alice\"}"), Some(0.01));
+    assert_eq!(value(&mut fleet, "compact_block_matching_seconds_count{node=\"alice\"}"), Some(1.0));
+}
+
+#[test]
 fn uptime_is_what_the_node_says() {
     let mut fleet = counted([at(0, Source::Rpc, StateUptime { seconds: 5 })]);
     assert_eq!(value(&mut fleet, "node_uptime_seconds{node=\"alice\"}"), Some(5.0));

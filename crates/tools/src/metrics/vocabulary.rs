@@ -100,6 +100,25 @@ labels! {
         Other = "other",
     }
 
+    /// Categories of debug.log.
+    Category as "category" {
+        None = "none", Net = "net", Tor = "tor", Mempool = "mempool", Http = "http", Bench = "bench", Zmq = "zmq", Walletdb = "walletdb",
+        Rpc = "rpc", Estimatefee = "estimatefee", Addrman = "addrman", Selectcoins = "selectcoins", Reindex = "reindex",
+        Cmpctblock = "cmpctblock", Rand = "rand", Prune = "prune", Proxy = "proxy", Mempoolrej = "mempoolrej", Libevent = "libevent",
+        Coindb = "coindb", Qt = "qt", Leveldb = "leveldb", Validation = "validation", I2p = "i2p", Ipc = "ipc", Lock = "lock",
+        Blockstorage = "blockstorage", Txreconciliation = "txreconciliation", Scan = "scan", Txpackages = "txpackages",
+        Kernel = "kernel", Privatebroadcast = "privatebroadcast",
+        Other = "other",
+    }
+
+    /// How the check of a block ended.
+    Check as "result" {
+        Valid = "valid",
+        /// The transactions are not those of the header: sent by somebody who wants the block to be taken for invalid.
+        Mutated = "mutated",
+        Invalid = "invalid",
+    }
+
     /// How large the nonce of a ping is: software has habits.
     Nonce as "nonce" {
         /// No nonce at all: protocol versions before 60001.
@@ -267,6 +286,33 @@ macro_rules! by_word {
     )+};
 }
 by_word! { Method Thread }
+
+impl Category {
+    /// By name; empty for a line without one.
+    pub fn of(name: &str) -> Self {
+        use super::label::{Label as _, Words};
+        let Words::Fixed(words) = Self::DIMENSION.words else { return Self::Other };
+        match name {
+            "" => Self::None,
+            // the words for those are not categories
+            "none" | "other" => Self::Other,
+            _ => words.iter().position(|word| *word == name).map_or(Self::Other, |at| Self::ALL[at]),
+        }
+    }
+}
+
+impl Check {
+    /// By what Bitcoin Core says of it (`BlockValidationResult::BLOCK_MUTATED` in `src/validation.cpp`).
+    pub fn of(valid: bool, reason: &str) -> Self {
+        const MUTATED: [&str; 5] =
+            ["bad-txnmrklroot", "bad-txns-duplicate", "bad-witness-nonce-size", "bad-witness-merkle-match", "unexpected-witness"];
+        match valid {
+            true => Self::Valid,
+            false if MUTATED.contains(&reason) => Self::Mutated,
+            false => Self::Invalid,
+        }
+    }
+}
 
 impl Index {
     /// By name, as `getindexinfo` has it.

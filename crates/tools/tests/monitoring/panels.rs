@@ -275,6 +275,165 @@ pub const DASHBOARDS: &[Dashboard] = &[
         ],
     },
     Dashboard {
+        folder: "logs",
+        title: "Logs",
+        about: "What only debug.log tells, and how well it is read.",
+        panels: &[
+            graph(
+                "How much does each node log per category?",
+                "Lines per second. A category that explodes: somebody fills the disk, or tries.",
+                PerSecond,
+                &[("sum by (node, category) (rate(peerobserver_log_lines_total{NODE}[R]))", "{{node}} {{category}}")],
+            ),
+            graph(
+                "What share of the lines is understood?",
+                "Lines that state a known fact. A drop after an upgrade: messages were reworded.",
+                Share,
+                &[(
+                    "sum by (node) (rate(peerobserver_log_lines_total{NODE,matched=\"yes\"}[1h])) / sum by (node) (rate(peerobserver_log_lines_total{NODE}[1h]))",
+                    "{{node}}",
+                )],
+            ),
+            graph(
+                "Were mutated blocks seen?",
+                "`mutated`: somebody wants a good block to be taken for a bad one. Any is worth a look.",
+                Count,
+                &[
+                    (
+                        "sum by (node, result) (increase(peerobserver_blocks_checked_total{NODE,result!=\"valid\"}[1h]))",
+                        "{{node}} {{result}}",
+                    ),
+                    (
+                        "sum by (node) (increase(peerobserver_chain_invalid_lines_total{NODE}[1h]))",
+                        "{{node}} lines about invalid chains",
+                    ),
+                ],
+            ),
+            graph(
+                "Are blocks taken off the chain?",
+                "Each is a reorganisation by one. Two at once are rare, three are news.",
+                Count,
+                &[("sum by (node) (increase(peerobserver_blocks_disconnected_total{NODE}[1h]))", "{{node}}")],
+            ),
+            graph(
+                "Where do the transactions of compact blocks come from?",
+                "Per hour. `extra_pool` is part of `mempool`.",
+                Count,
+                &[(
+                    "sum by (node, from) (increase(peerobserver_compact_blocks_rebuilt_transactions_total{NODE}[1h]))",
+                    "{{node}} {{from}}",
+                )],
+            ),
+            graph(
+                "How much had to be asked for, per block?",
+                "Bytes; 9 in 10 blocks should need none.",
+                Bytes,
+                &[(
+                    "sum by (node) (increase(peerobserver_compact_blocks_rebuilt_requested_bytes_total{NODE}[1d])) / sum by (node) (increase(peerobserver_compact_blocks_rebuilt_total{NODE}[1d]))",
+                    "{{node}}",
+                )],
+            ),
+            graph(
+                "How long does matching a compact block with the mempool take?",
+                "9 in 10 are faster.",
+                Seconds,
+                &[(
+                    "histogram_quantile(0.9, sum by (node, le) (increase(peerobserver_compact_block_matching_seconds_bucket{NODE}[1d])))",
+                    "{{node}}",
+                )],
+            ),
+            graph(
+                "Which part of connecting a block takes the time?",
+                "Mean over an hour, with `-debug=bench`. `verify_inputs` grows with blocks made to be slow.",
+                Seconds,
+                &[(
+                    "sum by (node, part) (rate(peerobserver_block_part_seconds_sum{NODE}[1h])) / sum by (node, part) (rate(peerobserver_block_part_seconds_count{NODE}[1h]))",
+                    "{{node}} {{part}}",
+                )],
+            ),
+            graph(
+                "What could the node make nothing of?",
+                "Most of it never becomes a message. `magic` and `header` are scanners.",
+                PerSecond,
+                &[("sum by (node, problem) (rate(peerobserver_malformed_total{NODE}[R]))", "{{node}} {{problem}}")],
+            ),
+            graph(
+                "Do headers lead nowhere, do downloads stall?",
+                "Low-work headers are an attempt to fill memory; stalls are withheld blocks.",
+                PerSecond,
+                &[
+                    ("sum by (node, reason) (rate(peerobserver_headers_ignored_total{NODE}[R]))", "{{node}} ignored: {{reason}}"),
+                    ("sum by (node, step) (rate(peerobserver_headers_sync_total{NODE}[R]))", "{{node}} headers: {{step}}"),
+                    ("sum by (node, step) (rate(peerobserver_chain_sync_total{NODE}[R]))", "{{node}} chain: {{step}}"),
+                ],
+            ),
+            graph(
+                "Who does not send what was announced?",
+                "Transactions that were asked for and did not come within a minute.",
+                PerSecond,
+                &[("sum by (node) (rate(peerobserver_mempool_overdue_total{NODE}[R]))", "{{node}}")],
+            ),
+            graph(
+                "What becomes of orphans?",
+                "`overflow`: more than there is room for: somebody makes them.",
+                PerSecond,
+                &[
+                    ("sum by (node, step) (rate(peerobserver_orphan_steps_total{NODE}[R]))", "{{node}} {{step}}"),
+                    (
+                        "sum by (node, verdict) (rate(peerobserver_mempool_packages_total{NODE}[R]))",
+                        "{{node}} packages {{verdict}}",
+                    ),
+                ],
+            ),
+            graph(
+                "How does the node look for peers?",
+                "`stale_tip`: it has had no block for long, and wants one more peer.",
+                PerSecond,
+                &[("sum by (node, step) (rate(peerobserver_outbound_steps_total{NODE}[R]))", "{{node}} {{step}}")],
+            ),
+            graph(
+                "What happens in the address manager?",
+                "Entries that come, move, go.",
+                PerSecond,
+                &[("sum by (node, step) (rate(peerobserver_addrman_steps_total{NODE}[R]))", "{{node}} {{step}}")],
+            ),
+            graph(
+                "Which messages does a node without probes see?",
+                "By the log's own lines, with `-debug=net`.",
+                PerSecond,
+                &[
+                    (
+                        "sum by (message, direction) (rate(peerobserver_logged_messages_total{NODE}[R]))",
+                        "{{message}} {{direction}}",
+                    ),
+                    ("sum by (node) (rate(peerobserver_logged_message_bytes_total{NODE}[R]))", "{{node}} bytes"),
+                ],
+            ),
+            graph(
+                "Is the log whole, and read well?",
+                "Gaps are the node's own limit on lines; silent patterns are lines that were reworded; new templates settle within a day.",
+                Count,
+                &[
+                    ("sum by (node, reason) (increase(peerobserver_log_gaps_total{NODE}[1h]))", "{{node}} gap: {{reason}}"),
+                    ("sum by (node) (increase(peerobserver_log_gap_bytes_total{NODE}[1h]))", "{{node}} bytes missing"),
+                    (
+                        "sum by (node, problem) (increase(peerobserver_log_file_problems_total{NODE}[1h]))",
+                        "{{node}} file: {{problem}}",
+                    ),
+                    ("sum by (node) (increase(peerobserver_log_silent_patterns_total{NODE}[1h]))", "{{node}} silent patterns"),
+                    ("sum by (node) (increase(peerobserver_log_new_templates_total{NODE}[1h]))", "{{node}} new templates"),
+                    ("peerobserver_log_templates{NODE}", "{{node}} templates"),
+                ],
+            ),
+            graph(
+                "Who is refused by the node's RPC?",
+                "Wrong passwords are somebody who guesses; a forbidden method may be ours.",
+                PerSecond,
+                &[("sum by (node, reason) (rate(peerobserver_rpc_refused_total{NODE}[R]))", "{{node}} {{reason}}")],
+            ),
+        ],
+    },
+    Dashboard {
         folder: "addresses",
         title: "Addresses",
         about: "Address gossip, and what the nodes make of it.",
