@@ -1,5 +1,7 @@
-//! Generates everything that follows from `proto/`: the types (prost), the list of kinds, the JSON form, and the schema as data.
+//! Generates everything that follows from `proto/`: the types (prost), the list of kinds, the JSON form, the columns, and the schema as data.
 
+#[path = "build/columns.rs"]
+mod columns;
 #[path = "build/redact.rs"]
 mod redact;
 
@@ -34,6 +36,7 @@ fn main() -> Result<()> {
     std::fs::write(out.join("words.rs"), schema.words_of_answers()?)?;
     std::fs::write(out.join("kinds.rs"), schema.kinds()?)?;
     std::fs::write(out.join("costs.rs"), schema.costs()?)?;
+    std::fs::write(out.join("columns.rs"), columns::code(&schema)?)?;
     std::fs::write(out.join("json.rs"), schema.json()?)?;
     std::fs::write(out.join("schema.rs"), schema.documentation()?)?;
     let page = std::fs::read_to_string(proto.join("redaction.txt"))?;

@@ -1,5 +1,5 @@
-//! Any bytes as the body of a frame, past checksums and compression: no panic, no event longer than any event; what is an event survives
-//! being packed again.
+//! Any bytes as the body of a frame, past checksums and compression, as bytes and as values: no panic, no event longer than any event; what
+//! is an event survives being packed again.
 //!
 //! Input: how many events, the lengths of eight sections (two bytes each, little-endian), then the sections.
 #![no_main]
@@ -44,4 +44,14 @@ fuzz_target!(|input: &[u8]| {
         event.clear();
     }
     po_fuzz::assert_survive(&mut packer, &events);
+    // the same as values; every third is passed over
+    let Ok(mut unpacker) = Unpacker::new(&head, body, &mut decompressor) else { return };
+    let mut number = 0;
+    let mut wanted = |_: &_| {
+        number += 1;
+        number % 3 > 0
+    };
+    while let Ok(Some(event)) = unpacker.next_event(&mut wanted) {
+        packer.push(&event);
+    }
 });

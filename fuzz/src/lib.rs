@@ -23,4 +23,12 @@ pub fn assert_survive(packer: &mut Packer, events: &[Vec<u8>]) {
         assert_eq!(&event, expected);
     }
     assert_eq!(unpacker.next(&mut event), Ok(None));
+    // as values, where all of them are some
+    let values: Result<Vec<_>, _> = events.iter().map(|event| event::Event::from_bytes(event.clone().into())).collect();
+    let Ok(values) = values else { return };
+    let mut unpacker = Unpacker::new(&head, &frame[length..], &mut decompressor).expect("it was just packed");
+    for expected in values {
+        let event = unpacker.next_event(|_| true).expect("it was just packed").expect("there are more");
+        assert_eq!(event.to_bytes(), expected.to_bytes());
+    }
 }

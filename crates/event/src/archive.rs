@@ -58,14 +58,14 @@
 //! | class | on the wire | column `values` |
 //! |---|---|---|
 //! | 0 number | varint | it |
-//! | 1 change | varint | the difference to the number before with the same meaning, which is 0 at first |
+//! | 1 change | varint | the difference to the number before with the same meaning in the same field, which is 0 at first |
 //! | 2 fixed8, 3 fixed4 | 8 or 4 bytes | them |
 //! | 4 bytes | run of bytes | the difference to the index before in this column, which is 0 at first |
 //! | 5 message | message | none; the message is at the node given |
 //! | 6 numbers, 7 fixed list | packed list | its numbers; column `lengths` tells how many |
 //!
 //! The **meaning** of a number is a hash of where it stands: it begins as the index of the stream; a message mixes in its node;
-//! field 1 of a node that is *keyed* mixes in its value, or the index of its bytes; the number mixes in its field. To mix b into a is
+//! field 1 of a node that is *keyed* mixes in its value, or the index of its bytes. To mix b into a is
 //! `rotate_left(a ^ b * 0x9e3779b97f4a7c15, 29) * 0xbf58476d1ce4e5b9`.
 //!
 //! The tables are, each list preceded by its count: streams (prefix, suffix); peers (fields 1, fields 3 to 5); kinds (number, form, for
@@ -73,14 +73,21 @@
 //! `values`, `runs`, `lengths`; shapes; length of `shape`); then the count of runs of bytes, and the lengths of `stream`, `kind`,
 //! `sequence`, `peer`, `whole`. Columns stand in section 1 in this order: these five; then per node `shape`, and per field its three.
 
+mod about;
 mod blobs;
+mod column;
+mod columns;
 mod head;
 mod layout;
 mod pack;
+mod row;
 mod seed;
 pub mod segment;
 mod slim;
+mod tables;
+mod take;
 mod tokens;
+mod typed;
 mod unpack;
 mod wire;
 

@@ -30,13 +30,26 @@ struct Place {
 }
 
 impl Blobs {
-    /// The number of these bytes; the next one if they were not seen before.
-    pub(crate) fn number(&mut self, bytes: &[u8]) -> u64 {
+    /// The number of these bytes; the next one if they were not seen before. Where the same is said again, in the same order, it is the
+    /// one behind that of the field's bytes before, or the same.
+    pub(crate) fn number(&mut self, bytes: &[u8], before: u64) -> u64 {
         let Self { known, seed, places, hashes, others, lengths } = self;
         let content =
             |place: Place| &if place.length == HASH { &*hashes } else { &*others }[place.start..place.start + place.length];
+        let is_it = |place: &Place| match bytes.first_chunk::<HASH>() {
+            // most are that long, and compared in a few instructions
+            Some(hash) if bytes.len() == HASH => {
+                place.length == HASH && hashes[place.start..].first_chunk::<HASH>().is_some_and(|known| known == hash)
+            }
+            _ => place.length == bytes.len() && content(*place) == bytes,
+        };
+        for likely in [before.wrapping_add(1), before] {
+            if places.get(likely as usize).is_some_and(is_it) {
+                return likely;
+            }
+        }
         let hash = seed.of_bytes(bytes);
-        if let Some(number) = known.find(hash, |number| content(places[*number as usize]) == bytes) {
+        if let Some(number) = known.find(hash, |number| is_it(&places[*number as usize])) {
             return u64::from(*number);
         }
         let number = u32::try_from(places.len()).expect("a frame is closed long before");

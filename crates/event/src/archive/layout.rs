@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::Class;
 use crate::schema::{FieldDoc, KINDS, PARTS};
 
 /// What a field is, as far as packing cares.
@@ -23,6 +24,15 @@ pub(crate) enum Type {
 pub(crate) struct Field {
     pub(crate) kind: Type,
     pub(crate) list: bool,
+    scalar: Scalar,
+}
+
+/// What a single value is on the wire.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Scalar {
+    Varint,
+    Fixed8,
+    Bytes,
 }
 
 /// A message of the schema.
@@ -37,6 +47,28 @@ pub(crate) struct Part {
     pub(crate) of_peer: bool,
     /// The field with a peer's id, and whether it may be absent.
     pub(crate) peer: Option<(u32, bool)>,
+}
+
+impl Field {
+    /// What its values can be in a frame.
+    pub(crate) const fn classes(&self) -> &'static [Class] {
+        match (self.kind, self.scalar) {
+            (Type::Message(_), _) => &[Class::Message],
+            (Type::Varints, _) => &[Class::Number, Class::Change, Class::NumberList],
+            (Type::Fixed, _) => &[Class::Fixed8, Class::FixedList],
+            (Type::Single, Scalar::Varint) => &[Class::Number, Class::Change],
+            (Type::Single, Scalar::Fixed8) => &[Class::Fixed8],
+            (Type::Single, Scalar::Bytes) => &[Class::Bytes],
+        }
+    }
+
+    /// The message that it is.
+    pub(crate) const fn part(&self) -> Option<usize> {
+        match self.kind {
+            Type::Message(part) => Some(part),
+            _ => None,
+        }
+    }
 }
 
 impl Part {
@@ -77,7 +109,12 @@ fn part(fields: &[FieldDoc], index: &HashMap<&str, usize>) -> Part {
     for doc in fields {
         let (label, kind) = doc.kind.rsplit_once(' ').unwrap_or(("", doc.kind));
         let list = label == "repeated";
-        let field = Field { kind: packed(kind, list, index), list };
+        let scalar = match kind {
+            "string" | "bytes" => Scalar::Bytes,
+            "fixed64" | "sfixed64" | "double" => Scalar::Fixed8,
+            _ => Scalar::Varint,
+        };
+        let field = Field { kind: packed(kind, list, index), list, scalar };
         let number = doc.number as usize;
         // numbers are small, or it would be no message of ours
         part.fields.resize(part.fields.len().max(number + 1), None);

@@ -5,13 +5,15 @@ use std::collections::HashMap;
 use hashbrown::HashTable;
 use prost::Message as _;
 
-use super::blobs::Blobs;
+use super::Form;
+use super::about::About;
+use super::columns::{Columns, says_who};
 use super::head::{Head, KindTotal, MAX_PEERS, Section, Stream};
 use super::layout::LAYOUT;
-use super::seed::{Numbers, Seed};
+use super::seed::Seed;
 use super::tokens::{self, Parsed, Token, What};
-use super::wire::{checksum, put, put_bytes, zigzag};
-use super::{Class, Form, mix};
+use super::typed::{Who, message_of};
+use super::wire::{checksum, put, put_bytes, varint_length, zigzag};
 use crate::{DecodeError, Event};
 
 /// A frame is full with so many bytes before compression…
@@ -23,6 +25,8 @@ pub const FULL_EVENTS: u64 = 16 << 20;
 const MAX_ENTRIES: usize = 2048;
 /// Its size is looked at after so many bytes of events.
 const LOOK: u64 = 64 << 10;
+/// An event that takes less memory has too little in its lists to be longer than a frame in columns.
+const SMALL: usize = 1 << 20;
 /// Streams of which is known which peer they are about; beyond, all are taken to be about any.
 const MARKED: usize = 64;
 
@@ -66,6 +70,8 @@ struct Source {
     prefix: Box<[u8]>,
     suffix: Box<[u8]>,
     envelope: Event,
+    /// Whether any event with this envelope has the prefix and no suffix.
+    plain: bool,
     expected: u64,
     first: u64,
     last: u64,
@@ -98,45 +104,12 @@ struct Kind {
     bytes: u64,
 }
 
-/// What the columns of messages are made of.
-#[derive(Default)]
-struct Columns {
-    nodes: Vec<Node>,
-    blobs: Blobs,
-    /// By what a number is about: what it was before.
-    before: Numbers,
-    entries: Vec<u32>,
-}
-
-/// A message at one place of the schema.
-#[derive(Default)]
-struct Node {
-    keyed: bool,
-    lists: u64,
-    slots: Vec<Slot>,
-    shapes: Vec<Box<[u32]>>,
-    shape_of: HashMap<Box<[u32]>, u32>,
-    latest: usize,
-    shape: Vec<u8>,
-    /// Bytes of what is told of shapes.
-    told: usize,
-}
-
-/// A field of it.
-struct Slot {
-    key: u32,
-    class: Class,
-    child: usize,
-    list: bool,
-    before: u64,
-    values: Vec<u8>,
-    runs: Vec<u8>,
-    lengths: Vec<u8>,
-}
-
 impl Packer {
     /// Adds an event.
     pub fn push(&mut self, event: &Event) {
+        if self.typed(event) {
+            return;
+        }
         let mut bytes = std::mem::take(&mut self.scratch);
         bytes.clear();
         // a Vec has room for everything, so nobody needs to know the length before
@@ -171,6 +144,33 @@ impl Packer {
         self.full
     }
 
+    /// Puts the values of an event into columns, the same as [`columnar`](Self::columnar) its bytes; `false` for one that has to be looked
+    /// at as bytes.
+    fn typed(&mut self, event: &Event) -> bool {
+        let Some(value) = &event.kind else { return false };
+        if event.memory() > SMALL && event.encoded_len() as u64 > FULL_EVENTS {
+            return false;
+        }
+        let stream = self.stream_of(event);
+        let number = value.id() as u32;
+        let kind = self.kind(number, Form::Columns);
+        self.envelope(stream, kind, event.sequence, event.time);
+        let Kind { node, of_peer, other_peer, .. } = self.kinds[kind as usize];
+        let message = message_of(value);
+        let mut length = if of_peer { self.who(stream, &message.who()) } else { 0 };
+        if let Some(peer) = event.peer().filter(|_| other_peer.is_some()) {
+            self.streams[stream as usize].note(peer);
+        }
+        length += self.columns.put(node, message, About::new(stream.into()), of_peer);
+        length += varint_length(length as u64) + varint_length(u64::from(number) << 3);
+        let source = &self.streams[stream as usize];
+        length += source.prefix.len() + source.suffix.len();
+        length +=
+            [event.sequence, event.time].iter().filter(|value| **value > 0).map(|value| 1 + varint_length(*value)).sum::<usize>();
+        self.count(kind, length);
+        true
+    }
+
     /// Puts the fields of an event into columns; `false` if it would not come out the same.
     fn columnar(&mut self, bytes: &[u8]) -> bool {
         if bytes.len() as u64 > FULL_EVENTS {
@@ -182,7 +182,7 @@ impl Packer {
             let stream = self.stream(&bytes[parsed.prefix.clone()], &bytes[parsed.suffix.clone()]);
             let form = if parsed.kind.is_some() { Form::Columns } else { Form::Nothing };
             let kind = self.kind(parsed.kind.unwrap_or(0), form);
-            self.envelope(stream, kind, parsed.sequence, parsed.time, bytes.len());
+            self.envelope(stream, kind, parsed.sequence, parsed.time);
             if form == Form::Columns {
                 let Kind { node, of_peer, other_peer, .. } = self.kinds[kind as usize];
                 if of_peer {
@@ -191,8 +191,9 @@ impl Packer {
                 if let Some((number, optional)) = other_peer {
                     self.mark(stream, &tokens, number, optional);
                 }
-                self.columns.message(node, &tokens, bytes, u64::from(stream), of_peer);
+                self.columns.message(node, &tokens, bytes, About::new(stream.into()), of_peer);
             }
+            self.count(kind, bytes.len());
         }
         self.tokens = tokens;
         parsed.is_some()
@@ -227,10 +228,29 @@ impl Packer {
         if let Some(peer) = event.peer() {
             self.streams[stream as usize].note(peer);
         }
-        self.envelope(stream, kind, event.sequence, event.time, bytes.len());
-        let blob = self.columns.blobs.number(bytes);
+        self.envelope(stream, kind, event.sequence, event.time);
+        let blob = self.columns.blobs.number(bytes, self.last_whole);
         put(&mut self.whole, zigzag(blob.wrapping_sub(self.last_whole)));
         self.last_whole = blob;
+        self.count(kind, bytes.len());
+    }
+
+    /// The stream of an event; mostly that of the event before, so that there is nothing to encode.
+    fn stream_of(&mut self, event: &Event) -> u32 {
+        let same = |source: &Source| {
+            let Event { node, node_run, source: from, run, .. } = &source.envelope;
+            source.plain && *run == event.run && *from == event.source && *node_run == event.node_run && *node == event.node
+        };
+        if !event.replay {
+            let latest = self.streams.get(self.latest as usize).filter(|source| same(source)).map(|_| self.latest);
+            if let Some(stream) = latest.or_else(|| self.streams.iter().take(MARKED).position(same).map(|at| at as u32)) {
+                self.latest = stream;
+                return stream;
+            }
+        }
+        let suffix = if event.replay { [7 << 3, 1].as_slice() } else { &[] };
+        let envelope = Event { kind: None, replay: false, sequence: 0, time: 0, ..event.clone() };
+        self.stream(&envelope.encode_to_vec(), suffix)
     }
 
     fn stream(&mut self, prefix: &[u8], suffix: &[u8]) -> u32 {
@@ -250,6 +270,7 @@ impl Packer {
             self.streams.push(Source {
                 prefix: prefix.into(),
                 suffix: suffix.into(),
+                plain: suffix.is_empty() && *envelope.encode_to_vec() == *prefix,
                 envelope,
                 expected: 0,
                 first: 0,
@@ -293,7 +314,7 @@ impl Packer {
         kind
     }
 
-    fn envelope(&mut self, stream: u32, kind: u32, sequence: u64, time: u64, length: usize) {
+    fn envelope(&mut self, stream: u32, kind: u32, sequence: u64, time: u64) {
         put(&mut self.stream, stream.into());
         put(&mut self.kind, kind.into());
         let source = &mut self.streams[stream as usize];
@@ -308,6 +329,10 @@ impl Packer {
         self.time = time;
         self.first = if self.events == 0 { time } else { self.first.min(time) };
         self.last = self.last.max(time);
+    }
+
+    /// Counts an event that is in the columns.
+    fn count(&mut self, kind: u32, length: usize) {
         self.events += 1;
         self.bytes += length as u64;
         let kind = &mut self.kinds[kind as usize];
@@ -329,20 +354,19 @@ impl Packer {
 
     /// Takes out what says who the peer is.
     fn of_peer(&mut self, stream: u32, tokens: &[Token], bytes: &[u8]) {
-        let mut key = std::mem::take(&mut self.who);
-        key.clear();
+        self.who.clear();
         let (mut id, mut low) = (0, 0);
         let mut at = 0;
         while let Some(token) = tokens.get(at) {
             if says_who(token.key >> 3) {
-                put(&mut key, token.key.into());
+                put(&mut self.who, token.key.into());
                 match token.what {
-                    What::Varint(value) => put(&mut key, value),
-                    What::Bytes { start, length } => put_bytes(&mut key, &bytes[start as usize..][..length as usize]),
+                    What::Varint(value) => put(&mut self.who, value),
+                    What::Bytes { start, length } => put_bytes(&mut self.who, &bytes[start as usize..][..length as usize]),
                     _ => {}
                 }
                 if token.key >> 3 == 1 {
-                    low = key.len();
+                    low = self.who.len();
                     if let What::Varint(value) = token.what {
                         id = value;
                     }
@@ -350,14 +374,43 @@ impl Packer {
             }
             at += 1 + token.inner();
         }
-        let Self { peers, peer_of, seed, told, .. } = self;
-        let hash = seed.of_bytes(&key);
-        let peer = match peer_of.find(hash, |number| *peers[*number as usize].fields == *key) {
+        self.peer(stream, id, low);
+    }
+
+    /// Puts down who the peer is; how long that is as protobuf.
+    fn who(&mut self, stream: u32, who: &Who<'_>) -> usize {
+        let out = &mut self.who;
+        out.clear();
+        if who.peer != 0 {
+            out.push(1 << 3);
+            put(out, who.peer);
+        }
+        let low = out.len();
+        if !who.address.is_empty() {
+            out.push(3 << 3 | 2);
+            put_bytes(out, who.address.as_bytes());
+        }
+        for (key, value) in [(4 << 3, who.connection_type), (5 << 3, who.network)] {
+            if value != 0 {
+                out.push(key);
+                put(out, value as u64);
+            }
+        }
+        let length = out.len();
+        self.peer(stream, who.peer, low);
+        length
+    }
+
+    /// The peer whose fields are in `who`, the first of them `low` bytes.
+    fn peer(&mut self, stream: u32, id: u64, low: usize) {
+        let Self { peers, peer_of, seed, told, who, .. } = self;
+        let hash = seed.of_bytes(who);
+        let peer = match peer_of.find(hash, |number| *peers[*number as usize].fields == **who) {
             Some(peer) => *peer,
             None => {
                 let next = peers.len() as u32;
-                *told += key.len() + 2;
-                peers.push(Peer { fields: key.as_slice().into(), low, id, streams: 0 });
+                *told += who.len() + 2;
+                peers.push(Peer { fields: who.as_slice().into(), low, id, streams: 0 });
                 peer_of.insert_unique(hash, next, |number| seed.of_bytes(&peers[*number as usize].fields));
                 next
             }
@@ -366,7 +419,6 @@ impl Packer {
             self.peers[peer as usize].streams |= 1 << stream;
         }
         put(&mut self.peer, peer.into());
-        self.who = key;
     }
 
     /// Notes which peer an event is about, where that is not its first field.
@@ -522,11 +574,6 @@ fn section(part: &[u8], worth: bool, compressor: &mut zstd::bulk::Compressor<'_>
     Section { stored: raw, raw, compressed: false }
 }
 
-/// Fields that say who a peer is: its id, address, type of connection, network.
-const fn says_who(number: u32) -> bool {
-    matches!(number, 1 | 3 | 4 | 5)
-}
-
 impl Source {
     fn count(&mut self, sequence: u64) {
         if self.events == 0 {
@@ -552,168 +599,11 @@ impl Source {
 
 impl Token {
     /// How many of the tokens behind it are its own.
-    fn inner(&self) -> usize {
+    pub(super) fn inner(&self) -> usize {
         match self.what {
             What::Message { tokens, .. } => tokens as usize,
             What::Packed { count, .. } => count as usize,
             _ => 0,
         }
-    }
-}
-
-impl Columns {
-    /// A new node for a message of the schema; an element of a list or a part of another message may be named by its first field.
-    fn node(&mut self, part: Option<usize>, inner: bool) -> usize {
-        let keyed = inner && part.is_some_and(|part| LAYOUT.part(part).keyed);
-        let list = |number: &u32| part.and_then(|part| LAYOUT.part(part).field(*number)).is_some_and(|field| field.list);
-        let lists = (0..64).filter(list).fold(0, |lists, number| lists | 1 << number);
-        self.nodes.push(Node { keyed, lists, ..Node::default() });
-        self.nodes.len() - 1
-    }
-
-    /// Puts a message's fields into the columns of its node. `key` says what it is about.
-    fn message(&mut self, node: usize, tokens: &[Token], bytes: &[u8], mut key: u64, of_peer: bool) {
-        let base = self.entries.len();
-        let (mut at, mut slot) = (0, 0);
-        while let Some(token) = tokens.get(at) {
-            if of_peer && says_who(token.key >> 3) {
-                at += 1;
-                continue;
-            }
-            slot = self.slot(node, token, slot);
-            let mut run = 0;
-            while tokens.get(at).is_some_and(|next| next.key == token.key) {
-                self.value(node, slot, &tokens[at..], bytes, &mut key);
-                at += 1 + tokens[at].inner();
-                run += 1;
-            }
-            let field = &mut self.nodes[node].slots[slot];
-            let several = run > 1 || field.list;
-            if several {
-                put(&mut field.runs, run);
-            }
-            self.entries.push((slot as u32) << 1 | u32::from(several));
-            slot += 1;
-        }
-        self.nodes[node].shape(&self.entries[base..]);
-        self.entries.truncate(base);
-    }
-
-    /// The slot of a field; fields come in order, so it is mostly the one at `likely`.
-    fn slot(&mut self, node: usize, token: &Token, likely: usize) -> usize {
-        let slots = &self.nodes[node].slots;
-        let found = slots.iter().skip(likely).position(|slot| slot.key == token.key).map(|at| at + likely);
-        if let Some(found) = found.or_else(|| slots.iter().take(likely).position(|slot| slot.key == token.key)) {
-            return found;
-        }
-        let number = token.key >> 3;
-        let Node { keyed, lists, .. } = self.nodes[node];
-        let list = number < 64 && lists & 1 << number != 0;
-        let mut child = 0;
-        let class = match token.what {
-            What::Varint(_) if keyed && number != 1 => Class::Change,
-            What::Varint(_) => Class::Number,
-            What::Fixed8(_) => Class::Fixed8,
-            What::Fixed4(_) => Class::Fixed4,
-            What::Bytes { .. } => Class::Bytes,
-            What::Packed { fixed: true, .. } => Class::FixedList,
-            What::Packed { fixed: false, .. } => Class::NumberList,
-            What::Message { part, .. } => {
-                child = self.node(Some(part as usize), true);
-                Class::Message
-            }
-        };
-        let list = list && !matches!(class, Class::FixedList | Class::NumberList);
-        let slots = &mut self.nodes[node].slots;
-        slots.push(Slot { key: token.key, class, child, list, before: 0, values: vec![], runs: vec![], lengths: vec![] });
-        slots.len() - 1
-    }
-
-    fn value(&mut self, node: usize, slot: usize, tokens: &[Token], bytes: &[u8], key: &mut u64) {
-        let token = &tokens[0];
-        let Node { keyed, slots, .. } = &mut self.nodes[node];
-        let names = *keyed && token.key >> 3 == 1;
-        let field = &mut slots[slot];
-        match token.what {
-            What::Varint(value) if field.class == Class::Change => {
-                let before = self.before.at(mix(*key, slot as u64));
-                put(&mut field.values, zigzag(value.wrapping_sub(*before)));
-                *before = value;
-            }
-            What::Varint(value) => {
-                put(&mut field.values, value);
-                if names {
-                    *key = mix(*key, value);
-                }
-            }
-            What::Fixed8(value) => field.values.extend_from_slice(&value.to_le_bytes()),
-            What::Fixed4(value) => field.values.extend_from_slice(&value.to_le_bytes()),
-            What::Bytes { start, length } => {
-                let blob = self.blobs.number(&bytes[start as usize..][..length as usize]);
-                put(&mut field.values, zigzag(blob.wrapping_sub(field.before)));
-                field.before = blob;
-                if names {
-                    *key = mix(*key, blob);
-                }
-            }
-            What::Packed { count, fixed } => {
-                put(&mut field.lengths, count.into());
-                for token in &tokens[1..=count as usize] {
-                    match token.what {
-                        What::Varint(value) if !fixed => put(&mut field.values, value),
-                        What::Fixed8(value) => field.values.extend_from_slice(&value.to_le_bytes()),
-                        _ => {}
-                    }
-                }
-            }
-            What::Message { tokens: inner, .. } => {
-                let child = field.child;
-                self.message(child, &tokens[1..=inner as usize], bytes, mix(*key, child as u64), false);
-            }
-        }
-    }
-
-    fn size(&self) -> usize {
-        let slot = |slot: &Slot| slot.values.len() + slot.runs.len() + slot.lengths.len();
-        let node = |node: &Node| node.shape.len() + node.told + node.slots.iter().map(slot).sum::<usize>();
-        self.blobs.size() + self.nodes.iter().map(node).sum::<usize>()
-    }
-}
-
-impl Node {
-    /// Says which fields a message has, and which of them several times.
-    fn shape(&mut self, entries: &[u32]) {
-        if self.shapes.get(self.latest).is_none_or(|latest| **latest != *entries) {
-            self.latest = match self.shape_of.get(entries) {
-                Some(known) => *known as usize,
-                None => {
-                    self.told += entries.len() + 1;
-                    self.shape_of.insert(entries.into(), self.shapes.len() as u32);
-                    self.shapes.push(entries.into());
-                    self.shapes.len() - 1
-                }
-            };
-        }
-        put(&mut self.shape, self.latest as u64);
-    }
-
-    fn describe(&self, out: &mut Vec<u8>) {
-        put(out, (self.slots.len() as u64) << 1 | u64::from(self.keyed));
-        for slot in &self.slots {
-            put(out, slot.key.into());
-            put(out, slot.class as u64);
-            if slot.class == Class::Message {
-                put(out, slot.child as u64);
-            }
-            for column in [&slot.values, &slot.runs, &slot.lengths] {
-                put(out, column.len() as u64);
-            }
-        }
-        put(out, self.shapes.len() as u64);
-        for shape in &self.shapes {
-            put(out, shape.len() as u64);
-            shape.iter().for_each(|entry| put(out, (*entry).into()));
-        }
-        put(out, self.shape.len() as u64);
     }
 }

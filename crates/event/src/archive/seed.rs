@@ -2,8 +2,6 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 
-use hashbrown::HashTable;
-
 /// A random key.
 #[derive(Clone)]
 pub(crate) struct Seed([u64; 4]);
@@ -50,22 +48,4 @@ impl Seed {
 const fn fold(a: u64, b: u64) -> u64 {
     let product = a as u128 * b as u128;
     product as u64 ^ (product >> 64) as u64
-}
-
-/// Numbers by number.
-#[derive(Default)]
-pub(crate) struct Numbers {
-    table: HashTable<(u64, u64)>,
-    seed: Seed,
-}
-
-impl Numbers {
-    /// The number at this place; 0 at first.
-    #[inline]
-    pub(crate) fn at(&mut self, place: u64) -> &mut u64 {
-        let Self { table, seed } = self;
-        let hash = seed.of_number(place);
-        let entry = table.entry(hash, |(known, _)| *known == place, |(known, _)| seed.of_number(*known));
-        &mut entry.or_insert((place, 0)).into_mut().1
-    }
 }

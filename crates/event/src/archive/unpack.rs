@@ -1,20 +1,36 @@
 //! Events out of a frame.
 
+use bytes::Bytes;
+
+use super::about::{About, Numbers};
 use super::blobs::HASH;
+use super::column::{Column, Places};
 use super::head::{Head, Section};
-use super::seed::Numbers;
+use super::tables::{Kind, MAX_TABLES, Node, Peer, Said, Slot, Source, is_ours};
+use super::take::Start;
+use super::typed::Who;
 use super::wire::{Cursor, put, unzigzag};
-use super::{Class, Damage, Form, mix};
+use super::{Class, Damage, Form};
+use crate::Event;
 use crate::recording::MAX_EVENT;
 
-/// A frame that is being read. Gives back the bytes of the events, one after another, as they were given to the packer.
+/// A frame that is being read. Gives back the events, one after another: their bytes as they were given to the packer, or themselves.
 pub struct Unpacker {
-    sections: Vec<Vec<u8>>,
+    tables: Bytes,
+    pub(super) columns: Bytes,
+    pub(super) fixed: Bytes,
+    widths: Bytes,
+    times: Vec<Bytes>,
     streams: Vec<Source>,
     peers: Vec<Peer>,
     kinds: Vec<Kind>,
-    nodes: Vec<Node>,
-    blobs: Vec<Place>,
+    pub(super) nodes: Vec<Node>,
+    /// Fields of all nodes.
+    pub(super) slots: Vec<Slot>,
+    /// Shapes of all nodes, one after another.
+    pub(super) shapes: Vec<u32>,
+    /// Runs of bytes, which keep all those of their section in memory.
+    pub(super) blobs: Vec<Bytes>,
     stream: Column,
     kind: Column,
     sequence: Column,
@@ -24,8 +40,11 @@ pub struct Unpacker {
     planes: [usize; 8],
     at: usize,
     time: u64,
-    before: Numbers,
+    pub(super) before: Numbers,
     fields: Vec<u8>,
+    pub(super) spent: Spent,
+    /// Whether the event at hand is none: it has text that is no text.
+    pub(super) is_odd: bool,
 }
 
 /// What an event's envelope says.
@@ -41,71 +60,22 @@ pub struct Envelope {
     pub kind: u32,
 }
 
-struct Source {
-    prefix: Vec<u8>,
-    suffix: Vec<u8>,
-    expected: u64,
+/// What an event takes that is being put together.
+#[derive(Default)]
+pub(super) struct Spent {
+    /// Bytes that it has as protobuf, at least.
+    pub(super) wire: usize,
+    /// Bytes of its lists in memory.
+    pub(super) lists: usize,
 }
 
-struct Peer {
-    low: Vec<u8>,
-    high: Vec<u8>,
-}
+/// Sections of a body before those of times.
+const SECTIONS: usize = 6;
 
-#[derive(Clone, Copy)]
-struct Kind {
-    number: u32,
-    form: Form,
-    node: usize,
-    of_peer: bool,
-}
-
-/// A column: a place in a section, and how far it was read.
-#[derive(Clone, Copy, Default)]
-struct Column {
-    at: usize,
-    end: usize,
-}
-
-#[derive(Clone, Copy)]
-struct Place {
-    section: usize,
-    start: usize,
-    length: usize,
-}
-
-struct Node {
-    keyed: bool,
-    slots: Vec<Slot>,
-    shapes: Vec<Box<[u32]>>,
-    shape: Column,
-}
-
-struct Slot {
-    key: u32,
-    class: Class,
-    child: usize,
-    before: u64,
-    values: Column,
-    runs: Column,
-    lengths: Column,
-}
-
-// places of the sections
-const TABLES: usize = 0;
-const COLUMNS: usize = 1;
-const TEXTS: usize = 2;
-const HASHES: usize = 3;
-const FIXED: usize = 4;
-const WIDTHS: usize = 5;
-const PLANES: usize = 6;
-
-/// Longest tables: an entry is small in the file and not so small in memory. The packer has no room for more either.
-const MAX_TABLES: usize = 24 << 20;
 /// Most runs of bytes, for the same reason.
 const MAX_BLOBS: usize = 4 << 20;
 /// As deep as messages may lie in one another; the packer goes less deep.
-const MAX_DEPTH: u32 = 32;
+pub(super) const MAX_DEPTH: u32 = 32;
 
 impl Unpacker {
     /// Begins to read a frame. The body was checked against its head ([`Head::verify`]) before.
@@ -116,49 +86,71 @@ impl Unpacker {
     pub fn new(head: &Head, body: &[u8], decompressor: &mut zstd::bulk::Decompressor<'_>) -> Result<Self, Damage> {
         let mut rest = Cursor(body);
         let raw = |section: &Section| section_of(*section, &mut rest, decompressor);
-        let sections = head.sections.iter().map(raw).collect::<Result<Vec<_>, _>>()?;
-        if !(PLANES..=PLANES + 8).contains(&sections.len()) {
+        if !(SECTIONS..=SECTIONS + 8).contains(&head.sections.len()) {
             return Err(Damage("a frame of an unknown form"));
         }
-        if sections[TABLES].len() > MAX_TABLES {
+        let mut sections = head.sections.iter().map(raw).collect::<Result<Vec<_>, _>>()?;
+        let times = sections.split_off(SECTIONS);
+        let [all_tables, columns, texts, hashes, fixed, widths] =
+            <[Bytes; SECTIONS]>::try_from(sections).map_err(|_| Damage("a frame of an unknown form"))?;
+        if all_tables.len() > MAX_TABLES {
             return Err(Damage("tables that are too long"));
         }
-        let mut tables = Cursor(&sections[TABLES]);
-        let streams = (0..tables.count()?).map(|_| Source::read(&mut tables)).collect::<Result<Vec<_>, _>>()?;
-        let peers = (0..tables.count()?).map(|_| Peer::read(&mut tables)).collect::<Result<Vec<_>, _>>()?;
-        let kinds = (0..tables.count()?).map(|_| Kind::read(&mut tables)).collect::<Result<Vec<_>, _>>()?;
+        let mut tables = Cursor(&all_tables);
+        if tables.count()? != head.streams.len() {
+            return Err(Damage("another number of streams than the head says"));
+        }
+        let streams = head.streams.iter().map(|_| Source::read(&mut tables)).collect::<Result<Vec<_>, _>>()?;
+        let length = all_tables.len();
+        let peers = (0..tables.count()?).map(|_| Peer::read(&mut tables, length)).collect::<Result<Vec<_>, _>>()?;
+        let mut kinds = (0..tables.count()?).map(|_| Kind::read(&mut tables)).collect::<Result<Vec<_>, _>>()?;
         // columns stand behind each other in the order in which their lengths are told, but for the first five
         let mut places = Places { columns: 0, fixed: 0 };
-        let mut nodes = (0..tables.count()?).map(|_| Node::read(&mut tables, &mut places)).collect::<Result<Vec<_>, _>>()?;
+        let (mut slots, mut shapes) = (Vec::new(), Vec::new());
+        let mut nodes = Vec::new();
+        for _ in 0..tables.count()? {
+            nodes.push(Node::read(&mut tables, &mut places, &mut slots, &mut shapes)?);
+        }
         let count = tables.length()?;
         let mut own = Places { columns: 0, fixed: 0 };
         let [stream, kind, sequence, peer, whole] = [(); 5].map(|()| own.column(&mut tables));
         let [stream, kind, sequence, peer, whole] = [stream?, kind?, sequence?, peer?, whole?];
         tables.end()?;
-        for node in &mut nodes {
-            node.shift(own.columns);
-        }
-        if own.columns.checked_add(places.columns) != Some(sections[COLUMNS].len()) || places.fixed != sections[FIXED].len() {
+        nodes.iter_mut().for_each(|node| node.shape.shift(own.columns));
+        slots.iter_mut().for_each(|slot| slot.shift(own.columns));
+        if own.columns.checked_add(places.columns) != Some(columns.len()) || places.fixed != fixed.len() {
             return Err(Damage("columns of another length than they say"));
         }
         let known = kinds.iter().all(|kind| kind.form != Form::Columns || kind.node < nodes.len());
         // a node is described before those that lie in it: none lies in itself
         let inside = |(number, node): (usize, &Node)| {
-            node.slots.iter().all(|slot| slot.class != Class::Message || (slot.child > number && slot.child < nodes.len()))
+            let mut parts = slots[node.first..][..node.count].iter().filter(|slot| slot.class == Class::Message);
+            parts.all(|slot| slot.child > number && slot.child < nodes.len())
         };
         if !known || !nodes.iter().enumerate().all(inside) {
             return Err(Damage("a message of an unknown form"));
         }
-        let blobs = places_of_blobs(&sections[TEXTS], &sections[HASHES], count)?;
-        if sections[WIDTHS].len() as u64 != head.events || streams.len() != head.streams.len() {
+        let blobs = blobs_of(&texts, &hashes, count)?;
+        if widths.len() as u64 != head.events {
             return Err(Damage("another number of events than the head says"));
         }
+        // every node lies in one other: who says otherwise gets nothing by it
+        let mut left = slots.len();
+        for kind in &mut kinds {
+            kind.is_ours = is_ours(kind, &nodes, &slots, &mut left);
+        }
         Ok(Self {
-            sections,
+            tables: all_tables,
+            columns,
+            fixed,
+            widths,
+            times,
             streams,
             peers,
             kinds,
             nodes,
+            slots,
+            shapes,
             blobs,
             stream,
             kind,
@@ -171,6 +163,8 @@ impl Unpacker {
             time: 0,
             before: Numbers::default(),
             fields: Vec::new(),
+            spent: Spent::default(),
+            is_odd: false,
         })
     }
 
@@ -180,26 +174,73 @@ impl Unpacker {
     ///
     /// What was damaged before its checksum was made. The rest of the frame cannot be read.
     pub fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<Envelope>, Damage> {
-        let Some(width) = self.sections[WIDTHS].get(self.at).copied() else { return Ok(None) };
+        let Some((envelope, kind)) = self.envelope()? else { return Ok(None) };
+        self.bytes_of(&envelope, kind, out)?;
+        Ok(Some(envelope))
+    }
+
+    /// The next event of which `wanted` says that it is; `None` at the end. It is put together from the columns as it is; only where they
+    /// hold something else than this release's types, it goes by way of its bytes. What is no event then, such as text that is none, is
+    /// passed over.
+    ///
+    /// # Errors
+    ///
+    /// As [`next`](Self::next).
+    pub fn next_event(&mut self, mut wanted: impl FnMut(&Envelope) -> bool) -> Result<Option<Event>, Damage> {
+        while let Some((envelope, kind)) = self.envelope()? {
+            let is_wanted = wanted(&envelope);
+            let event = if kind.form == Form::Columns && (kind.is_ours || !is_wanted) {
+                self.event_of(&envelope, kind, is_wanted)?
+            } else {
+                let mut bytes = Vec::new();
+                self.bytes_of(&envelope, kind, &mut bytes)?;
+                if is_wanted { Event::from_bytes(bytes.into()).ok() } else { None }
+            };
+            if event.is_some() {
+                return Ok(event);
+            }
+        }
+        Ok(None)
+    }
+
+    fn envelope(&mut self) -> Result<Option<(Envelope, Kind)>, Damage> {
+        let Some(width) = self.widths.get(self.at).copied() else { return Ok(None) };
         self.at += 1;
-        let stream = self.stream.index(&self.sections[COLUMNS], self.streams.len())?;
-        let kind = self.kind.index(&self.sections[COLUMNS], self.kinds.len())?;
+        let stream = self.stream.index(&self.columns, self.streams.len())?;
+        let kind = self.kind.index(&self.columns, self.kinds.len())?;
         let kind = self.kinds[kind];
-        let change = self.sequence.number(&self.sections[COLUMNS])?;
+        let change = self.sequence.number(&self.columns)?;
         let source = &mut self.streams[stream];
         let sequence = source.expected.wrapping_add(unzigzag(change));
         source.expected = sequence.wrapping_add(1);
         let time = self.time(width)?;
-        let envelope = Envelope { stream, sequence, time, kind: kind.number };
-        if kind.form == Form::Whole {
-            let blob = self.last_whole.wrapping_add(unzigzag(self.whole.number(&self.sections[COLUMNS])?));
-            self.last_whole = blob;
-            out.extend_from_slice(blob_of(&self.blobs, &self.sections, blob)?);
-            return Ok(Some(envelope));
+        Ok(Some((Envelope { stream, sequence, time, kind: kind.number }, kind)))
+    }
+
+    /// An event of a kind that is kept in columns, if it is one; passes over it where nobody wants it.
+    fn event_of(&mut self, envelope: &Envelope, kind: Kind, wanted: bool) -> Result<Option<Event>, Damage> {
+        self.spent = Spent::default();
+        let peer = if kind.of_peer { Some(self.peer.index(&self.columns, self.peers.len())?) } else { None };
+        let at = Start { node: kind.node, about: About::new(envelope.stream as u64), peer };
+        if !wanted {
+            self.pass(at)?;
+            return Ok(None);
         }
-        let source = &self.streams[stream];
+        let kind = self.take_kind(kind.number, at)?;
+        let known = self.streams[envelope.stream].envelope.as_ref().filter(|_| kind.is_some());
+        Ok(known.map(|known| Event { node: known.node.clone(), sequence: envelope.sequence, time: envelope.time, kind, ..*known }))
+    }
+
+    fn bytes_of(&mut self, envelope: &Envelope, kind: Kind, out: &mut Vec<u8>) -> Result<(), Damage> {
+        if kind.form == Form::Whole {
+            let blob = self.last_whole.wrapping_add(unzigzag(self.whole.number(&self.columns)?));
+            self.last_whole = blob;
+            out.extend_from_slice(blob_of(&self.blobs, blob)?);
+            return Ok(());
+        }
+        let source = &self.streams[envelope.stream];
         out.extend_from_slice(&source.prefix);
-        for (key, value) in [(5 << 3, sequence), (6 << 3, time)] {
+        for (key, value) in [(5 << 3, envelope.sequence), (6 << 3, envelope.time)] {
             if value != 0 {
                 put(out, key);
                 put(out, value);
@@ -209,20 +250,20 @@ impl Unpacker {
         if kind.form == Form::Columns {
             self.fields.clear();
             let mut fields = std::mem::take(&mut self.fields);
-            let peer = if kind.of_peer { Some(self.peer.index(&self.sections[COLUMNS], self.peers.len())?) } else { None };
-            self.message(kind.node, stream as u64, peer, 0, &mut fields)?;
+            let peer = if kind.of_peer { Some(self.peer.index(&self.columns, self.peers.len())?) } else { None };
+            self.message(kind.node, About::new(envelope.stream as u64), peer, 0, &mut fields)?;
             put(out, u64::from(kind.number) << 3 | 2);
             put(out, fields.len() as u64);
             out.extend_from_slice(&fields);
             self.fields = fields;
         }
-        Ok(Some(envelope))
+        Ok(())
     }
 
     fn time(&mut self, width: u8) -> Result<u64, Damage> {
         let mut bytes = [0; 8];
         for (number, byte) in bytes.iter_mut().enumerate().take(width.into()) {
-            let plane = self.sections.get(PLANES + number).ok_or(Damage("a time that is too long"))?;
+            let plane = self.times.get(number).ok_or(Damage("a time that is too long"))?;
             *byte = *plane.get(self.planes[number]).ok_or(Damage("times end too early"))?;
             self.planes[number] += 1;
         }
@@ -230,89 +271,94 @@ impl Unpacker {
         Ok(self.time)
     }
 
+    /// Where the fields of the next message of a node begin and end in `shapes`.
+    #[inline]
+    pub(super) fn shape(&mut self, node: usize) -> Result<(usize, usize), Damage> {
+        let node = &mut self.nodes[node];
+        let shape = node.shape.index(&self.columns, node.forms.len())?;
+        Ok(node.forms[shape])
+    }
+
     /// Appends the fields of a message.
-    fn message(&mut self, node: usize, mut key: u64, peer: Option<usize>, depth: u32, out: &mut Vec<u8>) -> Result<(), Damage> {
+    fn message(&mut self, node: usize, mut about: About, peer: Option<usize>, depth: u32, out: &mut Vec<u8>) -> Result<(), Damage> {
         if depth > MAX_DEPTH {
             return Err(Damage("messages that lie too deep"));
         }
-        let shapes = self.nodes[node].shapes.len();
-        let shape = self.nodes[node].shape.index(&self.sections[COLUMNS], shapes)?;
-        let length = self.nodes[node].shapes[shape].len();
+        let (start, end) = self.shape(node)?;
         if let Some(peer) = peer {
-            out.extend_from_slice(&self.peers[peer].low);
+            out.extend_from_slice(self.peers[peer].low.of(&self.tables));
         }
         let mut high = peer;
-        for entry in 0..length {
-            let entry = self.nodes[node].shapes[shape][entry];
-            let slot = (entry >> 1) as usize;
-            let field = &mut self.nodes[node].slots[slot];
+        let first = self.nodes[node].first;
+        for entry in start..end {
+            let entry = self.shapes[entry];
+            let slot = first + (entry >> 1) as usize;
+            let field = &mut self.slots[slot];
             // what says who a peer is ends with field 5
-            if field.key >> 3 > 2
+            if field.number > 2
                 && let Some(peer) = high.take()
             {
-                out.extend_from_slice(&self.peers[peer].high);
+                out.extend_from_slice(self.peers[peer].high.of(&self.tables));
             }
-            let run = if entry & 1 == 1 { field.runs.number(&self.sections[COLUMNS])? } else { 1 };
+            let run = if entry & 1 == 1 { field.runs.number(&self.columns)? } else { 1 };
             for _ in 0..run {
-                self.value(node, slot, &mut key, depth, out)?;
+                self.value(slot, slot - first, &mut about, depth, out)?;
                 if out.len() > MAX_EVENT {
                     return Err(Damage("an event that is longer than any event"));
                 }
             }
         }
         if let Some(peer) = high {
-            out.extend_from_slice(&self.peers[peer].high);
+            out.extend_from_slice(self.peers[peer].high.of(&self.tables));
         }
         Ok(())
     }
 
-    fn value(&mut self, node: usize, slot: usize, key: &mut u64, depth: u32, out: &mut Vec<u8>) -> Result<(), Damage> {
-        let Self { nodes, sections, blobs, before, .. } = self;
-        let Node { keyed, slots, .. } = &mut nodes[node];
+    fn value(&mut self, slot: usize, place: usize, about: &mut About, depth: u32, out: &mut Vec<u8>) -> Result<(), Damage> {
+        let Self { slots, columns, fixed, blobs, before, .. } = self;
         let field = &mut slots[slot];
-        let names = *keyed && field.key >> 3 == 1;
-        let columns = &sections[COLUMNS];
+        let names = field.names;
         put(out, field.key.into());
         match field.class {
             Class::Number => {
                 let value = field.values.number(columns)?;
                 put(out, value);
                 if names {
-                    *key = mix(*key, value);
+                    about.name(value);
                 }
             }
             Class::Change => {
-                let before = before.at(mix(*key, slot as u64));
+                let before = before.at(about, place);
                 *before = before.wrapping_add(unzigzag(field.values.number(columns)?));
                 put(out, *before);
             }
-            Class::Fixed8 => out.extend_from_slice(field.values.take(&sections[FIXED], 8)?),
-            Class::Fixed4 => out.extend_from_slice(field.values.take(&sections[FIXED], 4)?),
+            Class::Fixed8 => out.extend_from_slice(field.values.take(fixed, 8)?),
+            Class::Fixed4 => out.extend_from_slice(field.values.take(fixed, 4)?),
             Class::Bytes => {
                 field.before = field.before.wrapping_add(unzigzag(field.values.number(columns)?));
-                let bytes = blob_of(blobs, sections, field.before)?;
+                let bytes = blob_of(blobs, field.before)?;
                 put(out, bytes.len() as u64);
                 out.extend_from_slice(bytes);
                 if names {
-                    *key = mix(*key, field.before);
+                    about.name(field.before);
                 }
             }
             Class::FixedList => {
                 let length = field.lengths.length(columns)?.checked_mul(8).ok_or(Damage("a list that is too long"))?;
                 put(out, length as u64);
-                out.extend_from_slice(field.values.take(&sections[FIXED], length)?);
+                out.extend_from_slice(field.values.take(fixed, length)?);
             }
             Class::NumberList => {
                 let count = field.lengths.length(columns)?;
-                if count > field.values.end - field.values.at {
+                if count > field.values.left() {
                     return Err(Damage("a column ends too early"));
                 }
-                let from = field.values.at;
+                let before = field.values;
                 for _ in 0..count {
                     field.values.number(columns)?;
                 }
                 // as they stand in the column
-                let list = &columns[from..field.values.at];
+                let list = field.values.since(before, columns);
                 put(out, list.len() as u64);
                 out.extend_from_slice(list);
             }
@@ -321,7 +367,7 @@ impl Unpacker {
                 let start = out.len();
                 // most parts are shorter than 128 bytes, and need one byte for their length
                 out.push(0);
-                self.message(child, mix(*key, child as u64), None, depth + 1, out)?;
+                self.message(child, about.part(child), None, depth + 1, out)?;
                 set_length(out, start);
             }
         }
@@ -343,169 +389,49 @@ fn set_length(out: &mut Vec<u8>, start: usize) {
     prost::encoding::encode_varint(length as u64, &mut place);
 }
 
-fn section_of(section: Section, rest: &mut Cursor<'_>, decompressor: &mut zstd::bulk::Decompressor<'_>) -> Result<Vec<u8>, Damage> {
+fn section_of(section: Section, rest: &mut Cursor<'_>, decompressor: &mut zstd::bulk::Decompressor<'_>) -> Result<Bytes, Damage> {
     let stored = rest.take(section.stored as usize)?;
     if !section.compressed {
-        return Ok(stored.to_vec());
+        return Ok(Bytes::copy_from_slice(stored));
     }
     // the head bounds what is reserved here
     let raw = decompressor.decompress(stored, section.raw as usize).map_err(|_| Damage("a section that zstd does not know"))?;
-    if raw.len() == section.raw as usize { Ok(raw) } else { Err(Damage("a section of another length than it says")) }
+    if raw.len() == section.raw as usize { Ok(raw.into()) } else { Err(Damage("a section of another length than it says")) }
 }
 
-fn places_of_blobs(texts: &[u8], hashes: &[u8], count: usize) -> Result<Vec<Place>, Damage> {
+fn blobs_of(texts: &Bytes, hashes: &Bytes, count: usize) -> Result<Vec<Bytes>, Damage> {
     let mut lengths = Cursor(texts);
     if count > texts.len().min(MAX_BLOBS) {
         return Err(Damage("a count of more than there is"));
     }
-    let mut places = Vec::with_capacity(count);
-    let (mut hash, mut text) = (0_usize, 0_usize);
+    // texts stand behind their lengths
+    let mut behind = lengths;
+    for _ in 0..count {
+        behind.length()?;
+    }
+    let (mut hash, mut text) = (0, texts.len() - behind.0.len());
+    let mut blobs = Vec::with_capacity(count);
     for _ in 0..count {
         let length = lengths.length()?;
-        let (section, heap) = if length == HASH { (HASHES, &mut hash) } else { (TEXTS, &mut text) };
-        places.push(Place { section, start: *heap, length });
-        *heap = heap.checked_add(length).ok_or(Damage("texts that are too long"))?;
+        let (section, start) = if length == HASH { (hashes, &mut hash) } else { (texts, &mut text) };
+        let end =
+            start.checked_add(length).filter(|end| *end <= section.len()).ok_or(Damage("texts of another length than they say"))?;
+        blobs.push(section.slice(*start..end));
+        *start = end;
     }
-    if hash != hashes.len() || text != lengths.0.len() {
-        return Err(Damage("texts of another length than they say"));
-    }
-    // texts stand behind their lengths
-    let offset = texts.len() - text;
-    for place in places.iter_mut().filter(|place| place.section == TEXTS) {
-        place.start += offset;
-    }
-    Ok(places)
+    if hash == hashes.len() && text == texts.len() { Ok(blobs) } else { Err(Damage("texts of another length than they say")) }
 }
 
-fn blob_of<'a>(blobs: &[Place], sections: &'a [Vec<u8>], number: u64) -> Result<&'a [u8], Damage> {
-    let place = usize::try_from(number).ok().and_then(|number| blobs.get(number)).ok_or(Damage("bytes that are not there"))?;
-    Ok(&sections[place.section][place.start..place.start + place.length])
+#[inline]
+pub(super) fn blob_of(blobs: &[Bytes], number: u64) -> Result<&Bytes, Damage> {
+    usize::try_from(number).ok().and_then(|number| blobs.get(number)).ok_or(Damage("bytes that are not there"))
 }
 
-impl Source {
-    fn read(tables: &mut Cursor<'_>) -> Result<Self, Damage> {
-        Ok(Self { prefix: tables.bytes()?.to_vec(), suffix: tables.bytes()?.to_vec(), expected: 0 })
-    }
-}
-
-impl Peer {
-    fn read(tables: &mut Cursor<'_>) -> Result<Self, Damage> {
-        Ok(Self { low: tables.bytes()?.to_vec(), high: tables.bytes()?.to_vec() })
-    }
-}
-
-impl Kind {
-    fn read(tables: &mut Cursor<'_>) -> Result<Self, Damage> {
-        let number = tables.number()?;
-        let form = Form::try_from(tables.varint()?)?;
-        let node = if form == Form::Columns { tables.length()? } else { 0 };
-        Ok(Self { number, form, node: node >> 1, of_peer: node & 1 == 1 })
-    }
-}
-
-impl Node {
-    fn read(tables: &mut Cursor<'_>, places: &mut Places) -> Result<Self, Damage> {
-        let head = tables.length()?;
-        let count = head >> 1;
-        if count > tables.0.len() {
-            return Err(Damage("a count of more than there is"));
-        }
-        let slots = (0..count).map(|_| Slot::read(tables)).collect::<Result<Vec<_>, _>>()?;
-        let mut shapes = Vec::new();
-        for _ in 0..tables.count()? {
-            let shape = (0..tables.count()?).map(|_| tables.number()).collect::<Result<Box<[u32]>, _>>()?;
-            if shape.iter().any(|entry| (entry >> 1) as usize >= count) {
-                return Err(Damage("a field of an unknown form"));
-            }
-            shapes.push(shape);
-        }
-        let mut node = Self { keyed: head & 1 == 1, slots, shapes, shape: Column { at: 0, end: tables.length()? } };
-        node.shape = places.next(node.shape.end, false)?;
-        for slot in &mut node.slots {
-            slot.values = places.next(slot.values.end, slot.class.is_fixed())?;
-            slot.runs = places.next(slot.runs.end, false)?;
-            slot.lengths = places.next(slot.lengths.end, false)?;
-        }
-        Ok(node)
-    }
-
-    /// Its columns stand behind so many bytes of others.
-    fn shift(&mut self, by: usize) {
-        let shift = |column: &mut Column| {
-            column.at += by;
-            column.end += by;
-        };
-        shift(&mut self.shape);
-        for slot in &mut self.slots {
-            if !slot.class.is_fixed() {
-                shift(&mut slot.values);
-            }
-            shift(&mut slot.runs);
-            shift(&mut slot.lengths);
-        }
-    }
-}
-
-impl Slot {
-    /// Its columns have their lengths only; places are told later.
-    fn read(tables: &mut Cursor<'_>) -> Result<Self, Damage> {
-        let key = tables.number()?;
-        let class = Class::try_from(tables.varint()?)?;
-        let child = if class == Class::Message { tables.length()? } else { 0 };
-        let mut column = || Ok(Column { at: 0, end: tables.length()? });
-        Ok(Self { key, class, child, before: 0, values: column()?, runs: column()?, lengths: column()? })
-    }
-}
-
-/// Where the next column begins.
-struct Places {
-    columns: usize,
-    fixed: usize,
-}
-
-impl Places {
-    fn column(&mut self, tables: &mut Cursor<'_>) -> Result<Column, Damage> {
-        let length = tables.length()?;
-        self.next(length, false)
-    }
-
-    fn next(&mut self, length: usize, fixed: bool) -> Result<Column, Damage> {
-        let place = if fixed { &mut self.fixed } else { &mut self.columns };
-        let at = *place;
-        // far beyond what a section may be, and far from what cannot be added
-        *place = at.checked_add(length).filter(|end| *end <= super::MAX_FRAME).ok_or(Damage("a column that is too long"))?;
-        Ok(Column { at, end: *place })
-    }
-}
-
-impl Column {
-    #[inline]
-    fn number(&mut self, section: &[u8]) -> Result<u64, Damage> {
-        if self.at < self.end
-            && let Some(byte @ 0..0x80) = section.get(self.at).copied()
-        {
-            self.at += 1;
-            return Ok(byte.into());
-        }
-        let mut cursor = Cursor(&section[self.at..self.end]);
-        let number = cursor.varint().map_err(|_| Damage("a column ends too early"))?;
-        self.at = self.end - cursor.0.len();
-        Ok(number)
-    }
-
-    fn length(&mut self, section: &[u8]) -> Result<usize, Damage> {
-        usize::try_from(self.number(section)?).map_err(|_| Damage("a length that no memory has"))
-    }
-
-    /// A number below `limit`.
-    fn index(&mut self, section: &[u8], limit: usize) -> Result<usize, Damage> {
-        let index = self.length(section)?;
-        if index < limit { Ok(index) } else { Err(Damage("something that is not there")) }
-    }
-
-    fn take<'a>(&mut self, section: &'a [u8], length: usize) -> Result<&'a [u8], Damage> {
-        let taken = section[self.at..self.end].get(..length).ok_or(Damage("a column ends too early"))?;
-        self.at += length;
-        Ok(taken)
+impl Unpacker {
+    /// Who a peer is, if what is said of it can be understood.
+    pub(super) fn who(&self, peer: usize) -> Option<Who<'_>> {
+        let Said { peer, address, connection_type, network } = self.peers[peer].who?;
+        let address = std::str::from_utf8(address.of(&self.tables)).ok()?;
+        Some(Who { peer, address, connection_type, network })
     }
 }

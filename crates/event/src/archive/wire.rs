@@ -63,11 +63,26 @@ impl<'a> Cursor<'a> {
 
 #[inline]
 pub(crate) fn put(out: &mut Vec<u8>, value: u64) {
-    if value < 0x80 {
-        out.push(value as u8);
-    } else {
-        prost::encoding::encode_varint(value, out);
+    if value < 0x80 { out.push(value as u8) } else { put_long(out, value) }
+}
+
+/// In one piece: there is room to be made only once.
+fn put_long(out: &mut Vec<u8>, mut value: u64) {
+    let mut bytes = [0; 10];
+    let mut length = 0;
+    while value >= 0x80 {
+        bytes[length] = value as u8 | 0x80;
+        value >>= 7;
+        length += 1;
     }
+    bytes[length] = value as u8;
+    out.extend_from_slice(&bytes[..=length]);
+}
+
+/// How many bytes [`put`] appends.
+#[inline]
+pub(crate) const fn varint_length(value: u64) -> usize {
+    prost::encoding::encoded_len_varint(value)
 }
 
 pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
