@@ -291,7 +291,11 @@ impl Writer<'_> {
             let (binding, call) = if self.learned_from.contains(kind.message.name()) { ("m", "m.learn(own)") } else { ("_", "()") };
             writeln!(out, "        Kind::{}({binding}) => {call},", kind.variant)?;
         }
-        writeln!(out, "    }}\n}}\n\n/// Whether a kind may leave; if so, it has become what may.")?;
+        writeln!(out, "    }}\n}}\n\n/// The kinds from which it learns.\nconst TEACHING: &[KindId] = &[")?;
+        for kind in self.schema.kinds.iter().filter(|kind| self.learned_from.contains(kind.message.name())) {
+            writeln!(out, "    KindId::{},", kind.variant)?;
+        }
+        writeln!(out, "];\n\n/// Whether a kind may leave; if so, it has become what may.")?;
         writeln!(out, "fn redact_kind(kind: &mut Kind, by: &Redactor) -> bool {{\n    match kind {{")?;
         for kind in &self.schema.kinds {
             if withheld(&self.page, kind) {

@@ -86,9 +86,16 @@ impl Redactor {
         }
     }
 
-    /// An address that the operator knows to be one of his nodes', with or without port.
-    pub fn add_own(&mut self, address: &str) {
+    /// An address that the operator knows to be one of his nodes', with or without port. False for what is no address that others could
+    /// know it by.
+    pub fn add_own(&mut self, address: &str) -> bool {
         self.own.own(address);
+        self.own.is_stated(address)
+    }
+
+    /// Kinds from which there is something to [`learn`](Self::learn).
+    pub fn teaching() -> KindSet {
+        TEACHING.iter().copied().collect()
     }
 
     /// Looks at an event that is redacted later, for what it says of the nodes' own addresses.

@@ -7,12 +7,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bus::{Bus, Limits};
 use event::Filter;
+use event::redact::Redactor;
 use extract::replay::{self, Pause};
+use tools::archive::amount::Size;
 use tools::archive::copy::{self, CopyError};
 use tools::archive::store::{Store, StoreError};
-use tools::archive::{Config, Part, ReadError, Selection, info, record, verify};
+use tools::archive::{Config, Part, Progress, ReadError, Selection, info, record, redacted, verify};
 use tools::logger::Format;
 
+use crate::bar;
 use crate::cli;
 use crate::exit::{Code, Failure};
 use crate::service::{self, Signals};
@@ -27,20 +30,90 @@ pub fn run(options: cli::Archive) -> Result<ExitCode, Failure> {
     match options {
         cli::Archive::Record(options) => record(*options).map(|()| ExitCode::SUCCESS),
         cli::Archive::Info(options) => {
-            let info = info::info(&options.files, now()).map_err(unreadable)?;
+            let info =
+                shown(&options.files, 1, |progress| info::info_watched(&options.files, now(), progress)).map_err(unreadable)?;
             print(&info, options.format).map(|()| ExitCode::SUCCESS)
         }
         cli::Archive::Verify(options) => {
-            let verified = verify::verify(&options.files).map_err(unreadable)?;
+            let verified =
+                shown(&options.files, 1, |progress| verify::verify_watched(&options.files, progress)).map_err(unreadable)?;
             print(&verified.info, options.format)?;
             Ok(if verified.is_whole() { ExitCode::SUCCESS } else { ExitCode::from(Code::Recording as u8) })
         }
         cli::Archive::Cut(options) => {
             let selection = selection(&options.part, &options.files)?;
-            written(copy::copy(&options.files, &selection, &options.output, now()))
+            if options.redact { redacted(&options, &selection) } else { copied(&options.files, &selection, &options.output) }
         }
-        cli::Archive::Merge(options) => written(copy::copy(&options.files, &Selection::default(), &options.output, now())),
+        cli::Archive::Merge(options) => copied(&options.files, &Selection::default(), &options.output),
     }
+}
+
+fn copied(files: &[PathBuf], selection: &Selection, output: &Path) -> Result<ExitCode, Failure> {
+    written(shown(files, 1, |progress| copy::copy_watched(files, selection, output, now(), progress)))
+}
+
+/// A slice for others.
+fn redacted(options: &cli::ArchiveCut, selection: &Selection) -> Result<ExitCode, Failure> {
+    let cli::ArchiveCut { files, output, redact_key, own, .. } = options;
+    let mut redactor = Redactor::new(redact_key.as_deref().map_or_else(fresh_key, read_key)?);
+    if let Some(address) = own.iter().find(|address| !redactor.add_own(address)) {
+        return Err(Failure::new(Code::Usage, anyhow::anyhow!("`{address}` is no address that others could know a node by"))
+            .hint("write it as `203.0.113.7`, `[2001:db8::7]:8333` or `….onion`"));
+    }
+    let copied = shown(files, 2, |progress| redacted::cut(files, selection, output, now(), &mut redactor, progress));
+    if let Ok(copied) = &copied {
+        let (stated, claimed) = redactor.own().count();
+        eprintln!("{} events withheld; {stated} addresses of the nodes' own, and {claimed} that peers claim", copied.withheld);
+        if stated == 0 {
+            eprintln!("warning: nothing states an address of the nodes' own\nhint: name them with `--own`");
+        }
+        if redactor.own().unlearned() > 0 {
+            eprintln!("warning: {} addresses more could not be kept in mind", redactor.own().unlearned());
+        }
+    }
+    written(copied)
+}
+
+/// A key that nobody keeps.
+fn fresh_key() -> Result<[u8; 32], Failure> {
+    let mut key = [0; 32];
+    rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| anyhow::Error::new(error).context("failed to make a key"))?;
+    Ok(key)
+}
+
+fn read_key(path: &Path) -> Result<[u8; 32], Failure> {
+    let failed = |error| Failure::new(Code::Usage, error).hint("make one with `head -c 32 /dev/urandom > FILE`");
+    let read = std::fs::read(path)
+        .map_err(|error| failed(anyhow::Error::new(error).context(format!("failed to read the key {}", path.display()))))?;
+    let length = read.len();
+    <[u8; 32]>::try_from(read).map_err(|_| failed(anyhow::anyhow!("the key {} has {length} bytes, not 32", path.display())))
+}
+
+/// Does what takes time, and shows on a terminal how far it is; recordings are read so many `times`.
+fn shown<T: Send>(files: &[PathBuf], times: u64, work: impl FnOnce(&Progress) -> T + Send) -> T {
+    let progress = Progress::default();
+    if !io::stderr().is_terminal() {
+        return work(&progress);
+    }
+    let bar = bar::of_bytes(tools::archive::progress::total(files) * times);
+    std::thread::scope(|scope| {
+        let (waiting, done) = (std::thread::current(), &progress);
+        let working = scope.spawn(move || {
+            let result = work(done);
+            waiting.unpark();
+            result
+        });
+        while !working.is_finished() {
+            std::thread::park_timeout(bar::DRAW);
+            bar.set_position(progress.done());
+        }
+        bar.finish_and_clear();
+        match working.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 /// `peer-observer replay`
@@ -182,9 +255,10 @@ fn written(copied: Result<copy::Copied, CopyError>) -> Result<ExitCode, Failure>
         CopyError::Exists { .. } => {
             Failure::new(Code::Usage, error).hint("nothing is written over; choose another name, or delete it")
         }
+        CopyError::Named { .. } => Failure::new(Code::Usage, error).hint("choose a name that says nothing of where it comes from"),
         CopyError::Write { .. } => Failure::new(Code::Failure, error).hint("is there room, and may this user write there?"),
     })?;
-    let size = tools::archive::amount::Size(copied.bytes);
+    let size = Size(copied.bytes);
     eprintln!("{} events, {size}", copied.events);
     copied.fault.map_or(Ok(ExitCode::SUCCESS), |fault| Err(unreadable(fault)))
 }

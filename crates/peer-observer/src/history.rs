@@ -5,20 +5,16 @@ use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use event::KindId;
 use extract::log::convert::{self, Form, Job, Progress, Report};
 use extract::log::finished::{ReadError, Summary};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::bar;
 use crate::cli;
 use crate::exit::{Code, Failure};
 use crate::service::Signals;
 use crate::wiring::block_on;
-
-/// How often the progress is drawn.
-const DRAW: Duration = Duration::from_millis(100);
 
 /// `peer-observer extract log --from`
 ///
@@ -41,8 +37,8 @@ pub fn run(options: cli::ExtractLog) -> Result<(), Failure> {
         let mut signals = Signals::new()?;
         let told = stop.clone();
         let mut work = tokio::task::spawn_blocking(move || convert::run(&jobs, workers, form, &config, &node, &shown, &told));
-        let bar = bar(progress.total);
-        let mut draw = tokio::time::interval(DRAW);
+        let bar = bar::of_bytes(progress.total);
+        let mut draw = tokio::time::interval(bar::DRAW);
         loop {
             tokio::select! {
                 reports = &mut work => {
@@ -64,20 +60,6 @@ pub fn run(options: cli::ExtractLog) -> Result<(), Failure> {
     }
     let told = stop.load(Ordering::Relaxed);
     failures(reports, told)
-}
-
-/// A bar where somebody sees it.
-fn bar(total: u64) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    // a pipe has no end that is known
-    let style = match total {
-        0 => "{spinner} {binary_bytes} {binary_bytes_per_sec} {elapsed}",
-        _ => "{bar:40} {percent:>3} % of {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left",
-    };
-    let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr()).with_style(style)
 }
 
 /// What becomes of the logs that were not read to their end. One that somebody stopped is no failure.

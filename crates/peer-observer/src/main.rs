@@ -4,6 +4,7 @@
 //! without them lives in the other crates.
 
 mod archive;
+mod bar;
 mod bench;
 mod cli;
 mod config;

@@ -53,6 +53,59 @@ fn what_was_cut_and_merged_is_what_there_was() {
     succeeds(&["archive", "verify", &path("c.poa")]);
 }
 
+/// What is cut for others has nobody's address or name, and nothing links two files unless a key does.
+#[test]
+fn a_slice_for_others_names_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let key = path("key");
+    std::fs::write(&key, [7; 32]).unwrap();
+    let cut = |name: &str, more: &[&str]| {
+        let said = succeeds(&[&["archive", "cut", DEMO, "-o", &path(name), "--redact"], more].concat());
+        (text(&said.stderr), text(&succeeds(&["logger", "--recording", &path(name)]).stdout))
+    };
+    let (said, lines) = cut("one.poa", &["--redact-key", &key]);
+    assert!(said.contains(" events withheld; ") && said.contains(" events, "), "{said}");
+    assert!(lines.contains("near-") || lines.contains("peer-"), "{lines}");
+    for own in ["demo", "127.0.0.1"] {
+        assert!(!lines.contains(own), "{own} is in {lines}");
+    }
+    let (_, again) = cut("two.poa", &["--redact-key", &key]);
+    let (_, other) = cut("three.poa", &[]);
+    assert_eq!(lines, again);
+    assert_ne!(lines, other);
+    succeeds(&["archive", "info", &path("one.poa")]);
+    let short = path("short");
+    std::fs::write(&short, "secret").unwrap();
+    fails(
+        directory.path(),
+        &["archive", "cut", DEMO, "-o", &path("x.poa"), "--redact", "--redact-key", &short],
+        2,
+        expect![[r#"
+            error: the key DIR/short has 6 bytes, not 32
+            hint: make one with `head -c 32 /dev/urandom > FILE`
+        "#]],
+    );
+    fails(
+        directory.path(),
+        &["archive", "cut", DEMO, "-o", &path("x.poa"), "--redact", "--own", "home"],
+        2,
+        expect![[r#"
+            error: `home` is no address that others could know a node by
+            hint: write it as `203.0.113.7`, `[2001:db8::7]:8333` or `….onion`
+        "#]],
+    );
+    fails(
+        directory.path(),
+        &["archive", "cut", DEMO, "-o", &path("the-demo.poa"), "--redact"],
+        2,
+        expect![[r#"
+            error: the file name DIR/the-demo.poa tells the name of the node `demo`
+            hint: choose a name that says nothing of where it comes from
+        "#]],
+    );
+}
+
 #[test]
 fn info_says_what_there_is() {
     let page = text(&succeeds(&["archive", "info", DEMO]).stdout);

@@ -5,6 +5,7 @@
 //! | `append` | events into frames and a file, at the level of a running archive; no disk is waited for |
 //! | `size` | against the same events as varint-delimited protobuf under zstd −19; frames closed after 5 s of the recording, and packed |
 //! | `replay` | a packed file at maximum speed into counting by kind |
+//! | `again` | archived, replayed into a bus at maximum speed, archived again: whether all events are equal |
 //! | `seek DIRECTORY [GB]` | the first event of a minute in an archive of 10 GB, which is made in the directory and left there |
 //!
 //! Speeds are per second of CPU time of the one thread that works, so that they do not depend on who else is running; medians of five.
@@ -20,7 +21,7 @@ use event::archive::{Head, Packer, Section};
 use tools::archive::copy::{LEVEL, copy};
 use tools::archive::segment::{Segment, Writer};
 use tools::archive::store::{Store, segments};
-use tools::archive::{Selection, open};
+use tools::archive::{Config, Selection, open, record};
 
 fn main() -> Result<()> {
     let mut words = std::env::args().skip(1);
@@ -32,12 +33,13 @@ fn main() -> Result<()> {
         "append" => append(&recording, place.path())?,
         "size" => size(&recording, place.path())?,
         "replay" => replay(&recording, place.path())?,
+        "again" => again(&recording, place.path())?,
         "seek" => {
             let directory = PathBuf::from(rest.first().context("in which directory?")?);
             let gigabytes: u64 = rest.get(1).map_or(Ok(10), |text| text.parse())?;
             seek(&recording, place.path(), &directory, gigabytes * 1_000_000_000)?;
         }
-        _ => bail!("append, size, replay or seek"),
+        _ => bail!("append, size, replay, again or seek"),
     }
     println!("memory at peak    {} kB", peak()?);
     Ok(())
@@ -126,6 +128,45 @@ fn replay(recording: &Path, place: &Path) -> Result<()> {
     }
     median("replay", speeds);
     Ok(())
+}
+
+fn again(recording: &Path, place: &Path) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let (first, second) = (place.join("first"), place.join("second"));
+    let start = Instant::now();
+    runtime.block_on(archived(recording, &first))?;
+    runtime.block_on(archived(&first, &second))?;
+    let (mut one, mut two) = (open(&[first], &Selection::default())?.events(), open(&[second], &Selection::default())?.events());
+    let mut live = open(&[recording.to_owned()], &Selection::default())?.events();
+    let mut count = 0_u64;
+    loop {
+        let [live, one, two] = [live.next().transpose()?, one.next().transpose()?, two.next().transpose()?];
+        anyhow::ensure!(live == one && one == two, "event {count} differs: {live:?}, {one:?}, {two:?}");
+        if live.is_none() {
+            break;
+        }
+        count += 1;
+    }
+    println!("again             {count} events, all equal; {:.1} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// What a recording plays into a bus at maximum speed, archived from there.
+async fn archived(recording: &Path, to: &Path) -> Result<()> {
+    #[derive(clap::Parser)]
+    struct Defaults {
+        #[command(flatten)]
+        archive: Config,
+    }
+    let bus = bus::Bus::local();
+    // what the archive says of itself is no part of what it was asked to keep
+    let filter = event::Filter::parse(["!health.archived"])?;
+    let events = bus.subscribe(filter, bus::Limits::default()).await?;
+    let config = Config { archive: Some(to.to_owned()), ..<Defaults as clap::Parser>::parse_from([""]).archive };
+    let recording_of = tokio::spawn(record::run(config, Store::open(to)?, events, bus.clone()));
+    extract::replay::run(open(&[recording.to_owned()], &Selection::default())?.events(), extract::replay::Pace::Max, &bus).await?;
+    bus.close().await;
+    recording_of.await?
 }
 
 fn seek(recording: &Path, place: &Path, directory: &Path, size: u64) -> Result<()> {

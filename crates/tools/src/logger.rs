@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use bus::{Delivery, Subscription};
-use event::{Direction, Event, Filter, KindSet, LossStage};
+use event::{Direction, Event, Filter, KindId, LossStage};
 
 pub use line::{Colour, Line};
 
@@ -33,7 +33,7 @@ pub struct Config {
     /// Only these kinds of events, by name or pattern: `net.ping`, `conn`, `net.*block*`, `!net.inv`
     ///
     /// May be given several times or with commas between. A pattern that begins with `!` takes away. `peer-observer events` lists all
-    /// kinds. `health.beat`, once a second and source, is printed only when asked for.
+    /// kinds. `health.beat` and `health.archived`, once a second or so, are printed only when asked for by name.
     #[arg(long, value_delimiter = ',', value_name = "PATTERN")]
     pub kinds: Vec<String>,
 
@@ -51,6 +51,9 @@ pub struct Config {
     #[arg(long, value_delimiter = ',', value_name = "PREFIX")]
     pub address: Vec<String>,
 }
+
+/// What says again and again that all is well: nobody reads that.
+const REGULAR: [KindId; 2] = [KindId::HealthBeat, KindId::HealthArchived];
 
 /// How to print an event.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -96,15 +99,12 @@ impl Config {
     /// A pattern that matches no kind.
     pub fn filter(&self) -> Result<Filter, event::FilterError> {
         let mut filter = Filter::parse(self.kinds.iter().map(String::as_str))?;
-        let named = |pattern: &String| !pattern.starts_with('!') && pattern.contains("beat");
-        if !self.kinds.iter().any(named) {
-            let beats = KindSet::matching("health.beat")?;
-            filter.kinds = filter.kinds.iter().filter(|id| !beats.contains(*id)).collect();
-        }
+        let named = |id: KindId| self.kinds.iter().any(|pattern| !pattern.starts_with('!') && pattern.contains(id.short_name()));
+        filter.kinds = filter.kinds.iter().filter(|id| !REGULAR.contains(id) || named(*id)).collect();
         Ok(filter)
     }
 
-    /// Everything but beats, as JSON: for a program that reads a pipe.
+    /// Everything but what comes regularly, as JSON: for a program that reads a pipe.
     pub fn json() -> Self {
         Self { format: Format::Json, color: ColourChoice::Never, kinds: vec![], direction: None, peer: vec![], address: vec![] }
     }

@@ -292,6 +292,7 @@ fn what_a_later_release_wrote_survives() {
     let path = segment_of(directory.path(), &newer);
     let to = directory.path().join("copy.poa");
     copy(&[path], &Selection::default(), &to, 0).unwrap();
-    let raw: Vec<_> = tools::archive::open(&[to], &Selection::default()).unwrap().map(|raw| raw.unwrap().bytes).collect();
+    let raw: Vec<_> =
+        tools::archive::open(&[to], &Selection::default()).unwrap().into_iter().map(|raw| raw.unwrap().bytes).collect();
     assert_eq!(raw, [newer]);
 }

@@ -135,6 +135,13 @@ impl SmallDisk {
         }
         Some(Self(directory))
     }
+
+    /// Makes it read-only; nothing may be open in it.
+    fn protect(&self) {
+        let remounted =
+            Command::new("mount").args(["-o", "remount,ro"]).arg(self.0.path()).status().is_ok_and(|status| status.success());
+        assert!(remounted, "it was mounted, too");
+    }
 }
 
 impl Drop for SmallDisk {
@@ -206,6 +213,25 @@ fn a_full_disk_costs_what_there_is_no_room_for_and_counts_it() {
     }
     assert!(told > 0, "the disk was full");
     assert_eq!(kept + told, total, "everything is there or counted");
+}
+
+#[test]
+fn what_cannot_be_written_is_said_before_anything_starts() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("file");
+    fs::write(&file, "no directory").unwrap();
+    let error = Store::open(&file.join("archive")).err().unwrap();
+    assert!(
+        error.to_string().starts_with(&format!("failed to write to the archive {}", file.join("archive").display())),
+        "{error}"
+    );
+    assert!(!error.hint().is_empty());
+    let Some(disk) = SmallDisk::mount() else { return };
+    let directory = disk.0.path().join("archive");
+    drop(Store::open(&directory).unwrap());
+    disk.protect();
+    let error = Store::open(&directory).err().unwrap().to_string();
+    assert!(error.contains("Read-only file system"), "{error}");
 }
 
 #[test]

@@ -19,9 +19,8 @@ fn lines(kinds: &[&str]) -> Config {
 
 /// What the logger prints of a bus until it is closed.
 async fn logged(bus: &Bus) -> tokio::task::JoinHandle<String> {
-    // what the archive says of itself is said live only
-    let filter = Filter::parse(["!health.archived", "!health.beat"]).unwrap();
-    let subscription = bus.subscribe(filter, Limits::default()).await.unwrap();
+    // what the archive says of itself is not among what is printed
+    let subscription = bus.subscribe(lines(&[]).filter().unwrap(), Limits::default()).await.unwrap();
     tokio::spawn(async {
         let mut output = Vec::new();
         logger::run(lines(&[]), subscription, &mut output, false).await.unwrap();

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use event::archive::Packer;
 use event::archive::segment::Header;
 
-use super::input::{self, Merged, Raw};
+use super::input;
+use super::progress::Progress;
 use super::segment::{End, ReadError, Segment, Writer};
 use super::select::Selection;
 use super::store::unfinished;
@@ -21,6 +22,14 @@ pub enum CopyError {
     /// What is to be copied cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The name of the file tells what its content does not.
+    #[error("the file name {} tells the name of the node `{node}`", path.display())]
+    Named {
+        /// Which.
+        path: PathBuf,
+        /// Which node.
+        node: String,
+    },
     /// There is such a file: nothing good is written over.
     #[error("{} exists already", path.display())]
     Exists {
@@ -38,10 +47,12 @@ pub enum CopyError {
 }
 
 /// What was copied.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Copied {
     /// Events.
     pub events: u64,
+    /// Events that may not leave: of kinds that say too much.
+    pub withheld: u64,
     /// Bytes of the file.
     pub bytes: u64,
     /// What could not be read; everything else was.
@@ -56,19 +67,45 @@ pub struct Copied {
 ///
 /// A recording is none, or the file exists or cannot be written.
 pub fn copy(paths: &[PathBuf], selection: &Selection, to: &Path, now: u64) -> Result<Copied, CopyError> {
-    if to.exists() {
-        return Err(CopyError::Exists { path: to.to_owned() });
-    }
+    copy_watched(paths, selection, to, now, &Progress::default())
+}
+
+/// As [`copy`]; `progress` is how much was read.
+///
+/// # Errors
+///
+/// As [`copy`].
+pub fn copy_watched(
+    paths: &[PathBuf],
+    selection: &Selection,
+    to: &Path,
+    now: u64,
+    progress: &Progress,
+) -> Result<Copied, CopyError> {
+    let header = header(paths, selection, now)?;
+    let events = input::open_watched(paths, selection, progress)?;
+    into_new(to, |part| write(events, &header, part))
+}
+
+/// What a copy says of itself.
+pub(super) fn header(paths: &[PathBuf], selection: &Selection, now: u64) -> Result<Header, ReadError> {
     let mut header = Header { created: now, ..common(paths)? };
     if let Some(kinds) = &selection.kinds {
         // whoever misses something should see that it was left out
         let names: Vec<&str> = kinds.iter().map(event::KindId::name).collect();
         header.kinds = names.join(",");
     }
+    Ok(header)
+}
+
+/// Has a file written that is to be `to`: it takes its name when it is whole.
+pub(super) fn into_new(to: &Path, write: impl FnOnce(&Path) -> io::Result<Copied>) -> Result<Copied, CopyError> {
+    if to.exists() {
+        return Err(CopyError::Exists { path: to.to_owned() });
+    }
     let part = part_of(to);
-    let result = write(input::open(paths, selection)?, &header, &part);
     let failed = |source| CopyError::Write { path: to.to_owned(), source };
-    let copied = match result {
+    let copied = match write(&part) {
         Ok(copied) => copied,
         Err(error) => {
             // it is ours, and nothing
@@ -120,15 +157,28 @@ pub(crate) fn version() -> String {
     env!("CARGO_PKG_VERSION").to_owned()
 }
 
-fn write(events: Merged, header: &Header, path: &Path) -> io::Result<Copied> {
+fn write(events: input::Opened, header: &Header, path: &Path) -> io::Result<Copied> {
+    pack(events.into_iter(), header, path, |packer, raw| {
+        packer.push_bytes(&raw.bytes).expect("a reader gives back events only");
+        true
+    })
+}
+
+/// Writes a segment of what `push` puts into the packer; it says whether it did.
+pub(super) fn pack<T>(
+    events: impl Iterator<Item = Result<T, ReadError>>,
+    header: &Header,
+    path: &Path,
+    mut push: impl FnMut(&mut Packer, T) -> bool,
+) -> io::Result<Copied> {
     let mut writer = Writer::create(path, header, LEVEL)?;
     let mut packer = Packer::default();
-    let mut copied = Copied { events: 0, bytes: 0, fault: None };
+    let mut copied = Copied::default();
     for item in events {
         match item {
-            Ok(raw) => {
-                push(&mut packer, &raw);
-                copied.events += 1;
+            Ok(event) => {
+                let pushed = push(&mut packer, event);
+                *if pushed { &mut copied.events } else { &mut copied.withheld } += 1;
                 if packer.is_full() {
                     writer.frame(&mut packer)?;
                 }
@@ -139,10 +189,6 @@ fn write(events: Merged, header: &Header, path: &Path) -> io::Result<Copied> {
     writer.frame(&mut packer)?;
     copied.bytes = writer.finish()?;
     Ok(copied)
-}
-
-fn push(packer: &mut Packer, raw: &Raw) {
-    packer.push_bytes(&raw.bytes).expect("a reader gives back events only");
 }
 
 /// Rewrites a segment with frames as large as they may be: what is alike then stands together, and takes half the room or less. Gives back
@@ -166,7 +212,8 @@ pub fn seal(path: &Path) -> Result<Option<u64>, CopyError> {
     let part = unfinished(path);
     let failed = |source| CopyError::Write { path: part.clone(), source };
     let attempt = || -> Result<u64, CopyError> {
-        let copied = write(input::open(&[path.to_owned()], &Selection::default())?, &segment.header, &part).map_err(failed)?;
+        let events = input::open(&[path.to_owned()], &Selection::default())?;
+        let copied = write(events, &segment.header, &part).map_err(failed)?;
         if let Some(fault) = copied.fault {
             return Err(fault.into());
         }

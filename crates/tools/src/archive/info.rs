@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::amount::Size;
 use super::input;
+use super::progress::Progress;
 use super::segment::{End, ReadError, Segment};
 use super::store::Forecast;
 
@@ -127,7 +128,16 @@ pub struct KindInfo {
 ///
 /// One of them cannot be read, or is no recording.
 pub fn info(paths: &[PathBuf], now: u64) -> Result<Info, ReadError> {
-    let mut summary = Summary::default();
+    info_watched(paths, now, &Progress::default())
+}
+
+/// As [`info()`]; `progress` is how much was read.
+///
+/// # Errors
+///
+/// As [`info()`].
+pub fn info_watched(paths: &[PathBuf], now: u64, progress: &Progress) -> Result<Info, ReadError> {
+    let mut summary = Summary::watched(progress);
     for path in paths {
         for file in input::files(path)? {
             summary.file(&file)?;
@@ -148,9 +158,15 @@ pub(crate) struct Summary {
     info: Info,
     streams: BTreeMap<(String, i32, u64), Stream>,
     kinds: BTreeMap<u32, (u64, u64)>,
+    progress: Progress,
 }
 
 impl Summary {
+    /// One that tells how far it is.
+    pub(crate) fn watched(progress: &Progress) -> Self {
+        Self { progress: progress.clone(), ..Self::default() }
+    }
+
     fn file(&mut self, path: &Path) -> Result<(), ReadError> {
         let segment = match Segment::open(path, |_, _| true) {
             Ok(Some(segment)) => segment,
@@ -162,6 +178,7 @@ impl Summary {
         for entry in &segment.entries {
             self.head(&entry.head);
         }
+        self.progress.add(segment.size);
         if segment.entries.iter().any(|entry| entry.head.has_kind(KindId::HealthLost as u32)) {
             self.losses(path)?;
         }
@@ -266,13 +283,11 @@ impl Summary {
                 summary.head(&head);
             }
         };
-        for raw in input::open(&[path.to_owned()], &super::Selection::default())? {
-            match raw {
-                Ok(raw) => {
-                    if let Some(event) = raw.event() {
-                        self.lost(&event);
-                        packer.push(&event);
-                    }
+        for event in input::open_watched(&[path.to_owned()], &super::Selection::default(), &self.progress.clone())?.events() {
+            match event {
+                Ok(event) => {
+                    self.lost(&event);
+                    packer.push(&event);
                     if packer.is_full() {
                         flush(&mut packer, self);
                     }

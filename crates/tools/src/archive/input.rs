@@ -12,6 +12,7 @@ use event::archive::Unpacker;
 use event::archive::segment::Entry;
 use event::recording::Reader;
 
+use super::progress::Progress;
 use super::segment::{End, ReadError, Segment};
 use super::select::Selection;
 use super::store;
@@ -43,10 +44,41 @@ impl Raw {
 /// # Errors
 ///
 /// One of them cannot be read, or is no recording.
-pub fn open(paths: &[PathBuf], selection: &Selection) -> Result<Merged, ReadError> {
+pub fn open(paths: &[PathBuf], selection: &Selection) -> Result<Opened, ReadError> {
+    open_watched(paths, selection, &Progress::default())
+}
+
+/// As [`open`]; `progress` is how much was read.
+///
+/// # Errors
+///
+/// As [`open`].
+pub fn open_watched(paths: &[PathBuf], selection: &Selection, progress: &Progress) -> Result<Opened, ReadError> {
     let selection = Arc::new(selection.clone());
-    let inputs = paths.iter().map(|path| Input::open(path, Arc::clone(&selection))).collect::<Result<Vec<_>, _>>()?;
-    Ok(Merged::new(inputs))
+    let input = |path: &PathBuf| Input::open(path, Arc::clone(&selection), progress.clone());
+    Ok(Opened { inputs: paths.iter().map(input).collect::<Result<Vec<_>, _>>()? })
+}
+
+/// Recordings of which nothing was read yet.
+pub struct Opened {
+    inputs: Vec<Input>,
+}
+
+impl Opened {
+    /// The events themselves, without a detour through their bytes. Those of a kind that this release does not know have none.
+    pub fn events(self) -> Merged<Event> {
+        Merged::new(self.inputs)
+    }
+}
+
+/// Their bytes, as whoever recorded them knew them.
+impl IntoIterator for Opened {
+    type Item = Result<Raw, ReadError>;
+    type IntoIter = Merged<Raw>;
+
+    fn into_iter(self) -> Merged<Raw> {
+        Merged::new(self.inputs)
+    }
 }
 
 /// When the earliest of these recordings begins, nanoseconds since the epoch; 0 if there are no events.
@@ -60,7 +92,9 @@ pub fn beginning(paths: &[PathBuf]) -> Result<u64, ReadError> {
         for file in files(path)? {
             let first = match Segment::open(&file, |_, _| true) {
                 Ok(segment) => segment.and_then(|segment| segment.entries.iter().map(|entry| entry.head.first).min()),
-                Err(ReadError::Foreign { empty: false, .. }) => FirstForm::open(&file)?.next().transpose()?.map(|raw| raw.time),
+                Err(ReadError::Foreign { empty: false, .. }) => {
+                    FirstForm::open(&file, Progress::default())?.next().transpose()?.map(|event| event.time)
+                }
                 Err(error) => return Err(error),
             };
             earliest = earliest.into_iter().chain(first).min();
@@ -85,7 +119,45 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
     Ok(kept.into_iter().map(|kept| kept.path).collect())
 }
 
-/// A recording that is being read: an iterator over what is selected of it.
+/// What can be read of an event.
+trait Reading: Sized {
+    fn time(&self) -> u64;
+
+    /// The next of a segment; goes on after an error.
+    fn of_segment(frames: &mut Frames) -> Option<Result<Self, ReadError>>;
+
+    fn of_event(event: Event) -> Self;
+}
+
+impl Reading for Raw {
+    fn time(&self) -> u64 {
+        self.time
+    }
+
+    fn of_segment(frames: &mut Frames) -> Option<Result<Self, ReadError>> {
+        frames.next_with(|frames| frames.ready.pop_front(), Frames::piece)
+    }
+
+    fn of_event(event: Event) -> Self {
+        Self { time: event.time, bytes: event.to_bytes() }
+    }
+}
+
+impl Reading for Event {
+    fn time(&self) -> u64 {
+        self.time
+    }
+
+    fn of_segment(frames: &mut Frames) -> Option<Result<Self, ReadError>> {
+        frames.next_with(Frames::event, |_| Ok(()))
+    }
+
+    fn of_event(event: Event) -> Self {
+        event
+    }
+}
+
+/// A recording that is being read: what is selected of it.
 ///
 /// What cannot be read is passed over, and told at the end, so that everything else was read before.
 pub struct Input {
@@ -93,6 +165,7 @@ pub struct Input {
     selection: Arc<Selection>,
     current: Option<Current>,
     fault: Option<ReadError>,
+    progress: Progress,
 }
 
 enum Current {
@@ -106,8 +179,8 @@ impl Input {
     /// # Errors
     ///
     /// It cannot be read, or is no recording.
-    pub fn open(path: &Path, selection: Arc<Selection>) -> Result<Self, ReadError> {
-        let mut input = Self { files: files(path)?.into(), selection, current: None, fault: None };
+    fn open(path: &Path, selection: Arc<Selection>, progress: Progress) -> Result<Self, ReadError> {
+        let mut input = Self { files: files(path)?.into(), selection, current: None, fault: None, progress };
         // what is wrong with the first file should be known before anything starts
         input.advance()?;
         Ok(input)
@@ -118,12 +191,16 @@ impl Input {
         self.current = None;
         while let Some(path) = self.files.pop_front() {
             match Segment::open(&path, |first, last| self.selection.span(first, last)) {
-                Ok(None) => continue,
+                Ok(None) => {
+                    self.progress.add(path.metadata().map_or(0, |metadata| metadata.len()));
+                    continue;
+                }
                 Ok(Some(segment)) => {
-                    self.current = Some(Current::Segment(Box::new(Frames::new(segment, Arc::clone(&self.selection)))));
+                    let frames = Frames::new(segment, Arc::clone(&self.selection), self.progress.clone());
+                    self.current = Some(Current::Segment(Box::new(frames)));
                 }
                 Err(ReadError::Foreign { empty: false, .. }) => {
-                    self.current = Some(Current::First(Box::new(FirstForm::open(&path)?)));
+                    self.current = Some(Current::First(Box::new(FirstForm::open(&path, self.progress.clone())?)));
                 }
                 Err(error) => return Err(error),
             }
@@ -141,21 +218,19 @@ impl Input {
     }
 }
 
-impl Iterator for Input {
-    type Item = Result<Raw, ReadError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
+impl Input {
+    fn next<T: Reading>(&mut self) -> Option<Result<T, ReadError>> {
         loop {
             let next = match &mut self.current {
                 None => None,
-                Some(Current::Segment(frames)) => frames.next(),
-                Some(Current::First(first)) => first.find(|raw| match raw {
-                    Ok(raw) => raw.event().is_some_and(|event| self.selection.event(&event)),
-                    Err(_) => true,
-                }),
+                Some(Current::Segment(frames)) => T::of_segment(frames),
+                Some(Current::First(first)) => {
+                    let wanted = first.find(|event| event.as_ref().map_or(true, |event| self.selection.event(event)));
+                    wanted.map(|event| event.map(T::of_event))
+                }
             };
             match next {
-                Some(Ok(raw)) => return Some(Ok(raw)),
+                Some(Ok(event)) => return Some(Ok(event)),
                 Some(Err(error)) => self.fault(error),
                 None => match self.advance() {
                     Ok(true) => {}
@@ -178,10 +253,11 @@ struct Frames {
     ready: VecDeque<Raw>,
     faults: VecDeque<ReadError>,
     decompressor: zstd::bulk::Decompressor<'static>,
+    progress: Progress,
 }
 
 impl Frames {
-    fn new(mut segment: Segment, selection: Arc<Selection>) -> Self {
+    fn new(mut segment: Segment, selection: Arc<Selection>, progress: Progress) -> Self {
         let entries = std::mem::take(&mut segment.entries).into();
         let faults = segment.faults.iter().map(|fault| segment.damaged(fault.offset, &fault.what)).collect();
         if let End::Torn(offset) = segment.end {
@@ -189,26 +265,73 @@ impl Frames {
             tracing::warn!(path = %segment.path.display(), offset, "the recording ends in the middle of a frame");
         }
         let decompressor = zstd::bulk::Decompressor::new().expect("there is memory for it");
-        Self { segment, selection, entries, frame: None, place: 0, ready: VecDeque::new(), faults, decompressor }
+        Self { segment, selection, entries, frame: None, place: 0, ready: VecDeque::new(), faults, decompressor, progress }
     }
 
-    /// Gets more events ready; `false` at the end.
-    fn fill(&mut self) -> Result<bool, ReadError> {
-        if self.frame.is_none() {
-            let Some(entry) = self.entries.pop_front() else { return Ok(false) };
-            if !self.selection.frame(&entry.head) {
-                return Ok(true);
+    /// The next of what `ready` gives, after `more` had a look at the frame that is open.
+    fn next_with<T>(
+        &mut self,
+        mut ready: impl FnMut(&mut Self) -> Option<T>,
+        mut more: impl FnMut(&mut Self) -> Result<(), ReadError>,
+    ) -> Option<Result<T, ReadError>> {
+        loop {
+            if let Some(fault) = self.faults.pop_front() {
+                return Some(Err(fault));
             }
-            let body = match self.segment.body(&entry) {
-                Ok(body) => body,
-                Err(error) => return self.doubt(&entry, error),
-            };
-            self.place = entry.place;
-            let unpacker = Unpacker::new(&entry.head, &body, &mut self.decompressor);
-            let unpacker = unpacker.map_err(|damage| self.segment.damaged(entry.place, &damage.to_string()))?;
-            self.frame = Some((unpacker, entry.head.streams.into_iter().map(|stream| stream.node).collect()));
+            if let Some(ready) = ready(self) {
+                return Some(Ok(ready));
+            }
+            // what went wrong comes first
+            if !self.faults.is_empty() {
+                continue;
+            }
+            match self.fill() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => self.faults.push_back(error),
+            }
+            if let Err(error) = more(self) {
+                self.faults.push_back(error);
+            }
         }
-        self.piece()
+    }
+
+    /// Opens the next frame where none is open; `false` at the end.
+    fn fill(&mut self) -> Result<bool, ReadError> {
+        if self.frame.is_some() {
+            return Ok(true);
+        }
+        let Some(entry) = self.entries.pop_front() else { return Ok(false) };
+        self.progress.add(entry.end() - entry.place);
+        if !self.selection.frame(&entry.head) {
+            return Ok(true);
+        }
+        let body = match self.segment.body(&entry) {
+            Ok(body) => body,
+            Err(error) => return self.doubt(&entry, error),
+        };
+        self.place = entry.place;
+        let unpacker = Unpacker::new(&entry.head, &body, &mut self.decompressor);
+        let unpacker = unpacker.map_err(|damage| self.segment.damaged(entry.place, &damage.to_string()))?;
+        self.frame = Some((unpacker, entry.head.streams.into_iter().map(|stream| stream.node).collect()));
+        Ok(true)
+    }
+
+    /// The next event of the frame that is open.
+    fn event(&mut self) -> Option<Event> {
+        loop {
+            let (unpacker, nodes) = self.frame.as_mut()?;
+            let selection = &self.selection;
+            match unpacker.next_event(|envelope| selection.outside(envelope.time, envelope.kind, &nodes[envelope.stream])) {
+                Ok(Some(event)) if selection.inside(&event) => return Some(event),
+                Ok(Some(_)) => {}
+                Ok(None) => self.frame = None,
+                Err(damage) => {
+                    self.frame = None;
+                    self.faults.push_back(self.segment.damaged(self.place, &damage.to_string()));
+                }
+            }
+        }
     }
 
     /// A frame cannot be read: either it is damaged, or the index was wrong, and is no better than none.
@@ -231,9 +354,9 @@ impl Frames {
         Ok(true)
     }
 
-    /// Puts the next piece of a frame together.
-    fn piece(&mut self) -> Result<bool, ReadError> {
-        let Some((unpacker, nodes)) = &mut self.frame else { return Ok(true) };
+    /// Puts the next piece of the frame that is open together.
+    fn piece(&mut self) -> Result<(), ReadError> {
+        let Some((unpacker, nodes)) = &mut self.frame else { return Ok(()) };
         let mut bytes = Vec::with_capacity(PIECE + PIECE / 4);
         let mut events: Vec<(usize, u64)> = Vec::new();
         let mut damage = None;
@@ -266,27 +389,7 @@ impl Frames {
                 self.ready.push_back(raw);
             }
         }
-        damage.map_or(Ok(true), Err)
-    }
-}
-
-impl Iterator for Frames {
-    type Item = Result<Raw, ReadError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(fault) = self.faults.pop_front() {
-                return Some(Err(fault));
-            }
-            if let Some(raw) = self.ready.pop_front() {
-                return Some(Ok(raw));
-            }
-            match self.fill() {
-                Ok(true) => {}
-                Ok(false) => return None,
-                Err(error) => self.faults.push_back(error),
-            }
-        }
+        damage.map_or(Ok(()), Err)
     }
 }
 
@@ -295,13 +398,16 @@ impl Iterator for Frames {
 struct FirstForm {
     path: PathBuf,
     input: zstd::Decoder<'static, BufReader<File>>,
+    /// How much of the file was read, and whom to tell.
+    place: u64,
+    progress: Progress,
     events: Reader,
     piece: Vec<u8>,
     done: bool,
 }
 
 impl FirstForm {
-    fn open(path: &Path) -> Result<Self, ReadError> {
+    fn open(path: &Path, progress: Progress) -> Result<Self, ReadError> {
         let failed = |source| ReadError::Open { path: path.to_owned(), source };
         let mut input = BufReader::with_capacity(1 << 16, File::open(path).map_err(failed)?);
         let start = input.fill_buf().map_err(failed)?;
@@ -309,23 +415,29 @@ impl FirstForm {
             return Err(ReadError::Foreign { path: path.to_owned(), empty: start.is_empty() });
         }
         let input = zstd::Decoder::with_buffer(input).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), input, events: Reader::default(), piece: vec![0; 1 << 16], done: false })
+        let (events, piece) = (Reader::default(), vec![0; 1 << 16]);
+        Ok(Self { path: path.to_owned(), input, place: 0, progress, events, piece, done: false })
     }
 
-    fn advance(&mut self) -> Result<Option<Raw>, ReadError> {
+    fn advance(&mut self) -> Result<Option<Event>, ReadError> {
         let path = || self.path.clone();
         let broken =
             |error: event::recording::ReadError| ReadError::Damaged { path: path(), offset: error.offset, what: error.to_string() };
         loop {
             if let Some(event) = self.events.next().map_err(broken)? {
-                return Ok(Some(Raw { time: event.time, bytes: event.to_bytes() }));
+                return Ok(Some(event));
             }
             match self.input.read(&mut self.piece) {
                 Ok(0) => {
                     self.events.finish().map_err(broken)?;
                     return Ok(None);
                 }
-                Ok(length) => self.events.push(&self.piece[..length]),
+                Ok(length) => {
+                    self.events.push(&self.piece[..length]);
+                    let place = io::Seek::stream_position(self.input.get_mut()).unwrap_or(self.place);
+                    self.progress.add(place.saturating_sub(self.place));
+                    self.place = place;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(source) => {
                     let offset = io::Seek::stream_position(self.input.get_mut()).unwrap_or(0);
@@ -337,7 +449,7 @@ impl FirstForm {
 }
 
 impl Iterator for FirstForm {
-    type Item = Result<Raw, ReadError>;
+    type Item = Result<Event, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.done {
@@ -349,30 +461,24 @@ impl Iterator for FirstForm {
     }
 }
 
-/// Several recordings as one, in the order of time.
-pub struct Merged {
+/// Several recordings as one, in the order of time: events, or their bytes.
+pub struct Merged<T> {
     inputs: Vec<Input>,
-    heads: Vec<Option<Raw>>,
+    /// The next of each; empty before the first is asked for.
+    heads: Vec<Option<T>>,
     fault: Option<ReadError>,
 }
 
-impl Merged {
-    fn new(mut inputs: Vec<Input>) -> Self {
-        let mut fault = None;
-        let heads = inputs.iter_mut().map(|input| pull(input, &mut fault)).collect();
-        Self { inputs, heads, fault }
-    }
-
-    /// The events themselves. Those of a kind that this release does not know have none.
-    pub fn events(self) -> impl Iterator<Item = Result<Event, ReadError>> {
-        self.filter_map(|raw| raw.map(|raw| raw.event()).transpose())
+impl<T> Merged<T> {
+    fn new(inputs: Vec<Input>) -> Self {
+        Self { inputs, heads: Vec::new(), fault: None }
     }
 }
 
-/// The next event of an input; errors come at its end.
-fn pull(input: &mut Input, fault: &mut Option<ReadError>) -> Option<Raw> {
+/// The next of an input; errors come at its end.
+fn pull<T: Reading>(input: &mut Input, fault: &mut Option<ReadError>) -> Option<T> {
     match input.next()? {
-        Ok(raw) => Some(raw),
+        Ok(next) => Some(next),
         Err(error) => {
             fault.get_or_insert(error);
             None
@@ -380,15 +486,22 @@ fn pull(input: &mut Input, fault: &mut Option<ReadError>) -> Option<Raw> {
     }
 }
 
-impl Iterator for Merged {
-    type Item = Result<Raw, ReadError>;
+impl<T: Reading> Iterator for Merged<T> {
+    type Item = Result<T, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let time = |head: &Option<Raw>| head.as_ref().map(|raw| raw.time);
-        let earliest = (0..self.heads.len()).filter_map(|at| Some((time(&self.heads[at])?, at))).min();
+        // nothing is to be put in order
+        if let [input] = &mut self.inputs[..] {
+            return input.next();
+        }
+        let Self { inputs, heads, fault } = self;
+        if heads.is_empty() {
+            heads.extend(inputs.iter_mut().map(|input| pull(input, fault)));
+        }
+        let earliest = heads.iter().enumerate().filter_map(|(at, head)| Some((head.as_ref()?.time(), at))).min();
         // the first of those of one time, so that the order does not depend on anything else
-        let Some((_, first)) = earliest else { return self.fault.take().map(Err) };
-        let next = pull(&mut self.inputs[first], &mut self.fault);
-        std::mem::replace(&mut self.heads[first], next).map(Ok)
+        let Some((_, first)) = earliest else { return fault.take().map(Err) };
+        let next = pull(&mut inputs[first], fault);
+        std::mem::replace(&mut heads[first], next).map(Ok)
     }
 }

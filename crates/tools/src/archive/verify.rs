@@ -8,6 +8,7 @@ use event::archive::segment::Entry;
 
 use super::info::{Info, Summary};
 use super::input;
+use super::progress::Progress;
 use super::segment::{ReadError, Segment};
 
 /// What came of it.
@@ -32,12 +33,21 @@ impl Verified {
 ///
 /// A recording cannot be opened, or is none.
 pub fn verify(paths: &[PathBuf]) -> Result<Verified, ReadError> {
-    let mut summary = Summary::default();
+    verify_watched(paths, &Progress::default())
+}
+
+/// As [`verify()`]; `progress` is how much was read.
+///
+/// # Errors
+///
+/// As [`verify()`].
+pub fn verify_watched(paths: &[PathBuf], progress: &Progress) -> Result<Verified, ReadError> {
+    let mut summary = Summary::watched(progress);
     let mut events = 0;
     for path in paths {
         for file in input::files(path)? {
             match Segment::open(&file, |_, _| true) {
-                Ok(Some(segment)) => events += frames(&segment, &mut summary),
+                Ok(Some(segment)) => events += frames(&segment, &mut summary, progress),
                 Ok(None) => {}
                 Err(ReadError::Foreign { empty: false, .. }) => summary.first_form(&file)?,
                 Err(error) => return Err(error),
@@ -50,7 +60,7 @@ pub fn verify(paths: &[PathBuf]) -> Result<Verified, ReadError> {
     Ok(Verified { info, events })
 }
 
-fn frames(segment: &Segment, summary: &mut Summary) -> u64 {
+fn frames(segment: &Segment, summary: &mut Summary, progress: &Progress) -> u64 {
     summary.segment(segment);
     let mut decompressor = zstd::bulk::Decompressor::new().expect("there is memory for it");
     let mut events = 0;
@@ -62,6 +72,7 @@ fn frames(segment: &Segment, summary: &mut Summary) -> u64 {
             }
             Err(error) => summary.fault(&error),
         }
+        progress.add(entry.end() - entry.place);
     }
     events
 }
