@@ -36,7 +36,7 @@ impl Following {
         let (told, target) = (stop.clone(), Target::Told(log.to_owned()));
         let config = Config { log_from: Begin::End, ..Config::default() };
         let worker = std::thread::spawn(move || {
-            log::run(&config, target, None, unknown, &out, &told).expect("a file that can be read");
+            log::run(&config, target, Box::new(|_| None), None, unknown, &out, &told).expect("a file that can be read");
         });
         let mut following = Self { runtime, events, stop, worker: Some(worker) };
         following.next();

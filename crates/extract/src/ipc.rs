@@ -60,6 +60,11 @@ pub struct Access {
     pub ipc_socket: Option<PathBuf>,
 }
 
+/// Says where the socket of a life of the node is; of no life, where it will probably be. It is asked before each attempt to connect: the
+/// next life may have another data directory. It may read files.
+#[cfg(feature = "ipc")]
+pub type Locate = std::sync::Arc<dyn Fn(Option<&Life>) -> Target + Send + Sync>;
+
 /// Publishes each tip of the node, through all its lives, until told to stop. `node` is the node's process, where it can be found.
 ///
 /// A node that does not run, does not listen, or is too old is no error: it is waited for. The connection has a thread of its own, as
@@ -71,7 +76,7 @@ pub struct Access {
 #[cfg(feature = "ipc")]
 pub async fn run(
     config: Config,
-    target: Target,
+    locate: Locate,
     node: tokio::sync::watch::Receiver<Option<Life>>,
     out: Publisher,
     stop: impl Future<Output = ()> + Send + 'static,
@@ -79,7 +84,7 @@ pub async fn run(
     let (done, ended) = tokio::sync::oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let work = move || {
-        runtime.block_on(watch::Watch::new(config, target, node, out).run(stop));
+        runtime.block_on(watch::Watch::new(config, locate, node, out).run(stop));
         // nobody listens any more only when the program is ending anyway
         let _ = done.send(());
     };

@@ -74,6 +74,10 @@ const BATCH: usize = 256;
 /// After so many lines of which none looks like a node's, the file is somebody else's.
 const ENOUGH: u64 = 1000;
 
+/// Says where the log of a life of the node is; nothing where it writes none. It is asked once for each life that comes later: the next
+/// may have another data directory. It may read files.
+pub type Locate = Box<dyn Fn(&Life) -> Option<Target> + Send>;
+
 /// Why the reading of a log ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
@@ -86,6 +90,7 @@ pub enum End {
 /// Publishes what a log says, until told to stop, or until standard input ends. Blocks: give it a thread of its own.
 ///
 /// `opened` is the file, where it was opened with rights that are gone now. Trouble with it is no error: it is published, and tried again.
+/// `target` is the log of now; `locate` says where that of the node's next life is. A pipe is read to its end, whatever lives come.
 ///
 /// # Errors
 ///
@@ -93,11 +98,13 @@ pub enum End {
 pub fn run(
     config: &Config,
     target: Target,
+    locate: Locate,
     opened: Option<File>,
     node: watch::Receiver<Option<Life>>,
     out: &Publisher,
     stop: &AtomicBool,
 ) -> anyhow::Result<End> {
+    let lives = Lives::new(locate, node.clone());
     let mut reader = Reader::new(config, target.to_string(), node, out, stop);
     if target.is_pipe() {
         let file = opened.map_or_else(|| target.open(), Ok).map_err(|error| OpenError::new(&target, error))?;
@@ -107,8 +114,30 @@ pub fn run(
     }
     // what is written from now on is of the process of now
     reader.session.look(config.log_from == Begin::End);
-    reader.follow(Follower::new(target, config.log_from, opened));
+    reader.follow(Follower::new(target, config.log_from, opened), lives);
     Ok(End::Told)
+}
+
+/// Where the logs of later lives are.
+struct Lives {
+    locate: Locate,
+    node: watch::Receiver<Option<Life>>,
+    /// Of the life whose log is read.
+    node_run: Option<u64>,
+}
+
+impl Lives {
+    fn new(locate: Locate, node: watch::Receiver<Option<Life>>) -> Self {
+        let node_run = node.borrow().as_ref().map(|life| life.node_run);
+        Self { locate, node, node_run }
+    }
+
+    /// The log of a life that has begun, where it is another than this.
+    fn elsewhere(&mut self, now: &Target) -> Option<Target> {
+        let life = self.node.borrow().clone().filter(|life| self.node_run != Some(life.node_run))?;
+        self.node_run = Some(life.node_run);
+        (self.locate)(&life).filter(|target| target != now)
+    }
 }
 
 /// From lines to the bus.
@@ -143,7 +172,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn follow(&mut self, mut follower: Follower) {
+    fn follow(&mut self, mut follower: Follower, mut lives: Lives) {
         let wake = Wake::new();
         let mut active = Instant::now();
         loop {
@@ -158,6 +187,16 @@ impl<'a> Reader<'a> {
             self.tell(last);
             if last && length == 0 {
                 return;
+            }
+            // what the life before had to say is read
+            if length == 0
+                && !follower.is_unsettled()
+                && let Some(target) = lives.elsewhere(follower.target())
+            {
+                self.detached(format!("the node writes to {target} now"));
+                self.name = target.to_string();
+                follower = Follower::new(target, Begin::Session, None);
+                continue;
             }
             if length > 0 {
                 active = Instant::now();

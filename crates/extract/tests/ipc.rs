@@ -40,7 +40,7 @@ impl World {
         let owner = extract::rpc::Owner::Of(node.datadir().to_owned());
         let target = Target { path: socket(node), owner: Some(owner) };
         let config = Config { ipc_wait: Duration::from_secs(10) };
-        let worker = tokio::spawn(ipc::run(config, target, lives, out, async { drop(stopped.await) }));
+        let worker = tokio::spawn(ipc::run(config, Arc::new(move |_| target.clone()), lives, out, async { drop(stopped.await) }));
         Self { life, events, stop, worker }
     }
 

@@ -77,6 +77,23 @@ impl Known {
         })
     }
 
+    /// Where the log of each later life is.
+    pub fn locate_log(&self) -> log::Locate {
+        let config = self.config.clone();
+        Box::new(move |life| config.log.target(&place_of(&config, Some(life))))
+    }
+
+    /// Where the IPC socket of each of its lives is. Of the first it is known already.
+    #[cfg(feature = "ipc")]
+    pub fn locate_ipc(&self) -> ipc::Locate {
+        let config = self.config.clone();
+        let first = self.life.clone().map(|life| (life, self.ipc.clone()));
+        Arc::new(move |life| match (&first, life) {
+            (Some((known, target)), Some(life)) if known == life => target.clone(),
+            _ => config.ipc.target(&place_of(&config, life)),
+        })
+    }
+
     /// Something that looks for the process each time it is called.
     #[cfg(feature = "ebpf")]
     pub fn into_search(self) -> impl FnMut() -> Option<Life> + Send + 'static {

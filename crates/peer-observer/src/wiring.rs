@@ -483,9 +483,9 @@ async fn watch(node: Node, parts: &Parts, extractors: &mut Extractors) -> Result
     }
     if let (Some((config, _)), Some((target, file))) = (&parts.log, log) {
         let (out, input_ended) = (extractors.publisher(&name, event::Source::Log), extractors.input_ended());
-        let (config, life) = (config.clone(), life.clone());
+        let (config, locate, life) = (config.clone(), known.locate_log(), life.clone());
         extractors.thread(&name, move |stop| {
-            if extract::log::run(&config, target, file, life, &out, stop)? == extract::log::End::Input {
+            if extract::log::run(&config, target, locate, file, life, &out, stop)? == extract::log::End::Input {
                 input_ended.store(true, std::sync::atomic::Ordering::Release);
             }
             Ok(())
@@ -502,7 +502,7 @@ async fn watch(node: Node, parts: &Parts, extractors: &mut Extractors) -> Result
     #[cfg(feature = "ipc")]
     if let Some((config, _)) = &parts.ipc {
         let (out, stopped) = (extractors.publisher(&name, event::Source::Ipc), extractors.stopped());
-        extractors.task(extract::ipc::run(config.clone(), known.ipc.clone(), life.clone(), out, stopped));
+        extractors.task(extract::ipc::run(config.clone(), known.locate_ipc(), life.clone(), out, stopped));
     }
     drop(life);
     tokio::spawn(extract::life::follow(known.into_search(), lives));

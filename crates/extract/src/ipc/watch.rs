@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::mem::{Discriminant, discriminant};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout
 use super::mining::Tip;
 use super::session::{self, End, News};
 use super::socket::{self, Socket};
-use super::{Config, Target, Trouble};
+use super::{Config, Locate, Target, Trouble};
 use crate::clock::now;
 use crate::life::Life;
 
@@ -34,7 +35,7 @@ const LOOK: Duration = Duration::from_secs(5);
 
 pub(super) struct Watch {
     config: Config,
-    target: Target,
+    locate: Locate,
     node: watch::Receiver<Option<Life>>,
     out: Publisher,
     state: RefCell<State>,
@@ -42,6 +43,8 @@ pub(super) struct Watch {
 
 #[derive(Default)]
 struct State {
+    /// Where the socket was looked for last.
+    path: PathBuf,
     /// What was last said of the node, if anything.
     said: Option<Said>,
     /// The node's process was found once, so it can be found.
@@ -61,8 +64,8 @@ enum Said {
 }
 
 impl Watch {
-    pub(super) fn new(config: Config, target: Target, node: watch::Receiver<Option<Life>>, out: Publisher) -> Self {
-        Self { config, target, node, out, state: RefCell::default() }
+    pub(super) fn new(config: Config, locate: Locate, node: watch::Receiver<Option<Life>>, out: Publisher) -> Self {
+        Self { config, locate, node, out, state: RefCell::default() }
     }
 
     pub(super) async fn run(&self, stop: impl Future<Output = ()>) {
@@ -125,15 +128,18 @@ impl Watch {
 
     /// A connection to the node.
     async fn reach(&self) -> Result<Socket, Trouble> {
-        let socket = socket::open(&self.target).await?;
-        let life = self.identify(&socket).await?;
+        let life = self.node.borrow().clone();
+        let target = (self.locate)(life.as_ref());
+        self.state.borrow_mut().path = target.path.clone();
+        let socket = socket::open(&target).await?;
+        let life = self.identify(&socket, &target).await?;
         let mut state = self.state.borrow_mut();
         (state.pid, state.node_run) = (socket.pid, life.map(|life| life.node_run));
         Ok(socket)
     }
 
     /// The life of the node whose socket it is; nothing where no process is known.
-    async fn identify(&self, socket: &Socket) -> Result<Option<Life>, Trouble> {
+    async fn identify(&self, socket: &Socket, target: &Target) -> Result<Option<Life>, Trouble> {
         let mut node = self.node.clone();
         let known = {
             let mut state = self.state.borrow_mut();
@@ -146,12 +152,12 @@ impl Watch {
             return Ok(life.clone());
         }
         let life = node.borrow();
-        match (&self.target.owner, socket.pid, &*life) {
+        match (&target.owner, socket.pid, &*life) {
             // whoever it is, it is meant
             (None, ..) => Ok(None),
             (Some(_), Some(pid), Some(life)) => Err(Trouble::Stranger(format!(
                 "who listens at {} is process {pid}, and the node is process {}",
-                self.target.path.display(),
+                target.path.display(),
                 life.pid
             ))),
             (Some(_), _, None) if known => Err(Trouble::Away("the node does not run".into())),
@@ -169,7 +175,7 @@ impl Watch {
     fn tell(&self, news: News) {
         match news {
             News::Loading => {
-                tracing::info!(path = %self.target.path.display(), "the node is loading its chain; tips come after that");
+                tracing::info!(path = %self.path(), "the node is loading its chain; tips come after that");
             }
             News::TooOld(trouble) => self.troubled(&trouble),
             News::Tip(tip) => self.tip(tip),
@@ -181,11 +187,11 @@ impl Watch {
             }
             News::Attached { answers, missing, tip } => {
                 self.state.borrow_mut().said = Some(Said::Attached);
-                tracing::info!(path = %self.target.path.display(), "following the node's tip over IPC");
+                tracing::info!(path = %self.path(), "following the node's tip over IPC");
                 let words = |calls: Vec<&str>| calls.into_iter().map(str::to_owned).collect();
                 let attached = HealthAttached {
                     pid: self.state.borrow().pid,
-                    target: self.target.path.display().to_string(),
+                    target: self.path(),
                     attached: words(answers),
                     missing: words(missing),
                     unlisted: Vec::new(),
@@ -225,10 +231,15 @@ impl Watch {
         } else {
             tracing::warn!(%trouble, hint = trouble.hint(), "no tips over IPC; waiting for them");
         }
-        let (pid, target) = (self.state.borrow().pid, self.target.path.display().to_string());
+        let (pid, target) = (self.state.borrow().pid, self.path());
         self.publish(HealthDetached { pid, target, reason: trouble.to_string() });
         let mut state = self.state.borrow_mut();
         (state.pid, state.node_run) = (None, None);
+    }
+
+    /// Where the socket is, for a message.
+    fn path(&self) -> String {
+        self.state.borrow().path.display().to_string()
     }
 
     fn attached(&self) -> bool {

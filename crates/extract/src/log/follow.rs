@@ -46,6 +46,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Where a half-written line may begin, before the end of the file.
 const LAST_LINE: u64 = 64 << 10;
 
+/// How far before the end the beginning of a process is looked for that has just started: it has not written more in two seconds.
+const SESSION: u64 = 4 << 20;
+
+/// With what a process begins its part of a log (Bitcoin Core `src/init.cpp`, `AppInitParameterInteraction` and later `LogPackageVersion`).
+const FIRST: &[u8] = b"Bitcoin Core version v";
+
 /// What the reading of a log brings.
 #[derive(Debug)]
 pub enum News<'a> {
@@ -66,6 +72,9 @@ pub enum Begin {
     End,
     /// With its first line.
     Start,
+    /// With the first line of the process that writes to it now.
+    #[value(skip)]
+    Session,
 }
 
 /// Reads a log as it grows.
@@ -185,6 +194,7 @@ impl Follower {
         match self.begin {
             Begin::Start => Ok(Log::at(file, id, 0)),
             Begin::End => Log::at_end(file, id),
+            Begin::Session => Log::at_session(file, id),
         }
     }
 
@@ -291,6 +301,19 @@ impl Log {
         file.read_exact_at(&mut end, size - length)?;
         let unfinished = memchr::memrchr(b'\n', &end).map_or(0, |at| end.len() - at - 1);
         let position = size - unfinished as u64;
+        let tail = Tail::before(position, &file)?;
+        Ok(Self { tail, ..Self::at(file, id, position) })
+    }
+
+    /// With the line with which the last process began to write; where there is none, behind the last whole line.
+    fn at_session(file: File, id: FileId) -> io::Result<Self> {
+        let size = file.metadata()?.len();
+        let start = size - size.min(SESSION);
+        let mut end = vec![0; (size - start) as usize];
+        file.read_exact_at(&mut end, start)?;
+        let Some(first) = memchr::memmem::rfind(&end, FIRST) else { return Self::at_end(file, id) };
+        let line = memchr::memrchr(b'\n', &end[..first]).map_or(0, |at| at + 1);
+        let position = start + line as u64;
         let tail = Tail::before(position, &file)?;
         Ok(Self { tail, ..Self::at(file, id, position) })
     }

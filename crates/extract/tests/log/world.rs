@@ -34,6 +34,11 @@ impl World {
     }
 
     pub fn start(target: Target, begin: Begin) -> Self {
+        Self::start_with(target, begin, Box::new(|_| None))
+    }
+
+    /// As [`start`](Self::start); `locate` says where the logs of later lives are.
+    pub fn start_with(target: Target, begin: Begin, locate: log::Locate) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let bus = Bus::local();
         let events = runtime.block_on(bus.subscribe(Filter::all(), ROOM)).unwrap();
@@ -41,7 +46,7 @@ impl World {
         let (life, node) = watch::channel(None);
         let stop = Arc::new(AtomicBool::new(false));
         let (config, told) = (Config { log_from: begin, log_unmatched: true }, stop.clone());
-        let worker = std::thread::spawn(move || log::run(&config, target, None, node, &out, &told));
+        let worker = std::thread::spawn(move || log::run(&config, target, locate, None, node, &out, &told));
         Self { runtime, bus, events, stop, worker: Some(worker), life }
     }
 

@@ -19,6 +19,9 @@ use crate::ipc::{self, Config, Target};
 use crate::life::Life;
 use crate::rpc::Owner;
 
+/// The life whose socket is called otherwise.
+const MOVED: u64 = 77;
+
 /// The extractor on a bus, and a folder for a socket.
 struct World {
     folder: TempDir,
@@ -45,7 +48,10 @@ impl World {
         let (stop, stopped) = oneshot::channel::<()>();
         let config = Config { ipc_wait: Duration::from_secs(10) };
         let target = Target { path: path(&folder), owner: owner.map(Owner::Uid) };
-        let worker = tokio::spawn(ipc::run(config, target, node, out, async { drop(stopped.await) }));
+        let elsewhere = Target { path: folder.path().join("elsewhere.sock"), ..target.clone() };
+        let moved = |life: &Life| life.node_run == MOVED;
+        let locate = Arc::new(move |life: Option<&Life>| if life.is_some_and(moved) { elsewhere.clone() } else { target.clone() });
+        let worker = tokio::spawn(ipc::run(config, locate, node, out, async { drop(stopped.await) }));
         Self { folder, life, events, stop, worker }
     }
 
@@ -132,6 +138,36 @@ fn stays(height: i32) -> Script {
 /// The process of this test, which is where the nodes listen, as the node.
 fn this_process(node_run: u64) -> Option<Life> {
     Some(Life { pid: std::process::id(), node_run, datadir: None })
+}
+
+/// Started again with another data directory.
+#[tokio::test]
+async fn another_life_may_have_another_socket() {
+    let mut world = World::new(TempDir::new().unwrap(), Some(us()), this_process(1)).await;
+    let node = Node::start(path(&world.folder), stays(5));
+    while !matches!(world.next().await.kind, Some(Kind::ChainTip(_))) {}
+    node.stop();
+    world
+        .says(
+            1,
+            expect![[r#"
+        1 detached from DIR/node.sock: the connection was closed
+    "#]],
+        )
+        .await;
+    let node = Node::start(world.folder.path().join("elsewhere.sock"), stays(6));
+    world.life.send_replace(this_process(MOVED));
+    world
+        .says(
+            2,
+            expect![[r#"
+        77 attached to DIR/elsewhere.sock, missing []
+        77 tip 6 true
+    "#]],
+        )
+        .await;
+    node.stop();
+    world.end().await;
 }
 
 #[tokio::test]
