@@ -3,6 +3,7 @@
 use event::log::{Options, Parser, split};
 use event::text::Rfc3339;
 use event::{Event, Source};
+use expect_test::expect_file;
 use proptest::prelude::*;
 
 /// Pieces that lines are made of, so that random ones get past the first byte.
@@ -157,4 +158,45 @@ proptest! {
         prop_assert_eq!((found.category.name(), found.level.word()), (name, level));
         prop_assert_eq!(found.message, message.as_bytes());
     }
+}
+
+/// Sixty thousand lines as real nodes of three releases write them: always the same, drawn from what was recorded.
+fn reference() -> Vec<Vec<u8>> {
+    // SplitMix64 (Steele, Lea, Flood 2014)
+    let mut state = 0_u64;
+    let mut draw = |limit: usize| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % limit as u64) as usize
+    };
+    let mut reference = Vec::new();
+    for release in ["v29", "v30", "v31"] {
+        let read =
+            |name: &str| std::fs::read(format!("{}/../../fixtures/log/{name}", env!("CARGO_MANIFEST_DIR"))).expect("a fixture");
+        let log = [read(&format!("{release}/play.log")), read(&format!("{release}/options.log")), read("catalogue.log")].concat();
+        let lines: Vec<_> = log.split(|byte| *byte == b'\n').collect();
+        // which patterns there are depends on who writes
+        let first = |line: &&[u8]| line.windows(FIRST.len()).any(|window| window == FIRST);
+        reference.extend(lines.iter().find(|line| first(line)).map(|line| line.to_vec()));
+        reference.extend((0..20_000).map(|_| lines[draw(lines.len())].to_vec()).filter(|line| !first(&&line[..])));
+    }
+    reference
+}
+
+const FIRST: &[u8] = b"Bitcoin Core version v";
+
+/// How many lines each pattern takes: one that begins to take those of another, or takes none any more, shows.
+#[test]
+fn every_pattern_takes_the_lines_that_it_took() {
+    let mut parser = Parser::new(Options::default());
+    for line in reference() {
+        parser.line(&line, &mut |_, _| ());
+    }
+    let mut table = String::new();
+    for (pattern, lines) in parser.counts().filter(|(_, lines)| *lines > 0) {
+        table.push_str(&format!("{lines:>6}  {pattern}\n"));
+    }
+    table.push_str(&format!("{:?}\n", parser.totals()));
+    expect_file!["../../../fixtures/log/counts.txt"].assert_eq(&table);
 }
