@@ -59,6 +59,11 @@ pub enum Command {
     /// stays until the program is told to end.
     Metrics(Metrics),
 
+    /// Show nodes in this terminal: the numbers that matter, and the peers
+    ///
+    /// Reads a bus or a recording; `peer-observer run --top` shows the node on this machine. The keys are listed at `?`.
+    Top(Box<Top>),
+
     /// Keep what happens, and look at what was kept
     #[command(subcommand)]
     Archive(Archive),
@@ -93,6 +98,17 @@ pub enum Command {
     Tracer,
 }
 
+impl Command {
+    /// Whether it takes over the terminal.
+    pub fn has_screen(&self) -> bool {
+        match self {
+            Self::Top(_) => true,
+            Self::Run(options) => options.top,
+            _ => false,
+        }
+    }
+}
+
 /// `run`
 #[derive(clap::Args, Debug)]
 pub struct Run {
@@ -106,6 +122,10 @@ pub struct Run {
     /// Print no events
     #[arg(long, short)]
     pub quiet: bool,
+
+    /// Show a screen in this terminal instead of printing events
+    #[arg(long, conflicts_with = "quiet")]
+    pub top: bool,
 
     #[cfg(feature = "ebpf")]
     #[command(flatten, next_help_heading = "Kernel probes [ebpf]")]
@@ -362,6 +382,29 @@ pub struct Metrics {
 
     #[command(flatten, next_help_heading = "Metrics [metrics]")]
     pub metrics: tools::metrics::Config,
+
+    #[command(flatten, next_help_heading = "NATS [nats]")]
+    pub nats: bus::NatsOptions,
+}
+
+/// `top`
+#[derive(clap::Args, Debug)]
+pub struct Top {
+    /// Show these recordings, merged by time, instead of what a bus brings
+    #[arg(long, num_args = 1.., value_name = "FILES", conflicts_with = "nats")]
+    pub recording: Vec<PathBuf>,
+
+    /// How many times as fast as it happened to play a recording; 0 is as fast as possible
+    #[arg(long, default_value_t = 1.0, value_name = "TIMES", requires = "recording")]
+    pub speed: f64,
+
+    /// Only events of these nodes
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    pub node: Vec<event::NodeName>,
+
+    /// Watch this replay instead of live nodes
+    #[arg(long, value_name = "ID", conflicts_with = "recording")]
+    pub replay_id: Option<bus::ReplayId>,
 
     #[command(flatten, next_help_heading = "NATS [nats]")]
     pub nats: bus::NatsOptions,

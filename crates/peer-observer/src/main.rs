@@ -16,6 +16,7 @@ mod history;
 mod known;
 mod metrics;
 mod service;
+mod top;
 #[cfg(feature = "ebpf")]
 mod user;
 mod wiring;
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
 fn run() -> Result<ExitCode, Failure> {
     let line: Vec<_> = std::env::args_os().collect();
     let cli::Parsed { cli, file, told } = cli::parse(&line)?;
-    start_log(&cli.log)?;
+    start_log(&cli.log, cli.command.has_screen())?;
     match cli.command {
         Command::Run(options) => wiring::run(*options, file.as_ref(), &told)?,
         Command::Demo(options) => demo::run(options)?,
@@ -49,6 +50,7 @@ fn run() -> Result<ExitCode, Failure> {
         Command::Extract(options) => wiring::extract(options, file.as_ref(), &told)?,
         Command::Logger(options) => wiring::logger(options)?,
         Command::Metrics(options) => metrics::run(options)?,
+        Command::Top(options) => top::run(*options)?,
         Command::Archive(options) => return archive::run(options),
         Command::Replay(options) => archive::replay(*options)?,
         Command::Events { kinds } => print(&events(&kinds)?)?,
@@ -65,16 +67,16 @@ fn run() -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the program says of itself goes to standard error; standard output is for what was asked for.
-fn start_log(level: &str) -> Result<(), Failure> {
+/// What the program says of itself goes to standard error; standard output is for what was asked for. While a screen is up, it is held back.
+fn start_log(level: &str, screen: bool) -> Result<(), Failure> {
     let filter = tracing_subscriber::EnvFilter::try_new(level)
         .map_err(|error| Failure::new(Code::Usage, error).hint("as in `--log info` or `--log info,bus=debug`"))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    if screen {
+        log.with_writer(|| top::LOG.lines()).with_ansi(false).init();
+    } else {
+        log.with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
+    }
     Ok(())
 }
 

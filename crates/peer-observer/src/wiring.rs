@@ -160,6 +160,8 @@ struct Parts {
     printed: Option<(tools::logger::Config, Filter)>,
     kept: Option<(tools::archive::Config, Filter)>,
     metrics: Option<(tools::metrics::Config, bool)>,
+    /// A screen in the place of lines.
+    top: bool,
 }
 
 impl Parts {
@@ -195,9 +197,10 @@ pub fn run(options: cli::Run, file: Option<&File>, told: &[String]) -> Result<()
         reconcile: wanted("reconcile").then_some((options.reconcile, asked("reconcile"))),
         // never unasked: see docs/design/0009-ipc.md for what it may do to a node
         ipc: (asked("ipc") || nodes.iter().any(|node| node.ipc.ipc_socket.is_some())).then_some((options.ipc, true)),
-        printed: (!options.quiet && wanted("logger")).then_some((options.logger, filter)),
+        printed: (!options.quiet && !options.top && wanted("logger")).then_some((options.logger, filter)),
         metrics: wanted("metrics").then_some((options.metrics, asked("metrics"))),
         kept: crate::archive::asked(options.archive, asked("archive"))?,
+        top: options.top,
     };
     start(&nodes, parts, options.wait, &options.nats)
 }
@@ -230,6 +233,9 @@ pub fn extract(options: cli::Extract, file: Option<&File>, told: &[String]) -> R
 
 /// Finds the nodes, gives up every capability, and runs until told to stop.
 fn start(nodes: &[extract::node::Config], parts: Parts, wait: bool, nats: &NatsOptions) -> Result<(), Failure> {
+    if parts.top {
+        crate::top::check()?;
+    }
     if !extract::ipc::BUILT_IN && parts.ipc.as_ref().is_some_and(|(_, asked)| *asked) {
         return Err(Failure::new(Code::Unsupported, anyhow::anyhow!("this build cannot talk to a node's IPC socket")).hint(
             "build it with the feature `ipc`; that needs Cap'n Proto's compiler (`apt-get install capnproto libcapnp-dev`)",
@@ -332,6 +338,11 @@ async fn live(
         // before the first event, so that it misses none
         let subscription = bus.subscribe(filter, Limits::default()).await.map_err(bus_failure)?;
         logger = Some(tokio::spawn(print(config, subscription)));
+    }
+    if parts.top {
+        let events = bus.subscribe(tools::top::wanted(), Limits::default()).await.map_err(bus_failure)?;
+        // it has the place of the logger: who reads no more has the program end
+        logger = Some(tokio::spawn(crate::top::Screen::take()?.show(events, std::future::ready(()))));
     }
     let mut counted = None;
     if let Some(crate::metrics::Taken { reading, listener, asked }) = metrics

@@ -1,11 +1,13 @@
 //! Dashboards and rules: made here, beside the table of metrics, so that a renamed metric leaves no dead panel and no dead alert.
 //!
-//! `UPDATE_EXPECT=1 cargo test -p po-tools --test monitoring` renews `dashboards/`, `deploy/prometheus/` and `docs/runbook.md`.
+//! `UPDATE_EXPECT=1 cargo test -p po-tools --test monitoring` renews `dashboards/`, `deploy/prometheus/`, `docs/runbook.md` and
+//! `docs/questions.md`.
 #![allow(clippy::unwrap_used, reason = "a test fails where it must")]
 
 mod dashboards;
 mod panels;
 mod promql;
+mod questions;
 mod rules;
 mod stack;
 
@@ -49,10 +51,16 @@ fn the_files_are_what_is_written_here() {
         ("deploy/prometheus/alerts.test.yml", rules::tests()),
         ("deploy/prometheus/recording.test.yml", rules::recording_tests()),
         ("docs/runbook.md", rules::runbooks()),
+        ("docs/questions.md", questions::markdown()),
     ] {
         std::fs::create_dir_all(place(file).parent().unwrap()).unwrap();
         expect_file![place(file)].assert_eq(&text);
     }
+}
+
+#[test]
+fn every_question_is_answered_by_a_panel_that_exists() {
+    assert_eq!(questions::complaints(), [""; 0]);
 }
 
 /// Nothing in `dashboards/` that nobody makes.
