@@ -52,9 +52,7 @@ impl<'a> Context<'a> {
     pub fn holds(&self, guard: Guard, peer: Option<u64>) -> bool {
         let soon = |then: Option<u64>, limit| then.is_some_and(|then| self.now < then.saturating_add(self.span(limit)));
         match guard {
-            Guard::Restart => {
-                soon(self.facts.started(), Limit::GuardRestart) || soon(self.facts.came_back, Limit::GuardAttached)
-            }
+            Guard::Restart => soon(self.facts.started(), Limit::GuardRestart) || soon(self.facts.came_back, Limit::GuardAttached),
             Guard::InitialDownload => {
                 self.facts.initial_download || f64::from(self.facts.headers_ahead) > self.limit(Limit::GuardBehind)
             }

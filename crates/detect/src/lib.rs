@@ -36,9 +36,10 @@ pub mod finding;
 mod guard;
 pub mod measure;
 mod order;
+pub mod peers;
+pub mod score;
 #[cfg(test)]
 mod stage;
-pub mod peers;
 mod state;
 pub mod thresholds;
 pub mod time;

@@ -190,7 +190,10 @@ impl Thresholds {
     /// What differs from the table: node (none for all), row, value.
     pub fn changed(&self) -> impl Iterator<Item = (Option<&str>, &'static Threshold, f64)> {
         let common = TABLE.iter().zip(&self.common).filter(|(row, value)| row.default != **value);
-        let nodes = self.nodes.iter().flat_map(|(node, own)| own.iter().map(move |(limit, value)| (Some(node.as_str()), limit.row(), *value)));
+        let nodes = self
+            .nodes
+            .iter()
+            .flat_map(|(node, own)| own.iter().map(move |(limit, value)| (Some(node.as_str()), limit.row(), *value)));
         common.map(|(row, value)| (None, row, *value)).chain(nodes)
     }
 }
