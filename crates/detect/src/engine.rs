@@ -33,6 +33,8 @@ pub struct Engine {
     pub(crate) fleet: Vec<Post>,
     pub(crate) shared: Shared,
     pub(crate) totals: Totals,
+    /// Time of the newest event that was looked at, of any node.
+    pub(crate) clock: u64,
 }
 
 /// The places of detectors.
@@ -72,7 +74,12 @@ pub(crate) struct Node {
     pub(crate) posts: Vec<Post>,
     pub(crate) now: u64,
     pub(crate) second: u64,
+    /// What time it was at the newest node when it was last heard of.
+    pub(crate) heard: u64,
 }
+
+/// A node of which nothing was heard for so long, while others were, is told that time passes.
+const SILENT: u64 = 30 * SECOND;
 
 impl Post {
     fn new(entry: &Entry) -> Self {
@@ -145,6 +152,7 @@ impl Engine {
             fleet,
             shared: Shared::default(),
             totals: Totals::default(),
+            clock: 0,
         }
     }
 
@@ -225,9 +233,12 @@ impl Engine {
         self.totals.events += 1;
         self.know(&event.node);
         let Self { routes, key, primaries, nodes, fleet, shared, .. } = self;
-        let (name, Some(Node { facts, limits, posts, now, second })) = (&event.node, nodes.get_mut(&event.node)) else { return };
+        let (name, Some(Node { facts, limits, posts, now, second, heard })) = (&event.node, nodes.get_mut(&event.node)) else {
+            return;
+        };
         let admitted = primaries.admit(event);
         *now = event.time.max(*now);
+        *heard = self.clock.max(event.time);
         if *now / SECOND != *second {
             *second = *now / SECOND;
             let context = Context { now: *now, node: name, facts, limits, key: *key };
@@ -263,6 +274,27 @@ impl Engine {
             }
             facts.peers.closed(closed.peer);
         }
+        self.pass(event.time);
+    }
+
+    /// Nodes of which nothing is heard have a time as well: that which passes at the others.
+    fn pass(&mut self, time: u64) {
+        if time <= self.clock || time / SECOND == self.clock / SECOND || self.nodes.len() < 2 {
+            self.clock = self.clock.max(time);
+            return;
+        }
+        self.clock = time;
+        let Self { key, nodes, shared, .. } = self;
+        for (name, Node { facts, limits, posts, now, second, heard }) in nodes {
+            let passed = time.saturating_sub(*heard);
+            if passed > SILENT {
+                *now = now.saturating_add(passed);
+                *second = *now / SECOND;
+                *heard = time;
+                let context = Context { now: *now, node: name, facts, limits, key: *key };
+                posts.iter_mut().for_each(|post| post.tick(context, shared));
+            }
+        }
     }
 
     /// Makes room for a node that is new.
@@ -280,7 +312,7 @@ impl Engine {
             }
         }
         let posts = self.entries.iter().filter(|entry| entry.about.scope == Scope::Node).map(Post::new).collect();
-        let node = Node { facts: Facts::default(), limits: self.thresholds.of(name), posts, now: 0, second: 0 };
+        let node = Node { facts: Facts::default(), limits: self.thresholds.of(name), posts, now: 0, second: 0, heard: 0 };
         self.nodes.insert(name.to_owned(), node);
         self.shared.fleet.nodes = self.nodes.len();
     }

@@ -28,6 +28,7 @@
 //! 4. A directory in `detectors/` of the repository with its truth.
 
 pub mod context;
+pub mod criteria;
 mod desk;
 mod detector;
 pub mod detectors;
@@ -55,6 +56,10 @@ pub use state::StateError;
 
 /// Every detector, in the order of the catalogue's numbers.
 pub const fn all() -> &'static [Entry] {
-    const ALL: &[Entry] = &[entry::<detectors::inv_queue::InvQueue>()];
+    const ALL: &[Entry] = &[
+        entry::<detectors::inv_queue::InvQueue>(),
+        entry::<detectors::reconstruction::Reconstruction>(),
+        entry::<detectors::monitor::Monitor>(),
+    ];
     ALL
 }
