@@ -9,6 +9,7 @@ mod bench;
 mod cli;
 mod config;
 mod demo;
+mod detect;
 mod doctor;
 mod exit;
 mod extractors;
@@ -51,6 +52,7 @@ fn run() -> Result<ExitCode, Failure> {
         Command::Logger(options) => wiring::logger(options)?,
         Command::Metrics(options) => metrics::run(options)?,
         Command::Top(options) => top::run(*options)?,
+        Command::Detect(options) => detect::run(*options)?,
         Command::Archive(options) => return archive::run(options),
         Command::Replay(options) => archive::replay(*options)?,
         Command::Events { kinds } => print(&events(&kinds)?)?,
