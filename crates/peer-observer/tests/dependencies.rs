@@ -28,6 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("po-event", &[]),
     ("po-ebpf", &["po-event"]),
     ("po-bus", &["po-event"]),
+    ("po-detect", &["po-event"]),
     ("po-extract", &["po-event", "po-bus", "po-ebpf"]),
     ("po-tools", &["po-event", "po-bus"]),
     ("po-testkit", &["po-event", "po-bus"]),

@@ -1,0 +1,3 @@
+//! What it means: detectors, from events to findings.
+
+pub mod entity;
