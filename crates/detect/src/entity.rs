@@ -20,6 +20,7 @@ pub mod fingerprint;
 mod host;
 pub mod lists;
 mod net_group;
+pub mod profile;
 
 use std::fmt;
 
@@ -30,6 +31,24 @@ pub use asmap::Asmap;
 pub use fingerprint::Fingerprint;
 pub use host::Host;
 pub use net_group::NetGroup;
+pub use profile::{Profile, Profiles};
+
+/// What was written down by others, and read from files by somebody else: it names and groups, it does not decide.
+#[derive(Clone, Debug, Default)]
+pub struct Knowledge {
+    /// Who is who.
+    pub lists: lists::Lists,
+    /// Which autonomous system an address belongs to.
+    pub asmap: Option<Asmap>,
+}
+
+impl Knowledge {
+    /// Who a peer is by the lists, in words that a finding may have: what no peer chose. Empty where nobody knows.
+    pub fn names(&self, host: &Host) -> String {
+        let name = |found: lists::Match<'_>| format!("{} ({} {})", found.entity.name, found.list, found.version);
+        self.lists.find(Some(host), None).map(name).collect::<Vec<_>>().join(", ")
+    }
+}
 
 /// What peers are grouped by.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]

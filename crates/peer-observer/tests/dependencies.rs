@@ -28,9 +28,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("po-event", &[]),
     ("po-ebpf", &["po-event"]),
     ("po-bus", &["po-event"]),
-    ("po-detect", &["po-event"]),
     ("po-extract", &["po-event", "po-bus", "po-ebpf"]),
-    ("po-tools", &["po-event", "po-bus"]),
+    ("po-detect", &["po-event"]),
+    ("po-tools", &["po-event", "po-bus", "po-detect"]),
     ("po-testkit", &["po-event", "po-bus"]),
     ("peer-observer", &["po-event", "po-bus", "po-ebpf", "po-extract", "po-tools"]),
 ];

@@ -1,0 +1,3 @@
+//! The detectors, one module each.
+
+pub mod inv_queue;
