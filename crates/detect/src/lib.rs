@@ -38,6 +38,7 @@ mod guard;
 pub mod measure;
 mod order;
 pub mod peers;
+pub mod score;
 #[cfg(test)]
 mod stage;
 mod state;
