@@ -1,3 +1,5 @@
 //! The detectors, one module each.
 
 pub mod inv_queue;
+pub mod range_churn;
+pub mod slot_churn;

@@ -56,6 +56,10 @@ pub use state::StateError;
 
 /// Every detector, in the order of the catalogue's numbers.
 pub const fn all() -> &'static [Entry] {
-    const ALL: &[Entry] = &[entry::<detectors::inv_queue::InvQueue>()];
+    const ALL: &[Entry] = &[
+        entry::<detectors::slot_churn::SlotChurn>(),
+        entry::<detectors::range_churn::RangeChurn>(),
+        entry::<detectors::inv_queue::InvQueue>(),
+    ];
     ALL
 }
