@@ -3,6 +3,7 @@
 use event::{Event, Kind, KindId, KindSet, NetVersion, Source, primary::SOURCES};
 use serde::{Deserialize, Serialize};
 
+use crate::entity::Knowledge;
 use crate::guard::Guard;
 use crate::peers::{Peer, Peers};
 use crate::thresholds::{Limit, Limits};
@@ -17,6 +18,8 @@ pub struct Context<'a> {
     pub node: &'a str,
     /// What is known of it.
     pub facts: &'a Facts,
+    /// What others wrote down: lists, the map of autonomous systems.
+    pub knowledge: &'a Knowledge,
     pub(crate) limits: &'a Limits,
     /// A secret number, for hashes that nobody outside can predict.
     pub key: u64,

@@ -33,6 +33,7 @@ mod desk;
 mod detector;
 pub mod detectors;
 mod engine;
+pub mod entity;
 pub mod finding;
 mod guard;
 pub mod measure;
@@ -57,6 +58,8 @@ pub use state::StateError;
 /// Every detector, in the order of the catalogue's numbers.
 pub const fn all() -> &'static [Entry] {
     const ALL: &[Entry] = &[
+        entry::<detectors::slot_churn::SlotChurn>(),
+        entry::<detectors::range_churn::RangeChurn>(),
         entry::<detectors::inv_queue::InvQueue>(),
         entry::<detectors::reconstruction::Reconstruction>(),
         entry::<detectors::monitor::Monitor>(),
