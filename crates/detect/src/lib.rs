@@ -54,6 +54,13 @@ pub use state::StateError;
 
 /// Every detector, in the order of the catalogue's numbers.
 pub const fn all() -> &'static [Entry] {
-    const ALL: &[Entry] = &[entry::<detectors::inv_queue::InvQueue>()];
+    const ALL: &[Entry] = &[
+        entry::<detectors::addr_flood::AddrFlood>(),
+        entry::<detectors::addr_surge::AddrSurge>(),
+        entry::<detectors::peer_loss::PeerLoss>(),
+        entry::<detectors::listener::Listener>(),
+        entry::<detectors::inv_queue::InvQueue>(),
+        entry::<detectors::withheld_block::WithheldBlock>(),
+    ];
     ALL
 }
