@@ -76,6 +76,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             seed("log_line", &format!("{}-{name}", release.file_name().display()), &lines)?;
         }
     }
+
+    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lists/linkinglion.toml");
+    seed("list_file", "linkinglion", &[&[1], &std::fs::read(list)?[..]].concat())?;
+    seed("list_file", "plain", b"\0# version: 1\n198.51.100.1\n2001:db8::/32 # all of it\n")?;
+    // everything is AS 1: a `return` of two class bits and fifteen others, and padding
+    seed("asmap", "one", &[0; 19])?;
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use event::{Event, Kind, KindId, KindSet, NetVersion, Source, primary::SOURCES};
 use serde::{Deserialize, Serialize};
 
+use crate::entity::Knowledge;
 use crate::guard::Guard;
 use crate::peers::{Peer, Peers};
 use crate::thresholds::{Limit, Limits};
@@ -17,6 +18,8 @@ pub struct Context<'a> {
     pub node: &'a str,
     /// What is known of it.
     pub facts: &'a Facts,
+    /// What others wrote down: lists, the map of autonomous systems.
+    pub knowledge: &'a Knowledge,
     pub(crate) limits: &'a Limits,
     /// A secret number, for hashes that nobody outside can predict.
     pub key: u64,
@@ -52,9 +55,7 @@ impl<'a> Context<'a> {
     pub fn holds(&self, guard: Guard, peer: Option<u64>) -> bool {
         let soon = |then: Option<u64>, limit| then.is_some_and(|then| self.now < then.saturating_add(self.span(limit)));
         match guard {
-            Guard::Restart => {
-                soon(self.facts.started(), Limit::GuardRestart) || soon(self.facts.came_back, Limit::GuardAttached)
-            }
+            Guard::Restart => soon(self.facts.started(), Limit::GuardRestart) || soon(self.facts.came_back, Limit::GuardAttached),
             Guard::InitialDownload => {
                 self.facts.initial_download || f64::from(self.facts.headers_ahead) > self.limit(Limit::GuardBehind)
             }

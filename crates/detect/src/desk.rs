@@ -122,13 +122,8 @@ impl Fleet {
 
 impl Shared {
     pub(crate) fn account(&self, node: &str) -> &Account {
-        const NOTHING: &Account = &Account {
-            suppressed: [0; Guard::ALL.len()],
-            suppressed_at: [0; Guard::ALL.len()],
-            evicted: 0,
-            crowded: 0,
-            opened: 0,
-        };
+        const NOTHING: &Account =
+            &Account { suppressed: [0; Guard::ALL.len()], suppressed_at: [0; Guard::ALL.len()], evicted: 0, crowded: 0, opened: 0 };
         self.accounts.get(node).unwrap_or(NOTHING)
     }
 
@@ -174,7 +169,9 @@ impl Shared {
                     window_from: context.now,
                     window_to: context.now,
                     opened: context.now,
-                    summary: format!("seen at {with} of {all} nodes at once: something in the network rather than an attack on one"),
+                    summary: format!(
+                        "seen at {with} of {all} nodes at once: something in the network rather than an attack on one"
+                    ),
                     does_not_prove: about.does_not_prove.to_owned(),
                     ..Finding::default()
                 };

@@ -1,8 +1,10 @@
-//! A detector in each module.
+//! The detectors, one module each.
 
 pub mod addr_flood;
 pub mod addr_surge;
 pub mod inv_queue;
 pub mod listener;
 pub mod peer_loss;
+pub mod range_churn;
+pub mod slot_churn;
 pub mod withheld_block;

@@ -9,6 +9,7 @@ use event::{Event, Kind, KindId, KindSet, Source};
 use crate::context::{Context, Facts};
 use crate::desk::{Account, Desk, Shared};
 use crate::detector::{Entry, Running, Scope};
+use crate::entity::Knowledge;
 use crate::finding::{Findings, Statement};
 use crate::order::{Order, Place};
 use crate::thresholds::{Limits, Thresholds};
@@ -26,6 +27,7 @@ pub struct Engine {
     routes: Vec<Route>,
     pub(crate) thresholds: Thresholds,
     pub(crate) key: u64,
+    pub(crate) knowledge: Arc<Knowledge>,
     pub(crate) order: Order,
     pub(crate) primaries: Primaries,
     pub(crate) nodes: BTreeMap<String, Node>,
@@ -139,6 +141,7 @@ impl Engine {
             routes,
             thresholds,
             key,
+            knowledge: Arc::default(),
             order: Order::default(),
             primaries: Primaries::default(),
             nodes: BTreeMap::new(),
@@ -146,6 +149,11 @@ impl Engine {
             shared: Shared::default(),
             totals: Totals::default(),
         }
+    }
+
+    /// From now on, lists and maps are these. They name and group strangers; whether one behaves so, events decide.
+    pub fn know_of(&mut self, knowledge: Arc<Knowledge>) {
+        self.knowledge = knowledge;
     }
 
     /// The kinds of events that it wants.
@@ -224,13 +232,13 @@ impl Engine {
         let Some(id) = event.id() else { return };
         self.totals.events += 1;
         self.know(&event.node);
-        let Self { routes, key, primaries, nodes, fleet, shared, .. } = self;
+        let Self { routes, key, knowledge, primaries, nodes, fleet, shared, .. } = self;
         let (name, Some(Node { facts, limits, posts, now, second })) = (&event.node, nodes.get_mut(&event.node)) else { return };
         let admitted = primaries.admit(event);
         *now = event.time.max(*now);
         if *now / SECOND != *second {
             *second = *now / SECOND;
-            let context = Context { now: *now, node: name, facts, limits, key: *key };
+            let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key };
             for post in posts.iter_mut().chain(fleet.iter_mut()) {
                 post.tick(context, shared);
             }
@@ -240,7 +248,7 @@ impl Engine {
             return;
         }
         let restarted = facts.learn(event, *now);
-        let context = Context { now: *now, node: name, facts, limits, key: *key };
+        let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key };
         if restarted {
             for post in posts.iter_mut() {
                 post.detector.restarted(name);

@@ -69,9 +69,7 @@ impl Entity {
             Self::Range(text) => FindingEntity { address: cut(text), ..of(EntityKind::Range) },
             Self::Asn(number) => named(EntityKind::Asn, format!("AS{number}")),
             Self::Fingerprint(hash) => named(EntityKind::Fingerprint, format!("{hash:016x}")),
-            Self::Source(number) => {
-                named(EntityKind::Source, Source::try_from(*number).unwrap_or_default().word().to_owned())
-            }
+            Self::Source(number) => named(EntityKind::Source, Source::try_from(*number).unwrap_or_default().word().to_owned()),
             Self::Network(number) => {
                 named(EntityKind::Network, event::Network::try_from(*number).unwrap_or_default().word().to_owned())
             }

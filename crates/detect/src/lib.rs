@@ -32,13 +32,15 @@ mod desk;
 mod detector;
 pub mod detectors;
 mod engine;
+pub mod entity;
 pub mod finding;
 mod guard;
 pub mod measure;
 mod order;
+pub mod peers;
+pub mod score;
 #[cfg(test)]
 mod stage;
-pub mod peers;
 mod state;
 pub mod thresholds;
 pub mod time;
@@ -58,6 +60,8 @@ pub const fn all() -> &'static [Entry] {
         entry::<detectors::addr_flood::AddrFlood>(),
         entry::<detectors::addr_surge::AddrSurge>(),
         entry::<detectors::peer_loss::PeerLoss>(),
+        entry::<detectors::slot_churn::SlotChurn>(),
+        entry::<detectors::range_churn::RangeChurn>(),
         entry::<detectors::listener::Listener>(),
         entry::<detectors::inv_queue::InvQueue>(),
         entry::<detectors::withheld_block::WithheldBlock>(),

@@ -100,7 +100,15 @@ impl Peers {
         self.peers.is_empty()
     }
 
-    pub(crate) fn opened(&mut self, id: u64, address: &str, connection_type: ConnectionType, network: Network, now: u64, seen: bool) {
+    pub(crate) fn opened(
+        &mut self,
+        id: u64,
+        address: &str,
+        connection_type: ConnectionType,
+        network: Network,
+        now: u64,
+        seen: bool,
+    ) {
         if let Some(known) = self.peers.get_mut(&id) {
             if known.address.is_empty() {
                 address.clone_into(&mut known.address);

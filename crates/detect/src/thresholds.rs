@@ -98,6 +98,22 @@ thresholds! {
     D51Withheld = "d51.withheld", 30.0, "seconds", "O", "A block that was asked for and has not come by then is withheld";
     D51Warn = "d51.blocks_warn", 2.0, "blocks", "O", "Warn: so many withheld by one peer within a day; one alone is worth knowing";
     D51Critical = "d51.peers_critical", 2.0, "peers", "O", "Critical: so many peers of one range each withheld as many";
+    // D10: slots are taken, and peers pushed out
+    D10EvictedWarn = "d10.evicted_warn", 10.0, "peers", "S6", "Warn: so many were evicted in five minutes, by so many newcomers as an attack has";
+    D10EvictedCritical = "d10.evicted_critical", 50.0, "peers", "O", "Critical: so many were evicted in five minutes";
+    D10Opened = "d10.opened", 10.0, "per minute", "S6", "A rush: so many new inbound connections; three are usual, forty are an attack";
+    D10Share = "d10.evicted_share", 0.5, "share", "O", "Warn: of the newcomers of a rush, so many pushed somebody out";
+    D10Full = "d10.full", 600.0, "seconds", "O", "The slots are full for so long before anything is said; an eviction shows that they are";
+    D10Refused = "d10.refused", 10.0, "connections", "O", "Critical: so many were refused in five minutes because nobody could be evicted";
+    D10Life = "d10.life", 60.0, "seconds", "O", "The median of the lives of those evicted is shorter: a churn rather than a crowd";
+
+    // D11: many brief connections from one range
+    D11Warn = "d11.connections_warn", 20.0, "connections", "S6", "Warn: so many in ten minutes from one range, if it behaves so";
+    D11Critical = "d11.connections_critical", 100.0, "connections", "S6", "Critical: so many in ten minutes from one range, if it behaves so";
+    D11Addresses = "d11.addresses", 5.0, "addresses", "O", "Sign: so many different addresses of the range";
+    D11Life = "d11.life", 120.0, "seconds", "S24", "Sign: the median of the lives of its connections is shorter";
+    D11Agents = "d11.agents", 0.5, "share", "S6", "Sign: different user agents per connection, more than this";
+    D11Signs = "d11.signs", 3.0, "signs", "O", "So many of the five signs: connections, addresses, brief lives, many agents, nothing sent";
 
     // D39: the queue of announcements, and the message handler
     D39QueueWarn = "d39.queue_warn", 10_000.0, "transactions", "S8", "Warn: so many wait to be announced to one peer";
@@ -230,7 +246,10 @@ impl Thresholds {
     /// What differs from the table: node (none for all), row, value.
     pub fn changed(&self) -> impl Iterator<Item = (Option<&str>, &'static Threshold, f64)> {
         let common = TABLE.iter().zip(&self.common).filter(|(row, value)| row.default != **value);
-        let nodes = self.nodes.iter().flat_map(|(node, own)| own.iter().map(move |(limit, value)| (Some(node.as_str()), limit.row(), *value)));
+        let nodes = self
+            .nodes
+            .iter()
+            .flat_map(|(node, own)| own.iter().map(move |(limit, value)| (Some(node.as_str()), limit.row(), *value)));
         common.map(|(row, value)| (None, row, *value)).chain(nodes)
     }
 }

@@ -19,7 +19,9 @@
 
 use std::collections::BTreeMap;
 
-use event::{Direction, Event, InventoryType, Kind, KindId, NetInv, ProbePing, Severity, Source, StatePeers, StateProcess, Verdict};
+use event::{
+    Direction, Event, InventoryType, Kind, KindId, NetInv, ProbePing, Severity, Source, StatePeers, StateProcess, Verdict,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::measure::{Evidence, Recent};
@@ -353,9 +355,11 @@ impl View {
             () if over(0.5) => Judgement::Holds,
             () => Judgement::Clear,
         };
-        let mut strongest = rows.map(|(name, value, unit, warn, _)| (value.unwrap_or_default() / warn.max(f64::MIN_POSITIVE), name, value, unit, warn));
+        let mut strongest = rows
+            .map(|(name, value, unit, warn, _)| (value.unwrap_or_default() / warn.max(f64::MIN_POSITIVE), name, value, unit, warn));
         strongest.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let inputs = strongest.iter().filter_map(|(_, name, value, unit, warn)| Some(input(name, (*value)?, unit, *warn))).collect();
+        let inputs =
+            strongest.iter().filter_map(|(_, name, value, unit, warn)| Some(input(name, (*value)?, unit, *warn))).collect();
         let (score, name, ..) = strongest[0];
         let what = match name {
             "handler_busy" => "the message handler is busy",

@@ -78,6 +78,11 @@ impl<K: Ord + Clone, V: Default> Table<K, V> {
         self.values.get(key).map(|value| &value.value)
     }
 
+    /// The value of a key, to change it without a sign of it.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.values.get_mut(key).map(|value| &mut value.value)
+    }
+
     /// Takes a key out.
     pub fn remove(&mut self, key: &K) -> Option<V> {
         let value = self.values.remove(key)?;

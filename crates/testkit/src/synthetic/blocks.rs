@@ -276,7 +276,8 @@ impl World {
             Source::Ebpf,
             ChainBlockConnected { hash: hash.clone(), height, transactions: transactions_field, inputs, sigop_cost, duration },
         );
-        for _ in 1..transactions {
+        // another block may have taken some in the meantime
+        for _ in 1..transactions.min(self.transactions - self.confirmed + 1) {
             self.confirmed += 1;
             let txid = self.transaction(self.confirmed);
             let removed = MempoolRemoved {

@@ -141,15 +141,21 @@ impl World {
         if !self.up {
             return None;
         }
-        if self.inbound() >= self.knobs.slots {
-            let Some(victim) = self.candidate() else {
-                self.say(Source::Log, ConnRefused { reason: ConnRefusal::Full.into(), ..Default::default() });
-                return None;
-            };
+        let full = self.inbound() >= self.knobs.slots;
+        let victim = if full { self.candidate() } else { None };
+        if full && victim.is_none() {
+            self.say(Source::Log, ConnRefused { reason: ConnRefusal::Full.into(), ..Default::default() });
+            return None;
+        }
+        if let Some(victim) = victim {
             self.evict(victim);
         }
         let id = self.connect(stranger, ConnectionType::Inbound);
         self.say_opened(id);
+        // the node's socket thread gets round to it after the newcomer has its place
+        if let Some(victim) = victim {
+            self.close(victim, EndReason::Evicted);
+        }
         let wait = self.peers.get(&id).map_or(0.1, |peer| peer.round_trip);
         self.after(wait, What::Greet(id, 0));
         self.after(life, What::Leave(id));
@@ -220,7 +226,6 @@ impl World {
         let (address, connection_type, network) = (peer.address.clone(), peer.kind.into(), peer.network.into());
         let established = Some(peer.connected / SECOND);
         self.say(Source::Ebpf, ConnEvicted { peer: id, address, connection_type, network, established });
-        self.close(id, EndReason::Evicted);
     }
 
     /// A connection ends.

@@ -154,10 +154,10 @@ impl World {
     }
 
     /// The node announces to a peer what it has, in batches that grow with what waits (Bitcoin Core `net_processing.cpp`,
-    /// `INVENTORY_BROADCAST_TARGET`; 35 before version 29).
+    /// `INVENTORY_BROADCAST_TARGET`; 35 before version 31).
     pub(super) fn trickle(&mut self, id: u64) {
         let (made, now) = (self.transactions, self.seconds());
-        let base = if self.node.version >= 290_000 { 70 } else { 35 };
+        let base = if self.node.version >= 310_000 { 70 } else { 35 };
         let Some(peer) = self.peers.get_mut(&id) else { return };
         // some it has announced itself
         let waiting = peer.queue + (made - peer.told) as f64 * 0.6;

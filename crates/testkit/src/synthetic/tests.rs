@@ -115,3 +115,73 @@ fn a_file_that_is_no_scenario_is_refused_with_a_reason() {
     check("about = 'x'\nlength = '1h'\n[[ingredient]]\nwhat = 'rain'\nat = '1s'", "unknown variant `rain`");
     check("about = 'x'\nlength = '1h'\n[[ingredient]]\nwhat = 'campus'\nat = '1s'\npers = 2", "unknown field `pers`");
 }
+
+/// Every ingredient can be played, and what is an attack says who should find it.
+#[test]
+fn every_ingredient_plays() {
+    #[track_caller]
+    fn check(ingredient: &str, truth: Option<(&str, &str)>) {
+        let usual =
+            "about = 'x'\nlength = '40m'\n[population]\npeers = 20\ntransactions_per_second = 0.2\nblock_interval = 120.0\n"
+                .to_owned();
+        let scenario = run(&format!("{usual}[[ingredient]]\nat = '5m'\n{ingredient}"), 1);
+        let truths: Vec<_> = scenario.truths().iter().map(|truth| (truth.detector.clone(), truth.entity_kind)).collect();
+        assert_eq!(
+            truths,
+            truth.into_iter().map(|(detector, kind)| (detector.to_owned(), kind)).collect::<Vec<_>>(),
+            "{ingredient}"
+        );
+        let end = scenario.script().begin + 40 * 60 * 1_000_000_000;
+        // it changes something, and the rest of the world goes on to the end
+        let (mut changed, mut last) = (false, 0);
+        let mut usual = run(&usual, 1);
+        for event in scenario {
+            changed = changed || usual.next().as_ref() != Some(&event);
+            last = event.time;
+        }
+        assert!(changed && last + 2_000_000_000 > end, "{ingredient}");
+    }
+    check("what = 'address_flood'", Some(("D01", "peer")));
+    check("what = 'getaddr_answer'", None);
+    check("what = 'address_chatter'", None);
+    check("what = 'address_surge'\nlasts = '20m'", Some(("D02", "node")));
+    check("what = 'address_churn'\nlasts = '20m'", None);
+    check("what = 'peer_loss'\nlasts = '2m'", Some(("D09", "node")));
+    check("what = 'turnover'\nlasts = '5m'", None);
+    check("what = 'restart'", None);
+    check("what = 'slot_churn'\nlasts = '20m'", Some(("D10", "node")));
+    check("what = 'wallet_rush'\nlasts = '20m'", None);
+    check("what = 'range_churn'\nlasts = '20m'", Some(("D11", "range")));
+    check("what = 'campus'", None);
+    check("what = 'listener'\nlasts = '20m'", Some(("D14", "peer")));
+    check("what = 'blocks_only'\nlasts = '20m'\nforgot = true", None);
+    check("what = 'wallet'\nlasts = '20m'", None);
+    check("what = 'inv_queue'\nlasts = '20m'", Some(("D39", "node")));
+    check("what = 'mempool_answer'", None);
+    check("what = 'busy_blocks'\nlasts = '20m'", None);
+    check("what = 'reconstruction_failure'\nlasts = '30m'", Some(("D50", "node")));
+    check("what = 'empty_mempool'\nlasts = '30m'", None);
+    check("what = 'withheld_block'\nlasts = '30m'", Some(("D51", "peer")));
+    check("what = 'slow_line'\nlasts = '30m'", None);
+    check("what = 'lost_records'\nlasts = '5m'", Some(("D59", "source")));
+    check("what = 'silent_source'\nlasts = '5m'\nsource = 'ebpf'", Some(("D59", "source")));
+    check("what = 'divergence'\nlasts = '5m'", Some(("D59", "source")));
+}
+
+#[test]
+fn thinning_leaves_out_what_is_said_to_be_left_out() {
+    let count = |thin: u32| {
+        let toml = format!("about = 'x'\nlength = '30m'\n[population]\npeers = 60\nthin = {thin}");
+        let mut kinds: BTreeMap<KindId, u64> = BTreeMap::new();
+        run(&toml, 1).for_each(|event| *kinds.entry(event.id().unwrap()).or_default() += 1);
+        move |id: KindId| kinds.get(&id).copied().unwrap_or(0) as f64
+    };
+    let (all, thinned) = (count(1), count(10));
+    let share = |id| thinned(id) / all(id);
+    for id in [KindId::NetInv, KindId::NetTx, KindId::MempoolAdded] {
+        assert!((0.05..0.2).contains(&share(id)), "{id}: {}", share(id));
+    }
+    for id in [KindId::NetPing, KindId::HealthBeat, KindId::StatePeers, KindId::NetAddrv2] {
+        assert!((0.8..1.25).contains(&share(id)), "{id}: {}", share(id));
+    }
+}

@@ -159,7 +159,8 @@ impl World {
             up: true,
             peers: BTreeMap::new(),
             next_peer: random.below(1 << 16),
-            transactions: 0,
+            // what came in the half hour before
+            transactions: (script.population.transactions_per_second * 1800.0) as u64 / u64::from(script.population.thin),
             recent: VecDeque::with_capacity(RECENT),
             fresh: 0,
             confirmed: 0,

@@ -479,11 +479,15 @@ fn what_the_log_parser_says_in_totals_is_counted_as_it_grows() {
         Event { run, ..at(second, Source::Log, parser) }
     };
     let mut fleet = counted([parser(0, 1, 10, 2), parser(1, 1, 15, 2), parser(2, 2, 3, 1)]);
-    check(&mut fleet, "log_lines_total", expect![[r#"
+    check(
+        &mut fleet,
+        "log_lines_total",
+        expect![[r#"
         peerobserver_log_lines_total{node="alice",category="net",matched="yes"} 18
         peerobserver_log_lines_total{node="alice",category="net",matched="no"} 3
         peerobserver_log_lines_total{node="alice",category="other",matched="no"} 2
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use event::{ConnectionType, EndReason, HealthDetached, Network};
+use event::{ConnectionType, EndReason, HealthDetached};
 use serde::Deserialize;
 use serde::de::Error as _;
 
@@ -388,7 +388,7 @@ impl Play for Campus {
         let program = &PROGRAMS[0];
         let manner = Manner::usual(program, gossip, &mut world.random);
         let life = world.random.between(3.0, 30.0) * 3_600.0;
-        world.accept(Stranger { program, agent: program.agent, manner, network: Network::Ipv4, ..stranger }, life);
+        world.accept(Stranger { program, agent: program.agent, manner, ..stranger }, life);
         Some(world.random.exponential(20.0))
     }
 }

@@ -1,0 +1,161 @@
+use std::sync::Arc;
+
+use event::{ConnClosed, ConnOpened, ConnectionType, NetTx, NetVersion, Network};
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::entity::{Knowledge, lists::List};
+use crate::stage::Stage;
+use crate::{Entry, entry};
+
+const ONLY: &[Entry] = &[entry::<RangeChurn>()];
+
+/// One visitor.
+struct Visitor<'a> {
+    peer: u64,
+    address: String,
+    network: Network,
+    agent: &'a str,
+    stays: f64,
+    gives: bool,
+}
+
+impl Visitor<'_> {
+    fn new(peer: u64) -> Self {
+        let address = format!("240.65.3.{}:{}", peer % 40, 40_000 + peer);
+        Self { peer, address, network: Network::Ipv4, agent: "/x/", stays: 20.0, gives: false }
+    }
+
+    fn visits(self, stage: &mut Stage, at: f64) {
+        let Self { peer, address, network, agent, stays, gives } = self;
+        let (connection_type, network) = (ConnectionType::Inbound.into(), network.into());
+        stage.at(at, ConnOpened { peer, address: address.clone(), connection_type, network, count: None });
+        let direction = Direction::Inbound.into();
+        stage.at(at + 0.1, NetVersion { peer, direction, user_agent: agent.to_owned(), ..Default::default() });
+        if gives {
+            stage.at(at + 0.2, NetTx { peer, direction, ..Default::default() });
+        }
+        if stays < 1000.0 {
+            stage.at(at + stays, ConnClosed { peer, address, connection_type, network, established: None });
+        }
+    }
+}
+
+#[track_caller]
+fn check(set: &[(&str, f64)], play: impl FnOnce(&mut Stage), expect: Expect) {
+    let mut stage = Stage::new(ONLY, set);
+    play(&mut stage);
+    expect.assert_eq(&stage.told());
+}
+
+/// So many visitors, one every twenty-five seconds.
+fn lion(stage: &mut Stage, count: u64, visitor: impl Fn(u64) -> Visitor<'static>) {
+    for number in 0..count {
+        visitor(number).visits(stage, 10.0 + 25.0 * number as f64);
+    }
+}
+
+#[test]
+fn brief_visits_under_many_names_are_found_and_clear() {
+    let play = |stage: &mut Stage| {
+        lion(stage, 24, |number| Visitor { agent: ["/a/", "/b/", "/c/", "/d/"][number as usize % 4], ..Visitor::new(number) });
+        stage.until(1500.0);
+    };
+    check(
+        &[],
+        play,
+        expect![[r#"
+        490 opened D11 warn range 240.65.3.0/24: 20 connections in ten minutes from 20 addresses of 240.65.3.0/24, half of them shorter than 20 s, none gave anything
+        1020 cleared D11 warn range 240.65.3.0/24: 20 connections in ten minutes from 20 addresses of 240.65.3.0/24, half of them shorter than 20 s, none gave anything
+    "#]],
+    );
+}
+
+#[test]
+fn a_university_is_not() {
+    // two hundred, from four addresses, with one program, for hours, and they relay
+    let play = |stage: &mut Stage| {
+        for number in 0..200 {
+            let address = format!("240.65.3.{}:{}", number % 4, 40_000 + number);
+            let visitor = Visitor { address, stays: 9999.0, gives: true, ..Visitor::new(number) };
+            visitor.visits(stage, 10.0 + number as f64);
+        }
+        stage.until(900.0);
+    };
+    check(&[], play, expect![[""]]);
+}
+
+#[test]
+fn few_are_not_however_they_behave() {
+    check(&[], |stage| lion(stage, 19, Visitor::new), expect![[""]]);
+}
+
+/// G6: everybody who comes over Tor has one address.
+#[test]
+fn inbound_tor_is_not_grouped() {
+    let play = |stage: &mut Stage| {
+        lion(stage, 60, |number| Visitor {
+            address: format!("127.0.0.1:{}", 40_000 + number),
+            network: Network::Onion,
+            ..Visitor::new(number)
+        });
+        assert!(stage.engine.account("alice").suppressed[Guard::Onion as usize] > 0);
+    };
+    check(&[], play, expect![[""]]);
+}
+
+/// G1: after a restart everybody comes at once.
+#[test]
+fn nothing_is_said_soon_after_a_restart() {
+    let play = |stage: &mut Stage| {
+        stage.uptime = 60;
+        lion(stage, 40, Visitor::new);
+        assert!(stage.engine.account("alice").suppressed[Guard::Restart as usize] > 0);
+    };
+    check(&[], play, expect![[""]]);
+}
+
+/// What is said of visitors whom a list knows as this.
+#[track_caller]
+fn check_listed(kind: &str, expect: Expect) {
+    let list = format!(
+        "name = 'probes'\nversion = '7'\n[[entity]]\nname = 'somebody'\nkind = '{kind}'\nsource = 's'\ndate = '2026-01-01'\n\
+         addresses = ['240.65.3.0/24']"
+    );
+    let mut knowledge = Knowledge::default();
+    knowledge.lists.insert(List::read("probes.toml", list.as_bytes()).unwrap()).unwrap();
+    let play = |stage: &mut Stage| {
+        stage.engine.know_of(Arc::new(knowledge));
+        lion(stage, 24, Visitor::new);
+    };
+    check(&[], play, expect);
+}
+
+/// A list names whom the behaviour showed; the operator's own are no alarm.
+#[test]
+fn lists_name_and_do_not_decide() {
+    check_listed(
+        "spy",
+        expect![[r#"
+        490 opened D11 warn range 240.65.3.0/24: 20 connections in ten minutes from 20 addresses of 240.65.3.0/24, half of them shorter than 20 s, none gave anything; known as somebody (probes 7)
+    "#]],
+    );
+    check_listed(
+        "own",
+        expect![[r#"
+        490 opened D11 info range 240.65.3.0/24: 20 connections in ten minutes from 20 addresses of 240.65.3.0/24, half of them shorter than 20 s, none gave anything; known as somebody (probes 7)
+    "#]],
+    );
+}
+
+/// Twenty thousand addresses, each from a range of its own: memory is bounded, and the engine is told.
+#[test]
+fn a_flood_of_ranges_is_bounded() {
+    let mut stage = Stage::new(ONLY, &[]);
+    for number in 0..20_000_u32 {
+        let address = format!("{}:1", std::net::Ipv4Addr::from(0xf000_0000 + (number << 8)));
+        Visitor { address, stays: 9999.0, ..Visitor::new(number.into()) }.visits(&mut stage, 1.0 + f64::from(number) / 1000.0);
+    }
+    stage.until(60.0);
+    assert!(stage.engine.account("alice").evicted > 15_000, "{:?}", stage.engine.account("alice"));
+}

@@ -1,0 +1,282 @@
+//! D10: the slots are taken, and peers are pushed out.
+//!
+//! **Behaviour.** A node with all inbound slots taken makes room for each newcomer by evicting somebody. Who opens connections faster than
+//! others leave decides whom the node talks to: a step towards an eclipse, or simply nobody else gets in.
+//!
+//! **Signal.** The slots have been full for ten minutes; newcomers come at ten a minute or more; and many of them push somebody out. A full
+//! node that three newcomers a minute reach evicts nearly as many, so evictions without the rush say nothing. Connections refused because
+//! nobody may be evicted (debug.log) say that the slots are held by those whom eviction protects.
+//!
+//! How many slots there are, no interface says. An eviction shows that they are full, and the number of inbound peers then is the number of
+//! slots; full is within two of it.
+//!
+//! **Look-alikes.** A node that serves bloom filters and was just advertised: wallets come at ten a minute and stay briefly. Where most
+//! newcomers set a filter, the finding is information only; whoever imitates that is counted as one of them in its inputs. A restart (G1).
+//!
+//! **What an attacker may do.** Come slowly; come from many network groups, which costs addresses; then slots fill with peers that do
+//! nothing, which D14 counts.
+//!
+//! **Sources.** attacks.md D10: S6, S23; eviction from Bitcoin Core `src/node/eviction.cpp`.
+
+use std::collections::BTreeMap;
+
+use event::{ConnRefusal, ConnectionType, Direction, Event, Kind, KindId, Severity, Source, Verdict};
+use serde::{Deserialize, Serialize};
+
+use crate::entity::{Host, NetGroup};
+use crate::measure::{Evidence, Recent, SlidingCount};
+use crate::thresholds::Limit;
+use crate::time::{MINUTE, SECOND, seconds};
+use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
+
+/// How far back rates look.
+const WINDOW: u64 = 5 * MINUTE;
+
+/// See the module.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct SlotChurn {
+    opened: SlidingCount,
+    evicted: SlidingCount,
+    refused: SlidingCount,
+    /// Newcomers that set a bloom filter.
+    filters: SlidingCount,
+    /// Seconds that the last evicted peers had been there.
+    lives: Recent<f64>,
+    /// Where the last newcomers came from.
+    groups: Recent<Option<NetGroup>>,
+    /// Inbound peers now, as far as known.
+    inbound: u64,
+    /// Inbound peers when somebody was evicted.
+    slots: Option<u64>,
+    /// An eviction just made room: the next inbound connection tells how many slots there are.
+    making_room: bool,
+    full_since: Option<u64>,
+    evidence: Evidence,
+}
+
+impl Default for SlotChurn {
+    fn default() -> Self {
+        let count = || SlidingCount::new(WINDOW);
+        Self {
+            opened: count(),
+            evicted: count(),
+            refused: count(),
+            filters: count(),
+            lives: Recent::default(),
+            groups: Recent::default(),
+            inbound: 0,
+            slots: None,
+            making_room: false,
+            full_since: None,
+            evidence: Evidence::default(),
+        }
+    }
+}
+
+impl Detector for SlotChurn {
+    const ABOUT: About = About {
+        id: "D10",
+        name: "slot_churn",
+        version: 1,
+        title: "The inbound slots are taken, and peers are pushed out",
+        scope: Scope::Node,
+        kinds: &[
+            KindId::ConnOpened,
+            KindId::ConnClosed,
+            KindId::ConnEvicted,
+            KindId::ConnRefused,
+            KindId::NetFilterload,
+            KindId::StateNetwork,
+        ],
+        every: 5 * SECOND,
+        needs: &[Source::Ebpf],
+        window: WINDOW,
+        guards: &[Guard::Restart],
+        fooled_by_loss: false,
+        thresholds: &[
+            Limit::D10EvictedWarn,
+            Limit::D10EvictedCritical,
+            Limit::D10Opened,
+            Limit::D10Share,
+            Limit::D10Full,
+            Limit::D10Refused,
+            Limit::D10Life,
+        ],
+        does_not_prove: "that the newcomers belong together, or that anybody aims at this node: popular nodes are full",
+    };
+
+    fn observe(&mut self, event: &Event, context: &Context<'_>, _: &mut Findings<'_>) {
+        let now = context.now;
+        match &event.kind {
+            Some(Kind::ConnOpened(opened)) if opened.connection_type() == ConnectionType::Inbound => {
+                self.opened.add(now, 1);
+                self.inbound = opened.count.unwrap_or(self.inbound + 1);
+                if std::mem::take(&mut self.making_room) {
+                    self.slots = Some(self.inbound.max(self.slots.unwrap_or_default()));
+                }
+                let group = Host::of(&opened.address, opened.network());
+                self.groups.add(now, group.map(|host| NetGroup::of(&host, context.knowledge.asmap.as_ref())));
+                self.refill(now);
+            }
+            Some(Kind::ConnClosed(closed)) if closed.connection_type() == ConnectionType::Inbound => {
+                self.inbound = self.inbound.saturating_sub(1);
+                // an evicted peer's place is taken by the newcomer, which is stated just after
+                if !self.making_room {
+                    self.refill(now);
+                }
+            }
+            Some(Kind::ConnEvicted(evicted)) => {
+                self.evicted.add(now, 1);
+                self.making_room = true;
+                self.evidence.add(event);
+                let life = evicted.established.map(|since| now.saturating_sub(since.saturating_mul(SECOND)));
+                if let Some(life) = life.or_else(|| context.peer(evicted.peer).map(|peer| now.saturating_sub(peer.since))) {
+                    self.lives.add(now, seconds(life));
+                }
+            }
+            Some(Kind::ConnRefused(refused)) if refused.reason() == ConnRefusal::Full => {
+                self.refused.add(now, 1);
+                self.slots = Some(self.inbound.max(self.slots.unwrap_or_default()));
+                self.evidence.add(event);
+                self.refill(now);
+            }
+            Some(Kind::NetFilterload(filter)) if filter.direction() == Direction::Inbound => self.filters.add(now, 1),
+            // between two of these connections may have been missed
+            Some(Kind::StateNetwork(state)) => {
+                self.inbound = state.connections_in.map_or(self.inbound, u64::from);
+                self.refill(now);
+            }
+            _ => {}
+        }
+    }
+
+    fn tick(&mut self, context: &Context<'_>, findings: &mut Findings<'_>) {
+        let since = context.since(WINDOW);
+        self.lives.forget(since);
+        self.groups.forget(since);
+        self.evidence.forget(since);
+        let view = View::of(self, context);
+        findings.judge(&Entity::Node, view.judgement(context), || view.case(self, context));
+    }
+
+    fn restarted(&mut self, _: &str) {
+        *self = Self::default();
+    }
+}
+
+impl SlotChurn {
+    /// Keeps account of since when the slots are full.
+    fn refill(&mut self, now: u64) {
+        let full = self.slots.is_some_and(|slots| self.inbound.saturating_add(2) >= slots);
+        self.full_since = full.then(|| self.full_since.unwrap_or(now));
+    }
+
+    /// The group of which most of the last newcomers are, and its share of them.
+    fn foremost(&self) -> Option<(&NetGroup, f64)> {
+        let mut counts: BTreeMap<&NetGroup, u32> = BTreeMap::new();
+        for (_, group) in self.groups.iter() {
+            if let Some(group) = group {
+                *counts.entry(group).or_default() += 1;
+            }
+        }
+        let (group, count) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+        Some((group, f64::from(count) / self.groups.len() as f64))
+    }
+}
+
+/// The last five minutes.
+struct View {
+    /// Per minute.
+    opened: f64,
+    evicted: f64,
+    refused: f64,
+    /// Evicted per newcomer.
+    share: f64,
+    /// Of the newcomers, how many set a filter.
+    wallets: f64,
+    /// Seconds that the slots have been full.
+    full: f64,
+    /// Median life of those evicted, seconds.
+    life: Option<f64>,
+}
+
+impl View {
+    fn of(of: &mut SlotChurn, context: &Context<'_>) -> Self {
+        let now = context.now;
+        let [opened, evicted, refused, filters] =
+            [&mut of.opened, &mut of.evicted, &mut of.refused, &mut of.filters].map(|count| count.get(now) as f64);
+        let mut lives: Vec<f64> = of.lives.iter().map(|(_, life)| *life).collect();
+        lives.sort_by(f64::total_cmp);
+        let per_newcomer = |count: f64| if opened > 0.0 { count / opened } else { 0.0 };
+        Self {
+            opened: opened / (seconds(WINDOW) / 60.0),
+            evicted,
+            refused,
+            share: per_newcomer(evicted),
+            wallets: per_newcomer(filters),
+            full: of.full_since.map_or(0.0, |since| seconds(now.saturating_sub(since))),
+            life: lives.get(lives.len() / 2).copied(),
+        }
+    }
+
+    fn judgement(&self, context: &Context<'_>) -> Judgement {
+        let limit = |limit| context.limit(limit);
+        let full = self.full >= limit(Limit::D10Full);
+        let rush = self.opened >= limit(Limit::D10Opened);
+        let pushed = self.evicted >= limit(Limit::D10EvictedWarn) || self.share > limit(Limit::D10Share);
+        let shut = self.refused >= limit(Limit::D10Refused);
+        // most newcomers are wallets
+        let popular = self.wallets > 0.5;
+        match () {
+            () if full && (shut || rush && pushed) && popular => Judgement::Fires(Severity::Info),
+            () if full && (shut || rush && self.evicted >= limit(Limit::D10EvictedCritical)) => {
+                Judgement::Fires(Severity::Critical)
+            }
+            () if full && rush && pushed => Judgement::Fires(Severity::Warn),
+            () if self.opened >= limit(Limit::D10Opened) / 2.0 && self.evicted >= limit(Limit::D10EvictedWarn) / 2.0 => {
+                Judgement::Holds
+            }
+            () => Judgement::Clear,
+        }
+    }
+
+    fn case(&self, of: &SlotChurn, context: &Context<'_>) -> Case {
+        let limit = |limit| context.limit(limit);
+        let mut inputs = vec![
+            input("evicted", self.evicted, "peers", limit(Limit::D10EvictedWarn)),
+            input("opened", self.opened, "per minute", limit(Limit::D10Opened)),
+            input("evicted_per_newcomer", self.share, "share", limit(Limit::D10Share)),
+            input("full", self.full, "seconds", limit(Limit::D10Full)),
+            input("refused", self.refused, "connections", limit(Limit::D10Refused)),
+            input("newcomers_with_filter", self.wallets, "share", 0.5),
+        ];
+        inputs.extend(self.life.map(|life| input("median_life_of_evicted", life, "seconds", limit(Limit::D10Life))));
+        let foremost = of.foremost();
+        inputs.extend(foremost.map(|(_, share)| input("foremost_group", share, "share", None)));
+        let group = match foremost {
+            Some((group, share)) if share >= 0.2 => format!("; {:.0} % of the newcomers are of {group}", share * 100.0),
+            Some(_) => "; the newcomers are of many network groups".to_owned(),
+            None => String::new(),
+        };
+        let what = match () {
+            () if self.refused >= limit(Limit::D10Refused) => "the slots are held by peers that cannot be evicted",
+            () if self.life.is_some_and(|life| life < limit(Limit::D10Life)) => "newcomers push out newcomers",
+            () => "newcomers push out peers",
+        };
+        let popular = self.wallets > 0.5;
+        Case {
+            score: (self.opened / limit(Limit::D10Opened).max(1.0)).max(self.refused / limit(Limit::D10Refused).max(1.0)),
+            verdict: if popular { Verdict::Benign } else { Verdict::Investigate },
+            inputs,
+            from: context.since(WINDOW),
+            evidence: of.evidence.all(),
+            summary: format!(
+                "{what}: {} evicted and {} refused in five minutes, {:.0} newcomers a minute{group}",
+                self.evicted, self.refused, self.opened
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

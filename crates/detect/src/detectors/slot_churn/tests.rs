@@ -1,0 +1,119 @@
+use event::{ConnClosed, ConnEvicted, ConnOpened, ConnRefused, NetFilterload, Network};
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::stage::{BEGIN, Stage};
+use crate::{Entry, entry};
+
+const ONLY: &[Entry] = &[entry::<SlotChurn>()];
+
+#[track_caller]
+fn check(play: impl FnOnce(&mut Stage), expect: Expect) {
+    let mut stage = Stage::new(ONLY, &[]);
+    play(&mut stage);
+    expect.assert_eq(&stage.told());
+}
+
+/// A node with 21 slots, all taken.
+struct Full<'a> {
+    stage: &'a mut Stage,
+    peer: u64,
+}
+
+impl Full<'_> {
+    /// A newcomer from this group, who pushes out the one before.
+    fn newcomer(&mut self, at: f64, group: u64) {
+        let (connection_type, network) = (ConnectionType::Inbound.into(), Network::Ipv4.into());
+        let address = |peer: u64| format!("240.{group}.{}.7:1", peer % 250);
+        let (old, new) = (self.peer, self.peer + 1);
+        self.peer = new;
+        let established = Some(BEGIN / SECOND + at as u64 - 30);
+        self.stage.at(at, ConnEvicted { peer: old, address: address(old), connection_type, network, established });
+        self.stage.at(at + 0.01, ConnOpened { peer: new, address: address(new), connection_type, network, count: Some(22) });
+        self.stage.at(at + 0.02, ConnClosed { peer: old, address: address(old), connection_type, network, established });
+    }
+}
+
+fn full(stage: &mut Stage) -> Full<'_> {
+    Full { stage, peer: 100 }
+}
+
+#[test]
+fn a_rush_that_pushes_peers_out_is_found_once_it_lasts() {
+    let play = |stage: &mut Stage| {
+        let mut node = full(stage);
+        for number in 0..180_u32 {
+            node.newcomer(10.0 + 5.0 * f64::from(number), 7 + u64::from(number) % 2);
+        }
+        stage.until(1800.0);
+    };
+    check(
+        play,
+        expect![[r#"
+        615 opened D10 critical node: newcomers push out newcomers: 59 evicted and 0 refused in five minutes, 12 newcomers a minute; 50 % of the newcomers are of 240.8.0.0/16
+        1140 cleared D10 critical node: newcomers push out newcomers: 59 evicted and 0 refused in five minutes, 12 newcomers a minute; 50 % of the newcomers are of 240.8.0.0/16
+    "#]],
+    );
+}
+
+/// A full node that three newcomers a minute reach evicts for each of them.
+#[test]
+fn a_full_node_is_not_attacked() {
+    let play = |stage: &mut Stage| {
+        let mut node = full(stage);
+        for number in 0..90_u32 {
+            node.newcomer(10.0 + 20.0 * f64::from(number), u64::from(number));
+        }
+    };
+    check(play, expect![[""]]);
+}
+
+#[test]
+fn a_wallet_that_became_popular_is_told_as_information() {
+    let play = |stage: &mut Stage| {
+        let mut node = full(stage);
+        for number in 0..200_u32 {
+            let at = 10.0 + 5.0 * f64::from(number);
+            node.newcomer(at, u64::from(number) % 200);
+            let (peer, direction) = (node.peer, Direction::Inbound.into());
+            node.stage.at(at + 0.5, NetFilterload { peer, direction, ..Default::default() });
+        }
+    };
+    check(
+        play,
+        expect![[r#"
+        615 opened D10 info node: newcomers push out newcomers: 59 evicted and 0 refused in five minutes, 12 newcomers a minute; the newcomers are of many network groups
+    "#]],
+    );
+}
+
+#[test]
+fn slots_that_nobody_can_be_pushed_out_of_are_critical() {
+    let play = |stage: &mut Stage| {
+        full(stage).newcomer(10.0, 7);
+        for number in 0..50_u32 {
+            let refused = ConnRefused { reason: ConnRefusal::Full.into(), ..Default::default() };
+            stage.from(Source::Log, 11.0 + 20.0 * f64::from(number), refused);
+        }
+    };
+    check(
+        play,
+        expect![[r#"
+            615 opened D10 critical node: the slots are held by peers that cannot be evicted: 0 evicted and 15 refused in five minutes, 0 newcomers a minute
+        "#]],
+    );
+}
+
+/// G1: after a restart everybody comes back.
+#[test]
+fn nothing_is_said_soon_after_a_restart() {
+    let play = |stage: &mut Stage| {
+        stage.uptime = 100;
+        let mut node = full(stage);
+        for number in 0..180_u32 {
+            node.newcomer(10.0 + 5.0 * f64::from(number), 7);
+        }
+        assert!(stage.engine.account("alice").suppressed[Guard::Restart as usize] > 0);
+    };
+    check(play, expect![[""]]);
+}

@@ -1,0 +1,81 @@
+//! Who is behind a peer, as far as it shows: the groups that a peer belongs to, and what is known of it.
+//!
+//! A peer id is a connection. The same stranger comes again under another, or with a hundred at once, so detectors group peers:
+//!
+//! | by | [`Key`] | fails where |
+//! |---|---|---|
+//! | address | [`Host`] | everybody behind the node's own Tor daemon shares one: such peers have none |
+//! | range | [`Host::range`]: /24 of IPv4; /64, /48 and /32 of IPv6 | the attacker rents everywhere |
+//! | network group | [`NetGroup`], Bitcoin Core's own: what its eviction and its tables of addresses go by | likewise |
+//! | autonomous system | [`Asmap`], the file that Bitcoin Core uses | clouds rent to everybody |
+//! | user agent | [`agent::Class`] | it is chosen by the peer |
+//! | handshake | [`fingerprint`], works on Tor and I2P | two programs of one library look alike |
+//! | list | [`lists`]: what somebody wrote down, with evidence and date | it is older than the world |
+//!
+//! Everything here is a pure function of events and of files that somebody else has read.
+
+pub mod agent;
+pub mod asmap;
+pub mod fingerprint;
+mod host;
+pub mod lists;
+mod net_group;
+pub mod profile;
+
+use std::fmt;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+pub use asmap::Asmap;
+pub use fingerprint::Fingerprint;
+pub use host::Host;
+pub use net_group::NetGroup;
+pub use profile::{Profile, Profiles};
+
+/// What was written down by others, and read from files by somebody else: it names and groups, it does not decide.
+#[derive(Clone, Debug, Default)]
+pub struct Knowledge {
+    /// Who is who.
+    pub lists: lists::Lists,
+    /// Which autonomous system an address belongs to.
+    pub asmap: Option<Asmap>,
+}
+
+impl Knowledge {
+    /// Who a peer is by the lists, in words that a finding may have: what no peer chose. Empty where nobody knows.
+    pub fn names(&self, host: &Host) -> String {
+        let name = |found: lists::Match<'_>| format!("{} ({} {})", found.entity.name, found.list, found.version);
+        self.lists.find(Some(host), None).map(name).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// What peers are grouped by.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub enum Key {
+    /// An address, without port.
+    Address(Host),
+    /// `203.0.113.0/24`
+    Range(IpNet),
+    /// Bitcoin Core's group.
+    NetGroup(NetGroup),
+    /// An autonomous system.
+    Asn(u32),
+    /// What the peer says it runs, without what varies from one to the next.
+    Agent(agent::Class),
+    /// How it greets.
+    Fingerprint(u64),
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(host) => host.fmt(f),
+            Self::Range(range) => range.fmt(f),
+            Self::NetGroup(group) => group.fmt(f),
+            Self::Asn(number) => write!(f, "AS{number}"),
+            Self::Agent(class) => class.fmt(f),
+            Self::Fingerprint(hash) => write!(f, "{hash:016x}"),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+use event::{ConnClosed, ConnOpened, Direction, NetVersion, Network, Source};
+use proptest::prelude::*;
+
+use super::*;
+
+struct Visitors {
+    profiles: Profiles,
+    now: u64,
+    peer: u64,
+}
+
+impl Visitors {
+    fn new(most: usize) -> Self {
+        Self { profiles: Profiles::with_room_for(most), now: 1_772_431_200 * SECOND, peer: 0 }
+    }
+
+    fn state(&mut self, node: &str, kind: impl Into<Kind>) {
+        let event = Event { time: self.now, ..Event::new(node, Source::Ebpf, kind) };
+        self.profiles.observe(&event);
+    }
+
+    /// Somebody comes, says what it runs, and goes after a minute.
+    fn visit(&mut self, node: &str, address: &str, agent: &str) {
+        self.peer += 1;
+        let (peer, network) = (self.peer, event::p2p::network_of(address).into());
+        let connection_type = ConnectionType::Inbound.into();
+        let address = address.to_owned();
+        self.state(node, ConnOpened { peer, address: address.clone(), connection_type, network, count: None });
+        let direction = Direction::Inbound.into();
+        self.state(node, NetVersion { peer, direction, user_agent: agent.to_owned(), ..Default::default() });
+        self.now += 60 * SECOND;
+        self.state(node, ConnClosed { peer, address, connection_type, network, established: None });
+    }
+
+    fn get(&self, address: &str) -> Option<&Profile> {
+        self.profiles.get(&Host::of(address, Network::Unspecified)?)
+    }
+}
+
+#[test]
+fn a_stranger_is_known_again_under_another_port() {
+    let mut visitors = Visitors::new(100);
+    visitors.visit("alice", "240.1.2.3:40000", "/Satoshi:29.0.0/");
+    visitors.now += 3 * DAY;
+    visitors.visit("bob", "240.1.2.3:50000", "/Satoshi:30.0.0/");
+    let profile = visitors.get("240.1.2.3:1").unwrap();
+    assert_eq!((profile.sessions, profile.connected, profile.last_seen - profile.first_seen), (2, 120, 3 * 86_400 + 120));
+    let classes: Vec<String> = profile.programs.iter().map(|program| program.class().to_string()).collect();
+    assert_eq!(classes, ["core-29", "core-30"]);
+    assert_eq!(visitors.profiles.nodes(profile).collect::<Vec<_>>(), ["alice", "bob"]);
+    assert!(visitors.profiles.open.is_empty());
+}
+
+#[test]
+fn who_changes_its_name_all_the_time_keeps_the_first_and_the_latest() {
+    let mut visitors = Visitors::new(100);
+    for number in 0..100 {
+        visitors.visit("alice", "240.1.2.3:1", &format!("/{number}{}/", "x".repeat(200)));
+    }
+    let profile = visitors.get("240.1.2.3:1").unwrap();
+    let numbers: Vec<&str> = profile.programs.iter().map(|program| program.agent.trim_end_matches(['x', '/'])).collect();
+    assert_eq!(numbers, ["/0", "/95", "/96", "/97", "/98", "/99"]);
+    assert_eq!((profile.forgotten_programs, profile.programs[1].agent.len()), (94, AGENT));
+}
+
+#[test]
+fn a_flood_costs_nobody_known_his_history() {
+    let mut visitors = Visitors::new(1000);
+    for _ in 0..2 {
+        for known in 0..100 {
+            visitors.visit("alice", &format!("240.1.2.{known}:1"), "/Satoshi:30.0.0/");
+        }
+        visitors.now += DAY;
+    }
+    for stranger in 0..5000_u32 {
+        visitors.visit("alice", &format!("{}:1", std::net::Ipv4Addr::from(0xf500_0000 + stranger)), "");
+    }
+    assert!((0..100).all(|known| visitors.get(&format!("240.1.2.{known}:1")).is_some_and(|profile| profile.sessions == 2)));
+    assert_eq!(visitors.profiles.len(), 100 + 500);
+    assert_eq!(visitors.profiles.take_evicted(), 4500);
+}
+
+#[test]
+fn after_ninety_days_nothing_is_left() {
+    let mut visitors = Visitors::new(100);
+    visitors.visit("alice", "240.1.2.3:1", "");
+    visitors.profiles.forget_old(visitors.now + KEPT);
+    assert_eq!(visitors.profiles.len(), 1);
+    visitors.profiles.forget_old(visitors.now + KEPT + 1);
+    assert!(visitors.profiles.is_empty());
+}
+
+#[test]
+fn nobody_behind_the_nodes_own_daemon_has_a_profile() {
+    let mut visitors = Visitors::new(100);
+    let network = Network::Onion.into();
+    let connection_type = ConnectionType::Inbound.into();
+    visitors.state("alice", ConnOpened { peer: 1, address: "127.0.0.1:4".into(), connection_type, network, count: None });
+    assert!(visitors.profiles.is_empty());
+}
+
+#[test]
+fn what_was_saved_goes_on() {
+    let mut visitors = Visitors::new(100);
+    visitors.visit("alice", "240.1.2.3:1", "/a/");
+    let restored = Profiles::restore(&visitors.profiles.save()).unwrap();
+    assert_eq!(restored, visitors.profiles);
+    let error = |bytes: &[u8]| Profiles::restore(bytes).expect_err("refused").to_string();
+    assert_eq!(error(&[9, 1, 2]), "profiles of form 9, where this release has form 1: they begin anew");
+    assert_eq!(error(&[]), "not profiles: they begin anew");
+    assert_eq!(error(&[FORM, 1]), "not profiles: they begin anew");
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let _ = Profiles::restore(&[&[FORM], &bytes[..]].concat());
+    }
+}
