@@ -1,7 +1,12 @@
 //! The detectors, one module each.
 
+pub mod addr_flood;
+pub mod addr_surge;
 pub mod inv_queue;
+pub mod listener;
 pub mod monitor;
-pub mod reconstruction;
+pub mod peer_loss;
 pub mod range_churn;
+pub mod reconstruction;
 pub mod slot_churn;
+pub mod withheld_block;

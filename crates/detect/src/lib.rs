@@ -58,10 +58,15 @@ pub use state::StateError;
 /// Every detector, in the order of the catalogue's numbers.
 pub const fn all() -> &'static [Entry] {
     const ALL: &[Entry] = &[
+        entry::<detectors::addr_flood::AddrFlood>(),
+        entry::<detectors::addr_surge::AddrSurge>(),
+        entry::<detectors::peer_loss::PeerLoss>(),
         entry::<detectors::slot_churn::SlotChurn>(),
         entry::<detectors::range_churn::RangeChurn>(),
+        entry::<detectors::listener::Listener>(),
         entry::<detectors::inv_queue::InvQueue>(),
         entry::<detectors::reconstruction::Reconstruction>(),
+        entry::<detectors::withheld_block::WithheldBlock>(),
         entry::<detectors::monitor::Monitor>(),
     ];
     ALL

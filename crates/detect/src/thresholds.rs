@@ -59,6 +59,45 @@ thresholds! {
     FindingRemind = "finding.remind", 1800.0, "seconds", "S8", "Nobody is told again of the same finding more often";
     FindingSilent = "finding.silent", 3600.0, "seconds", "O", "A finding of which its detector heard nothing for so long expires";
 
+    // D01: addresses from one peer
+    D01Warn = "d01.limited_warn", 50.0, "addresses", "O", "Warn: Bitcoin Core ignores so many addresses of one peer within ten minutes";
+    D01Share = "d01.limited_share", 0.2, "share", "O", "Warn: and at least this share of what the peer sent";
+    D01Critical = "d01.limited_critical", 1000.0, "addresses", "O", "Critical: Bitcoin Core ignores so many addresses of one peer within ten minutes";
+    D01Tens = "d01.tens", 20.0, "messages", "S11", "Critical: messages of exactly ten addresses from one peer within ten minutes; ten is the most that is passed on";
+
+    // D02: addresses from everybody
+    D02Warn = "d02.times_warn", 2.0, "", "O", "Warn: different addresses within a day, against the median of the last 28 days";
+    D02Critical = "d02.times_critical", 4.0, "", "O", "Critical: different addresses within a day, against the median of the last 28 days";
+    D02Lasting = "d02.lasting", 7200.0, "seconds", "O", "Warn: for so long";
+    D02Days = "d02.days", 7.0, "days", "O", "A day is not compared with fewer days than this (warm-up)";
+    D02Hours = "d02.hours", 24.0, "hours", "O", "An hour is not compared with fewer hours than this (warm-up)";
+    D02Drift = "d02.drift", 5.0, "deviations", "O", "Warn: hour after hour more different addresses than usual, added up (CUSUM)";
+    D02Least = "d02.least", 2000.0, "addresses", "O", "Fewer different addresses within an hour are never too many";
+    D02Usual = "d02.usual", 0.0, "addresses", "O", "Different addresses of an ordinary day, where that is known; 0: learn it";
+
+    // D09: peers are lost
+    D09Warn = "d09.lost_warn", 20.0, "peers", "S4", "Warn: so many inbound peers lost within five minutes";
+    D09WarnShare = "d09.lost_warn_share", 0.15, "share", "O", "Warn: or this share of them";
+    D09CriticalShare = "d09.lost_critical_share", 0.4, "share", "O", "Critical: this share of the inbound peers lost within five minutes";
+    D09Least = "d09.least", 8.0, "peers", "O", "A share of so few lost peers or fewer says nothing";
+    D09Outbound = "d09.outbound", 2.0, "peers", "O", "Critical: so few outbound peers are left of many";
+    D09Usual = "d09.outbound_usual", 6.0, "peers", "O", "Many outbound peers: so many within the last hour";
+    D09Drift = "d09.drift", 5.0, "deviations", "O", "Warn: fewer inbound peers than usual, minute after minute, added up (CUSUM)";
+    D09SlowShare = "d09.slow_share", 0.07, "share", "O", "Warn: and at least this share less than the median of the last day";
+    D09Samples = "d09.warm_up", 21600.0, "seconds", "O", "What is usual is learned for so long before a slow loss is told";
+
+    // D14: peers that only listen
+    D14Age = "d14.age", 900.0, "seconds", "O", "Nothing is said of younger connections";
+    D14Announced = "d14.announced", 500.0, "transactions", "O", "Nothing is said of peers that were told of fewer";
+    D14Asked = "d14.asked", 0.002, "share", "O", "Of what it is told, a listener asks for less than this";
+    D14Share = "d14.slots", 0.1, "share", "O", "Warn: listeners hold more than this share of the inbound connections";
+    D14Least = "d14.least", 4.0, "peers", "O", "A share of fewer listeners says nothing";
+
+    // D51: blocks that are promised and not delivered
+    D51Slow = "d51.slow", 2.0, "seconds", "O", "A block is late after this, or ten round trips if that is longer";
+    D51Withheld = "d51.withheld", 30.0, "seconds", "O", "A block that was asked for and has not come by then is withheld";
+    D51Warn = "d51.blocks_warn", 2.0, "blocks", "O", "Warn: so many withheld by one peer within a day; one alone is worth knowing";
+    D51Critical = "d51.peers_critical", 2.0, "peers", "O", "Critical: so many peers of one range each withheld as many";
     // D10: slots are taken, and peers pushed out
     D10EvictedWarn = "d10.evicted_warn", 10.0, "peers", "S6", "Warn: so many were evicted in five minutes, by so many newcomers as an attack has";
     D10EvictedCritical = "d10.evicted_critical", 50.0, "peers", "O", "Critical: so many were evicted in five minutes";

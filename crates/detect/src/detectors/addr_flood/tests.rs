@@ -1,0 +1,148 @@
+use event::{ConnClosed, ConnOpened, ConnectionType, HealthLost, NetAddr, NetAddrv2, NetGetaddr, NetworkAddress, PeerInfo, StatePeers};
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::stage::Stage;
+use crate::{Entry, entry};
+
+const ONLY: &[Entry] = &[entry::<AddrFlood>()];
+
+#[track_caller]
+fn check(play: impl FnOnce(&mut Stage), expect: Expect) {
+    let mut stage = Stage::new(ONLY, &[]);
+    stage.at(0.5, ConnOpened { peer: 1, connection_type: ConnectionType::Inbound.into(), ..Default::default() });
+    play(&mut stage);
+    expect.assert_eq(&stage.told());
+}
+
+fn addresses(peer: u64, count: usize) -> NetAddrv2 {
+    NetAddrv2 { peer, direction: Direction::Inbound.into(), addresses: vec![NetworkAddress::default(); count], ..Default::default() }
+}
+
+fn getaddr(peer: u64) -> NetGetaddr {
+    NetGetaddr { peer, direction: Direction::Outbound.into(), ..Default::default() }
+}
+
+/// As in July 2021.
+fn flood(stage: &mut Stage, from: f64, messages: u32) {
+    for message in 0..messages {
+        stage.at(from + f64::from(message) * 0.12, addresses(1, 10));
+    }
+}
+
+#[test]
+fn messages_of_ten_are_found_while_they_come_and_clear() {
+    check(
+        |stage| {
+            flood(stage, 60.0, 500);
+            stage.until(1500.0);
+        },
+        expect![[""]],
+    );
+}
+
+#[test]
+fn few_limited_addresses_warn() {
+    check(
+        |stage| {
+            stage.at(10.0, addresses(1, 52));
+            // addr counts as well
+            let legacy = NetAddr { peer: 1, direction: Direction::Inbound.into(), addresses: vec![NetworkAddress::default(); 30], ..Default::default() };
+            stage.at(20.0, legacy);
+            stage.until(60.0);
+        },
+        expect![[""]],
+    );
+}
+
+#[test]
+fn the_answer_to_getaddr_is_not_counted_but_what_follows_is() {
+    check(
+        |stage| {
+            stage.at(5.0, getaddr(1));
+            stage.at(6.0, addresses(1, 1000));
+            stage.at(20.0, addresses(1, 3));
+            assert_eq!(stage.told(), "");
+            flood(stage, 60.0, 30);
+            stage.until(70.0);
+        },
+        expect![[""]],
+    );
+}
+
+#[test]
+fn more_than_anybody_may_send_is_told_at_once() {
+    check(
+        |stage| {
+            stage.at(5.0, getaddr(1));
+            stage.at(6.0, addresses(1, 1001));
+        },
+        expect![[""]],
+    );
+}
+
+#[test]
+fn ordinary_gossip_is_silent() {
+    check(
+        |stage| {
+            // five addresses a minute for an hour, of which Bitcoin Core takes all
+            for minute in 1..60 {
+                stage.at(f64::from(minute) * 60.0, addresses(1, 5));
+            }
+        },
+        expect![[""]],
+    );
+}
+
+#[test]
+fn who_may_send_what_it_likes_does() {
+    check(
+        |stage| {
+            stage.at(5.0, addresses(1, 1));
+            let peer = PeerInfo { id: 1, permissions: vec!["relay".into(), "addr".into()], ..Default::default() };
+            stage.at(6.0, StatePeers { peers: vec![peer] });
+            flood(stage, 60.0, 500);
+        },
+        expect![[""]],
+    );
+}
+
+#[test]
+fn who_was_there_before_may_have_saved_up_and_may_not_send_for_ever() {
+    check(
+        |stage| {
+            let peer = PeerInfo { id: 2, address: "192.0.2.2:8333".into(), ..Default::default() };
+            stage.at(1.0, StatePeers { peers: vec![peer] });
+            stage.at(6.0, addresses(2, 1000));
+            assert_eq!(stage.told(), "");
+            stage.at(9.0, addresses(2, 1000));
+        },
+        expect![[""]],
+    );
+}
+
+#[test]
+fn a_getaddr_that_was_lost_does_not_raise_an_alarm() {
+    check(
+        |stage| {
+            stage.at(5.0, HealthLost { count: 3, ..Default::default() });
+            stage.at(6.0, addresses(1, 1000));
+            assert_eq!(stage.told(), "");
+            // what no answer holds does
+            flood(stage, 60.0, 30);
+        },
+        expect![[""]],
+    );
+}
+
+#[test]
+fn it_ends_with_the_connection() {
+    check(
+        |stage| {
+            stage.at(10.0, addresses(1, 100));
+            stage.at(20.0, ConnClosed { peer: 1, ..Default::default() });
+            stage.until(30.0);
+        },
+        expect![[""]],
+    );
+}

@@ -1,0 +1,85 @@
+use event::NetAddrv2;
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::stage::Stage;
+use crate::{Entry, entry};
+
+const ONLY: &[Entry] = &[entry::<AddrSurge>()];
+
+#[track_caller]
+fn check(set: &[(&str, f64)], play: impl FnOnce(&mut Stage), expect: Expect) {
+    let mut stage = Stage::new(ONLY, set);
+    play(&mut stage);
+    expect.assert_eq(&stage.told());
+}
+
+/// `count` addresses, from this one on, a message of ten after another, within an hour.
+fn hour(stage: &mut Stage, hour: u32, from: u32, count: u32) {
+    for message in 0..count / 10 {
+        let addresses = (0..10)
+            .map(|n| NetworkAddress {
+                network: Network::Ipv4.into(),
+                address: (from + message * 10 + n).wrapping_mul(2_654_435_761).to_be_bytes().to_vec().into(),
+                port: 8333,
+                ..Default::default()
+            })
+            .collect();
+        let time = f64::from(hour) * 3600.0 + 1.0 + f64::from(message) * 3590.0 / f64::from(count / 10);
+        stage.at(time, NetAddrv2 { peer: 1, direction: Direction::Inbound.into(), addresses, ..Default::default() });
+    }
+}
+
+#[test]
+fn more_than_twice_the_usual_for_two_hours() {
+    check(
+        &[("d02.usual", 40_000.0)],
+        |stage| {
+            for h in 0..12 {
+                hour(stage, h, u32::from(h >= 3) * h * 1_000_000, if h < 3 { 4000 } else { 15_000 });
+            }
+        },
+        expect![[""]],
+    );
+}
+
+#[test]
+fn the_same_addresses_again_and_again_are_none() {
+    check(
+        &[("d02.usual", 20_000.0)],
+        |stage| (0..12).for_each(|h| hour(stage, h, 0, 15_000)),
+        expect![[""]],
+    );
+}
+
+#[test]
+fn hours_are_compared_with_hours_once_there_are_enough() {
+    check(
+        &[],
+        |stage| {
+            for h in 0..36 {
+                hour(stage, h, h * 100_000, if h < 30 { 3000 } else { 12_000 });
+            }
+        },
+        expect![[""]],
+    );
+}
+
+#[test]
+fn answers_to_getaddr_do_not_count() {
+    check(
+        &[("d02.usual", 3000.0)],
+        |stage| {
+            for n in 0..100_u32 {
+                let addresses = (0..1000_u32)
+                    .map(|m| NetworkAddress { address: (n * 1000 + m).to_be_bytes().to_vec().into(), ..Default::default() })
+                    .collect();
+                stage.at(
+                    f64::from(n) * 100.0,
+                    NetAddrv2 { peer: 1, direction: Direction::Inbound.into(), addresses, ..Default::default() },
+                );
+            }
+        },
+        expect![[""]],
+    );
+}
