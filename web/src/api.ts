@@ -312,3 +312,19 @@ export interface Schema {
   kinds: { kind: Kind; field: string; doc?: Maybe<string>; fields: FieldDoc[] }[];
   messages?: Maybe<Record<string, { doc?: Maybe<string>; fields: FieldDoc[] } | undefined>>;
 }
+
+/** Which answer each path gives. */
+export interface Answers {
+  nodes: Nodes;
+  peers: Peers;
+  peer: Peer;
+  summary: Summary;
+  transactions: Transactions;
+  addresses: Addresses;
+  blocks: Blocks;
+  pings: Pings;
+  findings: Findings;
+  health: Health;
+  playback: Playback;
+  schema: Schema;
+}

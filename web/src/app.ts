@@ -4,7 +4,7 @@ import "uplot/dist/uPlot.min.css";
 import "./style/base.css";
 import "./style/parts.css";
 import "./style/pages.css";
-import type { Nodes } from "./api.ts";
+
 import { Client, get, poll } from "./client.ts";
 import { button, el, fill, set, write } from "./dom.ts";
 import { plural, useZone, zoneName, type Zone } from "./format.ts";
@@ -211,8 +211,8 @@ bar.start(parse(location.hash).params.get("at"), forever).catch(() => {
 });
 
 let shown = false;
-poll<Nodes>(
-  (signal) => get<Nodes>("nodes", {}, signal),
+poll(
+  (signal) => get("nodes", {}, signal),
   5000,
   (answer) => {
     const names = answer.nodes.map(({ node }) => node);

@@ -32,7 +32,16 @@ export function table(series: Series, lines: readonly Line[]): (number | null)[]
   const start = millis(series.start) / 1000;
   const step = Number(series.step) / 1e9;
   const times = Array.from({ length: longest }, (_, i) => start + i * step);
-  return [times, ...lines.map(({ column }) => times.map((_, i) => series.columns[column]?.[i] ?? null))];
+  return [
+    times,
+    ...lines.map(({ column, points }) =>
+      times.map((_, i) => {
+        const value = series.columns[column]?.[i] ?? null;
+        // a point says that something was; nothing needs none
+        return points && value === 0 ? null : value;
+      }),
+    ),
+  ];
 }
 
 export class Chart {
@@ -75,7 +84,7 @@ export class Chart {
         height: options.height ?? 150,
         legend: { show: false },
         cursor: { drag: { x: false, y: false }, points: { size: 6 } },
-        padding: [8, 8, 0, 0],
+        padding: [8, 26, 0, 0],
         scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
         series: [
           {},

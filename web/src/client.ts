@@ -1,7 +1,7 @@
 // The one connection to the server: what happens over the WebSocket, what is over /api. Reconnects by itself, and counts what was missed.
 
 import type { Int } from "./format.ts";
-import type { Playback } from "./api.ts";
+import type { Answers, Playback } from "./api.ts";
 import type { ConnectionType, Direction, Event, Kind } from "./schema.ts";
 
 /** What a page wants to hear. Empty `nodes` and `peers` mean all; empty `kinds` nothing. */
@@ -204,15 +204,21 @@ async function answer<T>(response: Response): Promise<T> {
 }
 
 /** `GET /api/<path>` with these parameters; empty ones are left out. */
-export async function get<T>(path: string, params: Record<string, string | undefined>, signal: AbortSignal): Promise<T> {
+export async function get<Path extends keyof Answers>(
+  path: Path,
+  params: Record<string, string | undefined>,
+  signal: AbortSignal,
+): Promise<Answers[Path]> {
   const query = new URLSearchParams(
     Object.entries(params).filter((entry): entry is [string, string] => Boolean(entry[1])),
   ).toString();
-  return answer<T>(await fetch(`api/${path}${query ? `?${query}` : ""}`, { signal, headers: { accept: "application/json" } }));
+  return answer<Answers[Path]>(
+    await fetch(`api/${path}${query ? `?${query}` : ""}`, { signal, headers: { accept: "application/json" } }),
+  );
 }
 
-export async function post<T>(path: string, body: unknown): Promise<T> {
-  return answer<T>(
+export async function post(path: "playback", body: unknown): Promise<Playback> {
+  return answer<Playback>(
     await fetch(`api/${path}`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),
   );
 }

@@ -17,9 +17,20 @@ export function body(event: Event): Record<string, unknown> {
   return typeof found === "object" && found !== null ? (found as Record<string, unknown>) : {};
 }
 
+/** How many, and of what types where they have one: `3 (2 wtx, 1 block)`. */
+function many(items: readonly unknown[]): string {
+  const types = new Map<string, number>();
+  for (const item of items) {
+    const type = typeof item === "object" && item !== null ? (item as { type?: unknown }).type : undefined;
+    if (typeof type === "string") types.set(type, (types.get(type) ?? 0) + 1);
+  }
+  const list = [...types].map(([type, count]) => `${count} ${type}`).join(", ");
+  return list ? `${items.length} (${list})` : String(items.length);
+}
+
 function short(value: unknown): string | undefined {
   if (value === null || value === undefined || value === "") return undefined;
-  if (Array.isArray(value)) return value.length === 0 ? undefined : `${value.length}×`;
+  if (Array.isArray(value)) return value.length === 0 ? undefined : many(value);
   if (typeof value === "object") return "{…}";
   const text = typeof value === "string" ? value : JSON.stringify(value);
   return text.length > 44 ? `${text.slice(0, 20)}…` : text;

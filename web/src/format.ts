@@ -62,6 +62,12 @@ export function bytes(value: Int | null | undefined): string {
   return number === undefined ? UNKNOWN : scaled(number, 1000, ["B", "kB", "MB", "GB", "TB"]);
 }
 
+/** Virtual size of transactions: `141 vB`, `1.20 MvB`. */
+export function vbytes(value: Int | null | undefined): string {
+  const number = num(value);
+  return number === undefined ? UNKNOWN : scaled(number, 1000, ["vB", "kvB", "MvB", "GvB"]);
+}
+
 /** Something per second: `12.3/s`. */
 export function perSecond(value: number | null | undefined): string {
   if (value === null || value === undefined) return UNKNOWN;

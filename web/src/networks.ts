@@ -54,7 +54,7 @@ export const TYPE_ORDER: readonly ConnectionType[] = [
   "unspecified",
 ];
 
-export function typeLook(type: ConnectionType | string | null | undefined): TypeLook {
+export function typeLook(type: string | null | undefined): TypeLook {
   return TYPES[type as ConnectionType] ?? OTHER;
 }
 
@@ -69,7 +69,7 @@ const NETWORKS: Partial<Record<Network, string>> = {
   torv2: "Tor v2",
 };
 
-export function networkName(network: Network | string | null | undefined): string {
+export function networkName(network: string | null | undefined): string {
   return NETWORKS[network as Network] ?? (network === "other" ? "other" : "unknown");
 }
 

@@ -1,5 +1,6 @@
 // What every page is made of: its context, its panels, its figures, and what it says while there is nothing to show.
 
+import type { Answers } from "./api.ts";
 import { ApiError, get, poll, type Client } from "./client.ts";
 import { button, el, fill, write, type Child } from "./dom.ts";
 
@@ -89,18 +90,18 @@ export class Trouble {
 }
 
 /** Asks /api every second or so while the page is shown, and again at once when a recording jumps. */
-export function follow<T>(
+export function follow<Path extends keyof Answers>(
   root: HTMLElement,
   context: Context,
-  path: string,
+  path: Path,
   params: Record<string, string | undefined>,
-  got: (answer: T) => void,
+  got: (answer: Answers[Path]) => void,
   every = 1000,
 ): void {
   const trouble = new Trouble();
   root.prepend(trouble.element);
-  const again = poll<T>(
-    (signal) => get<T>(path, params, signal),
+  const again = poll(
+    (signal) => get(path, params, signal),
     every,
     (answer) => {
       trouble.clear();

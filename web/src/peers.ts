@@ -1,7 +1,7 @@
 // What is known of peers, put together from what the server states: by the probes, by getpeerinfo.
 
 import type { PeerRow } from "./api.ts";
-import { between, type Time } from "./format.ts";
+import { between, words, type Time } from "./format.ts";
 import { TYPE_ORDER, typeLook } from "./networks.ts";
 import type { Cell } from "./table.ts";
 
@@ -49,4 +49,16 @@ export function matches(peer: PeerRow, search: string): boolean {
       if (fact !== undefined && rest !== undefined) return name === "id" ? fact === rest : fact.toLowerCase().includes(rest);
       return Object.values(facts).some((value) => value.toLowerCase().includes(word));
     });
+}
+
+/** In a word, how it stands with the peer. */
+export function state(peer: PeerRow): { text: string; tone?: string } {
+  if (peer.evicted) return { text: "evicted", tone: "warn" };
+  const misbehaved = Number(peer.misbehaved ?? 0);
+  if (peer.closed)
+    return misbehaved > 0
+      ? { text: "misbehaved, left", tone: "bad" }
+      : { text: peer.end ? words(peer.end) : "left", tone: "quiet" };
+  if (misbehaved > 0) return { text: misbehaved === 1 ? "misbehaved" : `misbehaved ${misbehaved}×`, tone: "bad" };
+  return { text: peer.version || peer.info ? "connected" : "handshake" };
 }

@@ -71,7 +71,7 @@ export class Bar {
 
   /** Learns whether this is a recording; goes to a moment if the link had one. */
   async start(at: string | undefined, signal: AbortSignal): Promise<void> {
-    const state = await get<Playback>("playback", {}, signal);
+    const state = await get("playback", {}, signal);
     this.show(state);
     if (state.recording && at !== undefined) this.ask({ at, playing: false });
   }
@@ -113,7 +113,7 @@ export class Bar {
   }
 
   private ask(change: { playing?: boolean; speed?: number; at?: string }): void {
-    post<Playback>("playback", change).then(
+    post("playback", change).then(
       (state) => {
         this.show(state);
         write(this.said, "");

@@ -24,6 +24,8 @@ export interface Column<Row> {
   meaning?: string;
   /** Set in figures, to the right. */
   numeric?: boolean;
+  /** Long texts go on in the next line. */
+  wrap?: boolean;
   /** In the list of columns, but not shown until asked for. */
   hidden?: boolean;
   cell(row: Row): Cell | string;
@@ -138,6 +140,7 @@ export class Table<Row> {
         class:
           [
             column.numeric ? "number" : "",
+            column.wrap ? "wrap" : "",
             cell.tone ?? "",
             cell.text === UNKNOWN ? "quiet" : "",
             cell.bar === undefined ? "" : "bar",

@@ -90,6 +90,7 @@ export function show(root: HTMLElement, context: Context): void {
       },
       {
         id: "announcers",
+        hidden: true,
         title: "Told by",
         numeric: true,
         cell: ({ announcers }) => (announcers ? plural(Number(announcers), "peer") : UNKNOWN),
@@ -217,7 +218,7 @@ export function show(root: HTMLElement, context: Context): void {
       tips.element,
     ),
   );
-  follow<Blocks>(root, context, "blocks", { node: context.node }, (answer) => {
+  follow(root, context, "blocks", { node: context.node }, (answer) => {
     const all = answer.blocks ?? [];
     height.show(
       whole(Math.max(0, ...all.map(({ height }) => height ?? 0)) || undefined),

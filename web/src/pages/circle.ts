@@ -1,6 +1,5 @@
 // The circle: the node in the middle, its peers around it, their messages flying.
 
-import type { Nodes, Peer, Peers } from "../api.ts";
 import { get, poll, type Brief } from "../client.ts";
 import { paint, peerAt, Geometry, Palette, type View } from "../circle/paint.ts";
 import { Stage, type Standing } from "../circle/stage.ts";
@@ -121,8 +120,8 @@ class CirclePage {
     onTheme(() => {
       this.palette = new Palette();
     }, context.signal);
-    poll<Nodes>(
-      (signal) => get<Nodes>("nodes", {}, signal),
+    poll(
+      (signal) => get("nodes", {}, signal),
       5000,
       ({ nodes }) => {
         this.arrange(nodes.map(({ node }) => node));
@@ -141,7 +140,7 @@ class CirclePage {
       },
       {
         events: (events) => {
-          this.hear(events as Brief[]);
+          this.hear(events);
         },
       },
       context.signal,
@@ -204,8 +203,8 @@ class CirclePage {
 
   /** Peers that were there before, and those whose closing was missed. */
   private settle(ring: Ring): void {
-    ring.again = poll<Peers>(
-      (signal) => get<Peers>("peers", { node: ring.node }, signal),
+    ring.again = poll(
+      (signal) => get("peers", { node: ring.node }, signal),
       5000,
       ({ peers }) => {
         if (!this.rings.has(ring.node)) return;
@@ -334,8 +333,8 @@ class CirclePage {
       list,
       el("p", {}, el("a", { href: this.context.to("peer", { node: ring.node, id }) }, "All that is known of it")),
     );
-    poll<Peer>(
-      (signal) => get<Peer>("peer", { node: ring.node, id }, signal),
+    poll(
+      (signal) => get("peer", { node: ring.node, id }, signal),
       1000,
       (peer) => {
         facts(list, [

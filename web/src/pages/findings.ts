@@ -1,6 +1,6 @@
 // Findings: what a detector concluded, from what, and what that does not prove.
 
-import type { Finding, Findings } from "../api.ts";
+import type { Finding } from "../api.ts";
 import { body } from "../events.ts";
 import { el, fill } from "../dom.ts";
 import { between, moment, plural, words } from "../format.ts";
@@ -14,7 +14,7 @@ export function show(root: HTMLElement, context: Context): void {
   const list = el("div", { class: "findings" });
   root.append(count, list);
   let shown = "";
-  follow<Findings>(root, context, "findings", { node: context.node }, ({ findings, now }) => {
+  follow(root, context, "findings", { node: context.node }, ({ findings, now }) => {
     const active = findings.filter(isActive).length;
     const key = findings.map((finding) => `${finding.id} ${finding.time} ${finding.kind} ${String(finding.active)}`).join();
     const text = findings.length === 0 ? "" : `${plural(active, "active finding")}, ${findings.length - active} cleared`;

@@ -161,7 +161,7 @@ export function show(root: HTMLElement, context: Context): void {
       panel("Losses", { note: "Each at the place in the stream where it happened." }, losses.element),
     ),
   );
-  follow<Health>(root, context, "health", {}, (answer) => {
+  follow(root, context, "health", {}, (answer) => {
     now = answer.now;
     const rows = answer.sources ?? [];
     const bad = rows.filter((row) => condition(row, now).tone !== "good");

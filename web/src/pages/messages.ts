@@ -124,7 +124,7 @@ export function show(root: HTMLElement, context: Context): void {
     inspect(inspector, event, docs, context);
   };
   let docs: Schema | undefined;
-  get<Schema>("schema", {}, context.signal).then(
+  get("schema", {}, context.signal).then(
     (schema) => {
       docs = schema;
       if (chosen) inspect(inspector, chosen, docs, context);
@@ -188,7 +188,7 @@ export function show(root: HTMLElement, context: Context): void {
     el(
       "div",
       { class: "columns stream-columns" },
-      panel("Stream", { note: "Newest first. `--->` goes to the peer, `<---` comes from it." }, list),
+      panel("Stream", { note: "Newest first. → goes to the peer, ← comes from it." }, list),
       panel("Inspector", {}, inspector),
     ),
   );
@@ -199,7 +199,7 @@ function line(event: Event, choose: (event: Event, line: HTMLElement) => void): 
   const net = event.kind.startsWith("net.");
   const own = body(event);
   const peer = peerOf(event);
-  const arrow = !net ? "" : own["direction"] === "outbound" ? "--->" : "<---";
+  const arrow = !net ? "" : own["direction"] === "outbound" ? "→" : "←";
   const item = el("li", { class: event.kind.split(".")[0] ?? "" });
   const pick = button("", { class: "line" }, () => {
     choose(event, item);

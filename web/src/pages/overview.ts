@@ -3,7 +3,7 @@
 import type { Nodes, Note, Summary } from "../api.ts";
 import { Chart } from "../chart.ts";
 import { el, fill, set, write } from "../dom.ts";
-import { between, bytes, clock, hash, moment, perSecond, plural, short, whole, words } from "../format.ts";
+import { between, bytes, clock, hash, moment, perSecond, plural, short, vbytes, whole, words } from "../format.ts";
 import { shape } from "../mark.ts";
 import { typeLook } from "../networks.ts";
 import { Figure, figures, follow, panel, type Context } from "../page.ts";
@@ -14,7 +14,7 @@ import { Table } from "../table.ts";
 export function show(root: HTMLElement, context: Context): void {
   const nodes = el("div", { class: "nodes" });
   root.append(nodes);
-  follow<Nodes>(root, context, "nodes", {}, (answer) => {
+  follow(root, context, "nodes", {}, (answer) => {
     showNodes(nodes, answer, context);
   });
   root.append(...summary(root, context));
@@ -77,7 +77,7 @@ function showNodes(target: HTMLElement, answer: Nodes, context: Context): void {
         figure("peers", whole(total), ""),
         figure("messages", perSecond(row.messagesPerSecond), `${bytes(row.bytesPerSecond)}/s`),
         figure("height", whole(row.height ?? chain?.blocks), row.tipSince ? `for ${between(row.tipSince, answer.now)}` : ""),
-        figure("mempool", pool ? short(pool.size) : "–", pool ? `${short(pool.bytes)}vB` : "not asked"),
+        figure("mempool", pool ? short(pool.size) : "–", pool ? vbytes(pool.bytes) : "not asked"),
       );
     const peers = card.querySelector("ul");
     if (peers) fill(peers, ...types.map(({ type, count }) => el("li", {}, shape(type), `${whole(count)} ${typeLook(type).label}`)));
@@ -187,7 +187,7 @@ function summary(root: HTMLElement, context: Context): HTMLElement[] {
       { id: "connected", title: "Connected", numeric: true, cell: ({ connected }) => clock(connected, 0) },
     ],
   });
-  follow<Summary>(root, context, "summary", { node: context.node }, (answer) => {
+  follow(root, context, "summary", { node: context.node }, (answer) => {
     const count = answer.findings?.active ?? 0;
     active.show(whole(count), count === 0 ? "nothing fired" : "see Findings");
     events.show(short(answer.events), answer.since ? `since ${moment(answer.since)}` : "");

@@ -6,10 +6,9 @@ import { bytes, clock, duration, feeRate, moment, num, perSecond, plural, whole,
 import { familyMark, shape } from "../mark.ts";
 import { messageFamily, networkName, serviceNames, typeLook } from "../networks.ts";
 import { Figure, facts, figures, follow, panel, type Context } from "../page.ts";
-import { age } from "../peers.ts";
+import { age, state } from "../peers.ts";
 import { sequence, type Step } from "../sequence.ts";
 import { Table } from "../table.ts";
-import { state } from "./peers.ts";
 
 type Mix = NonNullable<Peer["mix"]>[number];
 
@@ -66,7 +65,7 @@ export function show(root: HTMLElement, context: Context): void {
     figures(connected, received, sent, ping),
     el(
       "div",
-      { class: "columns" },
+      { class: "columns peer-columns" },
       el(
         "div",
         { class: "stack" },
@@ -86,7 +85,7 @@ export function show(root: HTMLElement, context: Context): void {
       ),
     ),
   );
-  follow<Peer>(root, context, "peer", { node: context.node, id }, (answer) => {
+  follow(root, context, "peer", { node: context.node, id }, (answer) => {
     const look = typeLook(answer.connectionType);
     const now = state(answer);
     fill(
@@ -196,9 +195,10 @@ function showTalk(list: HTMLElement, steps: readonly Step[], peer: string, node:
   for (const item of [...list.children]) {
     const key = item instanceof HTMLElement ? item.dataset["key"] : undefined;
     if (key !== undefined && wanted.has(key)) there.add(key);
-    else item.remove();
+    else if (!item.classList.contains("ends")) item.remove();
   }
-  if (there.size === 0) list.append(el("li", { class: "ends", "aria-hidden": "true" }, el("span", {}, peer), el("span", {}, node)));
+  if (!list.querySelector(".ends"))
+    list.prepend(el("li", { class: "ends", "aria-hidden": "true" }, el("span", {}, peer), el("span", {}, node)));
   for (const step of steps) {
     const key = name(step);
     if (there.has(key)) continue;

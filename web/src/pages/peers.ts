@@ -1,11 +1,11 @@
 // Every peer in one table: what the probes saw, and what the node says of it.
 
-import type { PeerRow, Peers } from "../api.ts";
+import type { PeerRow } from "../api.ts";
 import { el, write } from "../dom.ts";
 import { UNKNOWN, between, bytes, clock, duration, feeRate, moment, num, perSecond, plural, whole, words } from "../format.ts";
 import { networkName, serviceNames, typeLook } from "../networks.ts";
 import { follow, type Context } from "../page.ts";
-import { age, matches, peerCell } from "../peers.ts";
+import { age, matches, peerCell, state } from "../peers.ts";
 import { Table, type Column } from "../table.ts";
 
 export function show(root: HTMLElement, context: Context): void {
@@ -48,7 +48,7 @@ export function show(root: HTMLElement, context: Context): void {
     el("div", { class: "tools" }, search, el("label", {}, gone, "also those that left"), count, table.chooser),
     table.element,
   );
-  follow<Peers>(root, context, "peers", { node: context.node }, (answer) => {
+  follow(root, context, "peers", { node: context.node }, (answer) => {
     now = answer.now;
     all = answer.peers;
     update();
@@ -283,16 +283,4 @@ function columns(context: Context, now: () => string): Column<PeerRow>[] {
     },
   ];
   return list;
-}
-
-/** In a word, how it stands with the peer. */
-export function state(peer: PeerRow): { text: string; tone?: string } {
-  if (peer.evicted) return { text: "evicted", tone: "warn" };
-  const misbehaved = Number(peer.misbehaved ?? 0);
-  if (peer.closed)
-    return misbehaved > 0
-      ? { text: "misbehaved, left", tone: "bad" }
-      : { text: peer.end ? words(peer.end) : "left", tone: "quiet" };
-  if (misbehaved > 0) return { text: misbehaved === 1 ? "misbehaved" : `misbehaved ${misbehaved}×`, tone: "bad" };
-  return { text: peer.version || peer.info ? "connected" : "handshake" };
 }

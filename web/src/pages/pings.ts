@@ -1,6 +1,6 @@
 // Pings: how long the node's message queue is, and how far away each peer.
 
-import type { PingPeer, Pings } from "../api.ts";
+import type { PingPeer } from "../api.ts";
 import { Chart } from "../chart.ts";
 import { el } from "../dom.ts";
 import { UNKNOWN, between, duration, millis, num, whole } from "../format.ts";
@@ -89,7 +89,7 @@ export function show(root: HTMLElement, context: Context): void {
     el("div", { class: "charts" }, chart.element),
     panel("By peer", { wide: true }, table.element),
   );
-  follow<Pings>(root, context, "pings", { node: context.node }, (answer) => {
+  follow(root, context, "pings", { node: context.node }, (answer) => {
     now = answer.now;
     const probe = answer.probe ?? [];
     const newest = probe.at(-1);

@@ -15,7 +15,7 @@ import {
   percent,
   perSecond,
   plural,
-  short,
+  vbytes,
   whole,
   words,
 } from "../format.ts";
@@ -157,7 +157,7 @@ export function show(root: HTMLElement, context: Context): void {
     sort: "count",
     descending: true,
     columns: [
-      { id: "reason", title: "Reason", cell: ({ reason }) => reason || "none given", order: ({ reason }) => reason },
+      { id: "reason", title: "Reason", wrap: true, cell: ({ reason }) => reason || "none given", order: ({ reason }) => reason },
       { id: "count", title: "Transactions", numeric: true, cell: ({ count }) => whole(count), order: ({ count }) => num(count) },
     ],
   });
@@ -184,10 +184,10 @@ export function show(root: HTMLElement, context: Context): void {
     panel("Newest transactions", { wide: true, side: el("div", { class: "tools" }, search, count, table.chooser) }, table.element),
     el("div", { class: "columns" }, panel("Announcers", {}, announcers.element), panel("Rejections", {}, rejections.element)),
   );
-  follow<Transactions>(root, context, "transactions", { node: context.node }, (answer) => {
+  follow(root, context, "transactions", { node: context.node }, (answer) => {
     const mempool = answer.mempool;
     size.show(mempool ? whole(mempool.size) : UNKNOWN, mempool ? "transactions" : "the node was not asked");
-    weight.show(mempool ? `${short(mempool.bytes)}vB` : UNKNOWN);
+    weight.show(vbytes(mempool?.bytes));
     memory.show(bytes(mempool?.usage), mempool ? `of ${bytes(mempool.maxmempool)}` : "");
     least.show(feeRate(mempool?.mempoolminfee));
     relay.update(answer.series);
