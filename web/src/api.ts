@@ -1,4 +1,4 @@
-// The answers of /api, as docs/web.md has them. What is not known is absent, so almost every field may be.
+// What pages show, made by wire.ts of the answers of /api. What is not known is absent, so almost every field may be.
 
 import type { Int, Time } from "./format.ts";
 import type {
@@ -33,8 +33,8 @@ export interface NodeRow {
   nodeRun?: Maybe<Int>;
   sources?: Maybe<Source[]>;
   peers?: Maybe<Partial<Record<ConnectionType, number>>>;
-  messagesPerSecond?: Maybe<number>;
-  bytesPerSecond?: Maybe<number>;
+  /** What its operator says of it. */
+  says?: Maybe<string>;
   height?: Maybe<number>;
   tip?: Maybe<string>;
   tipSince?: Maybe<Time>;
@@ -112,9 +112,8 @@ export interface Note {
 }
 
 export interface Summary extends Answer {
-  since?: Maybe<Time>;
-  events?: Maybe<Int>;
-  missed?: Maybe<Int>;
+  /** Of every node, per second. */
+  rates?: Maybe<Partial<Record<string, { messages: number; bytes: number }>>>;
   series?: Maybe<Series>;
   kinds?: Maybe<{ kind: Kind; inbound?: Maybe<Int>; outbound?: Maybe<Int>; bytes?: Maybe<Int> }[]>;
   blocks?: Maybe<BlockRow[]>;
@@ -130,14 +129,14 @@ export interface TransactionRow {
   wtxid?: Maybe<string>;
   vsize?: Maybe<Int>;
   fee?: Maybe<Int>;
+  /** When it was first heard of. */
+  seen?: Maybe<Time>;
   firstAnnounced?: Maybe<Time>;
   firstAnnouncer?: Maybe<Int>;
   announcers?: Maybe<Int>;
   requested?: Maybe<Time>;
   requestedFrom?: Maybe<Int>;
   received?: Maybe<Time>;
-  receivedFrom?: Maybe<Int>;
-  added?: Maybe<Time>;
   state: TransactionState;
   reason?: Maybe<string>;
 }
@@ -196,20 +195,18 @@ export interface Addresses extends Answer {
 export interface BlockRow {
   hash: string;
   height?: Maybe<number>;
-  headerTime?: Maybe<Int>;
   firstSeen?: Maybe<Time>;
   firstPeer?: Maybe<Int>;
   firstHow?: Maybe<string>;
   announcers?: Maybe<Int>;
   received?: Maybe<Time>;
-  receivedFrom?: Maybe<Int>;
-  receivedHow?: Maybe<string>;
   connected?: Maybe<Time>;
   connectNanos?: Maybe<Int>;
   transactions?: Maybe<Int>;
   inputs?: Maybe<Int>;
-  sigopCost?: Maybe<Int>;
   size?: Maybe<Int>;
+  /** Nanoseconds per part of connecting it. */
+  timing?: Maybe<{ part: string; duration: Int }[]>;
   compact?: Maybe<{
     from?: Maybe<Int>;
     prefilled?: Maybe<Int>;
@@ -231,7 +228,8 @@ export interface PingPeer {
   connectionType?: Maybe<ConnectionType>;
   sent?: Maybe<Int>;
   answered?: Maybe<Int>;
-  waitingSince?: Maybe<Time>;
+  /** Nanoseconds that a ping waits for its answer. */
+  waited?: Maybe<Int>;
   last?: Maybe<Int>;
   min?: Maybe<Int>;
   median?: Maybe<Int>;
@@ -241,7 +239,8 @@ export interface PingPeer {
 
 export interface Pings extends Answer {
   probe?: Maybe<{ time: Time; nanos: Int; outstanding?: Maybe<Int> }[]>;
-  unanswered?: Maybe<Int>;
+  /** Our own ping that nobody answered: when that was said, and for how long it waited. */
+  unanswered?: Maybe<{ time: Time; waiting: Int }>;
   peers?: Maybe<PingPeer[]>;
 }
 
@@ -253,12 +252,17 @@ export interface Finding {
   detector?: Maybe<string>;
   title?: Maybe<string>;
   severity?: Maybe<string>;
+  verdict?: Maybe<string>;
+  /** Whom it is about, where that is no peer. */
+  about?: Maybe<string>;
+  /** Events are missing: it is neither confirmed nor over. */
+  unknown?: Maybe<boolean>;
   active?: Maybe<boolean>;
   cleared?: Maybe<Time>;
   peers?: Maybe<Int[]>;
   text?: Maybe<string>;
   why?: Maybe<string>;
-  inputs?: Maybe<{ name: string; value: string }[]>;
+  inputs?: Maybe<{ name: string; value: string; limit?: string }[]>;
   evidence?: Maybe<{ time?: Maybe<Time>; text: string }[]>;
   notProven?: Maybe<string[]>;
   event?: Maybe<Event>;
@@ -279,24 +283,29 @@ export interface SourceRow {
   attached?: Maybe<string[]>;
   missing?: Maybe<string[]>;
   detached?: Maybe<string>;
-  reconciled?: Maybe<Bodies["healthReconciled"]>;
+  /** Whether it beats; absent where it never did. */
+  alive?: Maybe<boolean>;
 }
 
 export interface Health extends Answer {
   sources?: Maybe<SourceRow[]>;
   lost?: Maybe<{ time: Time; node: string; source: Source; stage: string; probe: string; count: Int }[]>;
-  hops?: Maybe<{ name: string; seen?: Maybe<Int>; lost?: Maybe<Int>; note?: Maybe<string> }[]>;
-  clients?: Maybe<{ now: number; limit?: Maybe<number>; missed?: Maybe<Int> }>;
+  /** Events that the state behind the pages did not get. */
+  missed?: Maybe<Int>;
+  /** The server's own account. */
+  web?: Maybe<Record<string, Int>>;
 }
 
 export interface Playback {
   recording: boolean;
-  files?: Maybe<string[]>;
   start?: Maybe<Time>;
   end?: Maybe<Time>;
   position?: Maybe<Time>;
   playing?: Maybe<boolean>;
   speed?: Maybe<number>;
+  /** On its way to a moment: what the pages show is not of it yet. */
+  seeking?: Maybe<boolean>;
+  error?: Maybe<string>;
 }
 
 export interface FieldDoc {
@@ -309,7 +318,7 @@ export interface FieldDoc {
 }
 
 export interface Schema {
-  kinds: { kind: Kind; field: string; doc?: Maybe<string>; fields: FieldDoc[] }[];
+  kinds: { kind: Kind; doc?: Maybe<string>; fields: FieldDoc[] }[];
   messages?: Maybe<Record<string, { doc?: Maybe<string>; fields: FieldDoc[] } | undefined>>;
 }
 

@@ -2,6 +2,7 @@
 
 import type { Int } from "./format.ts";
 import type { Answers, Playback } from "./api.ts";
+import { READ, type Wire } from "./wire.ts";
 import type { ConnectionType, Direction, Event, Kind } from "./schema.ts";
 
 /** What a page wants to hear. Empty `nodes` and `peers` mean all; empty `kinds` nothing. */
@@ -52,7 +53,7 @@ const SILENCE = 10_000;
 export interface Frame {
   events?: Event[] | Brief[];
   missed?: Int;
-  playback?: Playback;
+  playback?: Wire["playback"];
   beat?: Beat;
   subscribed?: unknown;
   error?: string;
@@ -143,7 +144,11 @@ export class Client {
     if (frame.subscribed !== undefined || frame.error !== undefined) this.unanswered = Math.max(0, this.unanswered - 1);
     if (frame.error !== undefined) this.listener.refused?.(frame.error);
     if (frame.playback) {
-      this.playback = frame.playback;
+      this.playback = READ.playback(frame.playback, undefined);
+      this.changed();
+    }
+    if (frame.beat?.time !== undefined && this.playback?.playing) {
+      this.playback = { ...this.playback, position: frame.beat.time };
       this.changed();
     }
     // what was sent before the answer belongs to what a page wanted before
@@ -212,15 +217,16 @@ export async function get<Path extends keyof Answers>(
   const query = new URLSearchParams(
     Object.entries(params).filter((entry): entry is [string, string] => Boolean(entry[1])),
   ).toString();
-  return answer<Answers[Path]>(
-    await fetch(`api/${path}${query ? `?${query}` : ""}`, { signal, headers: { accept: "application/json" } }),
-  );
+  const response = await fetch(`api/${path}${query ? `?${query}` : ""}`, { signal, headers: { accept: "application/json" } });
+  const read: (answer: Wire[Path], node: string | undefined) => Answers[Path] = READ[path];
+  return read(await answer<Wire[Path]>(response), params["node"]);
 }
 
-export async function post(path: "playback", body: unknown): Promise<Playback> {
-  return answer<Playback>(
-    await fetch(`api/${path}`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),
-  );
+/** Tells the recording what to do. */
+export async function play(change: { playing?: boolean; speed?: number; at?: string }): Promise<Playback> {
+  const body = JSON.stringify(change);
+  const response = await fetch("api/playback", { method: "POST", headers: { "content-type": "application/json" }, body });
+  return READ.playback(await answer<Wire["playback"]>(response), undefined);
 }
 
 /** Asks again and again until `signal` ends it, each time `every` milliseconds after the last answer; not while the page is hidden. */

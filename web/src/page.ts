@@ -37,7 +37,7 @@ export function panel(
 export class Figure {
   readonly element: HTMLElement;
   private readonly value = el("dd", {}, "–");
-  private readonly small = el("small");
+  private readonly small = el("dd", { class: "small" });
 
   constructor(name: string, meaning?: string) {
     this.element = el("div", { class: "figure", title: meaning }, el("dt", {}, name), this.value, this.small);

@@ -1,7 +1,7 @@
 // A recording's bar: where one is, play and pause, speed, and a link to this moment.
 
 import type { Playback } from "./api.ts";
-import { get, post, type Client } from "./client.ts";
+import { get, play, type Client } from "./client.ts";
 import { button, el, set, write } from "./dom.ts";
 import { between, clock, millis, moment, nanos, rfc3339, type Time } from "./format.ts";
 
@@ -83,7 +83,8 @@ export class Bar {
 
   private show(state: Playback): void {
     // back in time, or further on than playing could have brought it: what pages show is of another moment
-    const jumped = this.state?.position && state.position && millis(state.position) < millis(this.state.position);
+    const back = this.state?.position && state.position && millis(state.position) < millis(this.state.position);
+    const jumped = back || (this.state?.seeking && !state.seeking);
     this.state = state;
     this.element.hidden = !state.recording;
     document.documentElement.dataset["recording"] = String(state.recording);
@@ -92,6 +93,7 @@ export class Bar {
     set(this.slider, { min: 0, max: Math.ceil(length) });
     const step = stride(state.start, state.end);
     set(this.slider, { step: step > 1000 ? Math.round(step / 10) : 100 });
+    if (state.error) write(this.said, state.error);
     write(this.toggle, state.playing ? "Pause" : "Play");
     write(this.length, `of ${between(state.start, state.end)}`);
     const speed = String(state.speed ?? 1);
@@ -113,7 +115,7 @@ export class Bar {
   }
 
   private ask(change: { playing?: boolean; speed?: number; at?: string }): void {
-    post("playback", change).then(
+    play(change).then(
       (state) => {
         this.show(state);
         write(this.said, "");

@@ -116,7 +116,10 @@ export function show(root: HTMLElement, context: Context): void {
         title: "Validation",
         numeric: true,
         meaning: "Time that the node spent to connect it",
-        cell: ({ connectNanos }) => duration(connectNanos),
+        cell: ({ connectNanos, timing }) => ({
+          text: duration(connectNanos),
+          title: timing?.map(({ part, duration: took }) => `${words(part)}: ${duration(took)}`).join("\n") || undefined,
+        }),
         order: ({ connectNanos }) => num(connectNanos),
       },
       {
@@ -150,22 +153,6 @@ export function show(root: HTMLElement, context: Context): void {
         hidden: true,
         cell: ({ inputs }) => whole(inputs),
         order: ({ inputs }) => num(inputs),
-      },
-      {
-        id: "sigops",
-        title: "Sigop cost",
-        numeric: true,
-        hidden: true,
-        cell: ({ sigopCost }) => whole(sigopCost),
-        order: ({ sigopCost }) => num(sigopCost),
-      },
-      {
-        id: "time",
-        title: "Miner's time",
-        numeric: true,
-        hidden: true,
-        cell: ({ headerTime }) => (headerTime ? moment(`${headerTime}000000000`) : UNKNOWN),
-        order: ({ headerTime }) => num(headerTime),
       },
       {
         id: "fate",

@@ -1,9 +1,9 @@
 // Findings: what a detector concluded, from what, and what that does not prove.
 
 import type { Finding } from "../api.ts";
-import { body } from "../events.ts";
+import { summary as inWords } from "../events.ts";
 import { el, fill } from "../dom.ts";
-import { between, moment, plural, words } from "../format.ts";
+import { between, moment, plural, rfc3339, words } from "../format.ts";
 import { facts, follow, type Context } from "../page.ts";
 
 const EMPTY =
@@ -15,14 +15,16 @@ export function show(root: HTMLElement, context: Context): void {
   root.append(count, list);
   let shown = "";
   follow(root, context, "findings", { node: context.node }, ({ findings, now }) => {
-    const active = findings.filter(isActive).length;
+    const active = findings.filter(({ active }) => active).length;
     const key = findings.map((finding) => `${finding.id} ${finding.time} ${finding.kind} ${String(finding.active)}`).join();
     const text = findings.length === 0 ? "" : `${plural(active, "active finding")}, ${findings.length - active} cleared`;
     if (count.textContent !== text) count.textContent = text;
     if (key === shown && list.childElementCount > 0) return;
     shown = key;
     const open = new Set([...list.querySelectorAll<HTMLElement>("details[open]")].map((item) => item.dataset["id"]));
-    const ordered = [...findings].sort((a, b) => Number(isActive(b)) - Number(isActive(a)) || Number(b.time) - Number(a.time));
+    const ordered = [...findings].sort(
+      (a, b) => Number(b.active ?? false) - Number(a.active ?? false) || Number(b.time) - Number(a.time),
+    );
     fill(
       list,
       ...(findings.length === 0
@@ -32,77 +34,47 @@ export function show(root: HTMLElement, context: Context): void {
   });
 }
 
-function isActive(finding: Finding): boolean {
-  return finding.active ?? (finding.kind as string).endsWith("opened");
-}
-
-/** The finding's own words; what the answer does not spell out is in the event. */
-function read(finding: Finding): Record<string, unknown> {
-  return finding.event ? body(finding.event) : {};
-}
+/** What to do about it, in a sentence. */
+const VERDICTS: Record<string, string> = {
+  benign: "Known, and harmless.",
+  investigate: "An innocent cause is possible: look at the evidence.",
+  act: "No innocent cause is known.",
+};
 
 function card(finding: Finding, now: string, context: Context, open: boolean): HTMLElement {
-  const own = read(finding);
-  const word = (name: string) => (typeof own[name] === "string" ? own[name] : undefined);
-  const severity = (finding.severity ?? word("severity") ?? "info").toLowerCase();
-  const title = finding.title ?? word("name") ?? words(finding.kind.replace(".", " "));
+  const severity = finding.severity ?? "info";
+  const peers = finding.peers ?? [];
   const inputs = finding.inputs ?? [];
   const evidence = finding.evidence ?? [];
-  const unproven = finding.notProven ?? (word("doesNotProve") ? [word("doesNotProve") ?? ""] : []);
-  const peers = finding.peers ?? [];
+  const unproven = finding.notProven ?? [];
   const known = el("dl", { class: "facts" });
+  const links = peers.flatMap((id, i) => [
+    i > 0 ? ", " : "",
+    el("a", { href: context.to("peer", { node: finding.node, id: String(id) }) }, `peer ${id}`),
+  ]);
   facts(known, [
     ["Node", finding.node],
-    ["Detector", finding.detector ?? word("detector")],
+    ["About", peers.length > 0 ? el("span", {}, ...links) : finding.about],
     ["Since", `${moment(finding.time)} (${between(finding.time, now)} ago)`],
     ["Cleared", finding.cleared ? moment(finding.cleared) : undefined],
-    [
-      "Peers",
-      peers.length > 0
-        ? el(
-            "span",
-            {},
-            ...peers.flatMap((id, i) => [
-              i > 0 ? ", " : "",
-              el("a", { href: context.to("peer", { node: finding.node, id: String(id) }) }, String(id)),
-            ]),
-          )
-        : undefined,
-    ],
+    ["What to do", finding.verdict ? VERDICTS[finding.verdict] : undefined],
+    ["Detector", finding.detector],
+    ["Certainty", finding.unknown ? "Events are missing: it is neither confirmed nor over." : undefined],
   ]);
+  const badge = severity === "critical" ? "bad" : severity === "info" ? "" : "warn";
   const details = el(
     "details",
     { class: `finding ${severity}`, open },
     el(
       "summary",
       {},
-      el("span", { class: `badge ${severity === "critical" ? "bad" : severity === "info" ? "" : "warn"}` }, severity),
-      el("b", {}, title),
-      el("span", { class: "text" }, finding.text ?? word("summary") ?? ""),
-      el("span", { class: "quiet" }, isActive(finding) ? "active" : "cleared"),
+      el("span", { class: `badge ${badge}` }, severity),
+      el("b", {}, finding.title ?? words(finding.kind.replace(".", " "))),
+      el("span", { class: "text" }, finding.text ?? (finding.event ? inWords(finding.event) : "")),
+      el("span", { class: "quiet" }, finding.active ? "active" : "cleared"),
     ),
     known,
-    section("Why", (finding.why ?? word("why")) ? el("p", {}, finding.why ?? word("why") ?? "") : null),
-    section(
-      "Inputs",
-      inputs.length > 0
-        ? el(
-            "table",
-            {},
-            el("caption", { class: "unseen" }, "Inputs of the finding"),
-            el(
-              "thead",
-              {},
-              el("tr", {}, el("th", { scope: "col" }, "Input"), el("th", { scope: "col", class: "number" }, "Value")),
-            ),
-            el(
-              "tbody",
-              {},
-              ...inputs.map(({ name, value }) => el("tr", {}, el("td", {}, words(name)), el("td", { class: "number" }, value))),
-            ),
-          )
-        : null,
-    ),
+    section("Why", finding.why || inputs.length > 0 ? el("div", {}, el("p", {}, finding.why ?? ""), table(inputs)) : null),
     section(
       "Evidence",
       evidence.length > 0
@@ -116,7 +88,7 @@ function card(finding: Finding, now: string, context: Context, open: boolean): H
                 time
                   ? el(
                       "a",
-                      { href: context.to("messages", { at: time }), title: "The stream at this moment, in a recording" },
+                      { href: context.to("messages", { at: rfc3339(time) }), title: "The stream at this moment, in a recording" },
                       moment(time),
                     )
                   : null,
@@ -131,6 +103,33 @@ function card(finding: Finding, now: string, context: Context, open: boolean): H
   );
   details.dataset["id"] = finding.id;
   return details;
+}
+
+function table(inputs: NonNullable<Finding["inputs"]>): HTMLElement | null {
+  if (inputs.length === 0) return null;
+  return el(
+    "table",
+    {},
+    el("caption", { class: "unseen" }, "Numbers that the finding rests on"),
+    el(
+      "thead",
+      {},
+      el(
+        "tr",
+        {},
+        el("th", { scope: "col" }, "Input"),
+        el("th", { scope: "col", class: "number" }, "Value"),
+        el("th", { scope: "col", class: "number" }, "Limit"),
+      ),
+    ),
+    el(
+      "tbody",
+      {},
+      ...inputs.map(({ name, value, limit }) =>
+        el("tr", {}, el("td", {}, words(name)), el("td", { class: "number" }, value), el("td", { class: "number" }, limit ?? "")),
+      ),
+    ),
+  );
 }
 
 function section(title: string, content: HTMLElement | null): HTMLElement | null {

@@ -14,7 +14,7 @@ export function show(root: HTMLElement, context: Context): void {
     "Waits in the node's message queue like everybody's message: the longer, the busier the node",
   );
   const backlog = new Figure("waiting", "Our pings without an answer");
-  const unanswered = new Figure("never answered");
+  const unanswered = new Figure("never answered", "Our own ping: how long it waited");
   const median = new Figure("peers' median", "Over the newest round trip of each peer");
   const chart = new Chart(
     {
@@ -65,14 +65,8 @@ export function show(root: HTMLElement, context: Context): void {
         title: "Waiting for",
         numeric: true,
         meaning: "The oldest ping without an answer. After 20 minutes Bitcoin Core disconnects",
-        cell: (row) =>
-          row.waitingSince
-            ? {
-                text: between(row.waitingSince, now),
-                tone: Number(BigInt(now) - BigInt(row.waitingSince)) > 60e9 ? "bad" : undefined,
-              }
-            : UNKNOWN,
-        order: (row) => (row.waitingSince ? -Number(row.waitingSince) : undefined),
+        cell: ({ waited }) => ({ text: duration(waited), tone: Number(waited ?? 0) > 60e9 ? "bad" : undefined }),
+        order: ({ waited }) => num(waited),
       },
       {
         id: "received",
@@ -98,7 +92,10 @@ export function show(root: HTMLElement, context: Context): void {
       newest ? `${between(newest.time, now)} ago` : "the P2P source is not connected to this node",
     );
     backlog.show(newest ? whole(newest.outstanding ?? 0) : UNKNOWN);
-    unanswered.show(whole(answer.unanswered ?? 0), Number(answer.unanswered ?? 0) > 0 ? "the node hangs, or was restarted" : "");
+    unanswered.show(
+      answer.unanswered ? duration(answer.unanswered.waiting) : "none",
+      answer.unanswered ? `said ${between(answer.unanswered.time, now)} ago: the node hangs, or was restarted` : "",
+    );
     const peers = answer.peers ?? [];
     const trips = peers
       .map((row) => num(row.last))

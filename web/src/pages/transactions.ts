@@ -218,10 +218,10 @@ function list(context: Context): Table<TransactionRow> {
         title: "First seen",
         numeric: true,
         cell: (row) => ({
-          text: clock(row.firstAnnounced ?? row.received ?? row.added),
-          title: moment(row.firstAnnounced ?? row.received ?? row.added),
+          text: clock(row.seen),
+          title: moment(row.seen),
         }),
-        order: (row) => num(row.firstAnnounced ?? row.received ?? row.added),
+        order: (row) => num(row.seen),
       },
       {
         id: "id",
@@ -286,10 +286,11 @@ function list(context: Context): Table<TransactionRow> {
       },
       {
         id: "from",
-        title: "Delivered by",
+        title: "Asked",
         numeric: true,
-        cell: ({ receivedFrom }) => peerCell(receivedFrom, peer),
-        order: ({ receivedFrom }) => num(receivedFrom),
+        meaning: "The peer that the node asked for it last",
+        cell: ({ requestedFrom }) => peerCell(requestedFrom, peer),
+        order: ({ requestedFrom }) => num(requestedFrom),
       },
       { id: "reason", title: "Reason", hidden: true, cell: ({ reason }) => reason ?? UNKNOWN },
       {
