@@ -59,6 +59,12 @@ pub enum Command {
     /// stays until the program is told to end.
     Metrics(Metrics),
 
+    /// Show what happens as live pages
+    ///
+    /// Reads a bus or a recording, and serves pages to browsers and events to programs (docs/web.md). A recording can be played, stopped, and
+    /// moved in time, and looks as it did live.
+    Web(Box<Web>),
+
     /// Keep what happens, and look at what was kept
     #[command(subcommand)]
     Archive(Archive),
@@ -137,6 +143,9 @@ pub struct Run {
 
     #[command(flatten, next_help_heading = "Metrics [metrics]")]
     pub metrics: tools::metrics::Config,
+
+    #[command(flatten, next_help_heading = "Pages [web]")]
+    pub web: tools::web::Config,
 
     #[command(flatten, next_help_heading = "Archive [archive]")]
     pub archive: tools::archive::Config,
@@ -367,6 +376,39 @@ pub struct Metrics {
     pub nats: bus::NatsOptions,
 }
 
+/// `web`
+#[derive(clap::Args, Debug)]
+pub struct Web {
+    /// Show these recordings, merged by time, instead of what a bus brings
+    ///
+    /// Files of this program, or what Bitcoin Core wrote with `-capturemessages`.
+    #[arg(long, num_args = 1.., value_name = "FILES", conflicts_with = "nats")]
+    pub recording: Vec<PathBuf>,
+
+    /// How many times as fast as it happened a recording is played at first, from 0.1 to 1000
+    #[arg(long, default_value_t = 1.0, value_name = "TIMES", requires = "recording", value_parser = playing_speed)]
+    pub speed: f64,
+
+    /// Only events of these nodes
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    pub node: Vec<event::NodeName>,
+
+    /// Watch this replay instead of live nodes
+    #[arg(long, value_name = "ID", conflicts_with = "recording")]
+    pub replay_id: Option<bus::ReplayId>,
+
+    #[command(flatten, next_help_heading = "Pages [web]")]
+    pub web: tools::web::Config,
+
+    #[command(flatten, next_help_heading = "NATS [nats]")]
+    pub nats: bus::NatsOptions,
+}
+
+fn playing_speed(text: &str) -> Result<f64, String> {
+    let times = text.parse().ok().filter(|times| tools::web::playback::SPEEDS.contains(times));
+    times.ok_or_else(|| "a speed is a number from 0.1 to 1000".to_owned())
+}
+
 /// `archive`
 #[derive(Subcommand, Debug)]
 pub enum Archive {
@@ -511,6 +553,7 @@ pub const SECTIONS: &[Section] = &[
     Section::of::<extract::ipc::Config>("ipc", "The node's IPC socket, in builds with the feature `ipc`"),
     Section::of::<tools::logger::Config>("logger", "The logger: a line per event"),
     Section::of::<tools::metrics::Config>("metrics", "Metrics: numbers for Prometheus"),
+    Section::of::<tools::web::Config>("web", "Pages: what happens, live, in a browser"),
     Section::of::<tools::archive::Config>(
         "archive",
         "The archive: keeps what happens; runs only where this section or `--archive` is there",

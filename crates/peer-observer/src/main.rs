@@ -17,6 +17,7 @@ mod metrics;
 mod service;
 #[cfg(feature = "ebpf")]
 mod user;
+mod web;
 mod wiring;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -48,6 +49,7 @@ fn run() -> Result<ExitCode, Failure> {
         Command::Extract(options) => wiring::extract(options, file.as_ref(), &told)?,
         Command::Logger(options) => wiring::logger(options)?,
         Command::Metrics(options) => metrics::run(options)?,
+        Command::Web(options) => web::run(*options)?,
         Command::Archive(options) => return archive::run(options),
         Command::Replay(options) => archive::replay(*options)?,
         Command::Events { kinds } => print(&events(&kinds)?)?,

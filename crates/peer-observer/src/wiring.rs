@@ -160,6 +160,7 @@ struct Parts {
     printed: Option<(tools::logger::Config, Filter)>,
     kept: Option<(tools::archive::Config, Filter)>,
     metrics: Option<(tools::metrics::Config, bool)>,
+    web: Option<(tools::web::Config, bool)>,
 }
 
 impl Parts {
@@ -197,6 +198,7 @@ pub fn run(options: cli::Run, file: Option<&File>, told: &[String]) -> Result<()
         ipc: (asked("ipc") || nodes.iter().any(|node| node.ipc.ipc_socket.is_some())).then_some((options.ipc, true)),
         printed: (!options.quiet && wanted("logger")).then_some((options.logger, filter)),
         metrics: wanted("metrics").then_some((options.metrics, asked("metrics"))),
+        web: wanted("web").then_some((options.web, asked("web"))),
         kept: crate::archive::asked(options.archive, asked("archive"))?,
     };
     start(&nodes, parts, options.wait, &options.nats)
@@ -251,13 +253,14 @@ fn start(nodes: &[extract::node::Config], parts: Parts, wait: bool, nats: &NatsO
         return Err(Failure::new(Code::Failure, anyhow::anyhow!("{error}")).hint(error.hint()));
     }
     let metrics = parts.metrics.as_ref().map_or(Ok(None), |(config, asked)| crate::metrics::take_port(config, *asked))?;
+    let web = parts.web.as_ref().map_or(Ok(None), |(config, asked)| crate::web::take_port(config, *asked))?;
     let logs = known.iter().map(|node| parts.log.as_ref().map_or(Ok(None), |(_, asked)| open_log(node, *asked, wait)));
     let logs = logs.collect::<Result<Vec<_>, _>>()?;
     let node = |((known, listener), log)| Node { known, listener, log, probes: None };
     let mut nodes = known.into_iter().zip(listeners).zip(logs).map(node).collect::<Vec<_>>();
     #[cfg(feature = "ebpf")]
     probes::open(&mut nodes, parts.ebpf.as_ref(), parts.rpc.is_some(), wait, nats)?;
-    block_on(live(nodes, parts, metrics, nats))
+    block_on(live(nodes, parts, metrics, web, nats))
 }
 
 /// What the operator named and is read after the start: it has to be readable for whoever the program goes on as.
@@ -323,6 +326,7 @@ async fn live(
     nodes: Vec<Node>,
     mut parts: Parts,
     metrics: Option<crate::metrics::Taken>,
+    web: Option<crate::web::Taken>,
     nats: &NatsOptions,
 ) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
@@ -338,6 +342,13 @@ async fn live(
         && let Some(events) = own_events(&bus, "metrics", tools::metrics::wanted(), asked).await?
     {
         counted = Some(tokio::spawn(tools::metrics::run(reading, events, listener, std::future::ready(()))));
+    }
+    let mut shown = None;
+    if let Some(crate::web::Taken { reading, listener, asked }) = web
+        && let Some(events) = own_events(&bus, "web", Filter::all(), asked).await?
+    {
+        let input = tools::web::Input::Live(events);
+        shown = Some(tokio::spawn(tools::web::run(reading, input, listener, std::future::pending())));
     }
     let mut kept = match parts.kept.take() {
         Some((config, filter)) => Some(tokio::spawn(crate::archive::start(config, filter, &bus).await?)),
@@ -358,7 +369,7 @@ async fn live(
     let outcome = match signals.unless_received(watched).await {
         Ok(Some(())) => {
             service::ready();
-            watch_over(&mut signals, &mut extractors, &mut joins, [&mut logger, &mut counted, &mut kept]).await
+            watch_over(&mut signals, &mut extractors, &mut joins, [&mut logger, &mut counted, &mut shown, &mut kept]).await
         }
         Ok(None) => Ok(()),
         Err(failure) => Err(failure),
@@ -370,7 +381,7 @@ async fn live(
         if let Some(logger) = logger {
             logger.await.map_err(anyhow::Error::new)??;
         }
-        for tool in [counted, kept].into_iter().flatten() {
+        for tool in [counted, shown, kept].into_iter().flatten() {
             tool.await.map_err(anyhow::Error::new)??;
         }
         stopped
@@ -383,9 +394,9 @@ async fn watch_over(
     signals: &mut Signals,
     extractors: &mut Extractors,
     joins: &mut Extractors,
-    tools: [&mut Option<JoinHandle<anyhow::Result<()>>>; 3],
+    tools: [&mut Option<JoinHandle<anyhow::Result<()>>>; 4],
 ) -> Result<(), Failure> {
-    let [logger, counted, kept] = tools;
+    let [logger, counted, shown, kept] = tools;
     let mut watchdog = tokio::time::interval(service::watchdog().unwrap_or(Duration::from_hours(1)));
     loop {
         tokio::select! {
@@ -399,6 +410,10 @@ async fn watch_over(
             }
             ended = async { counted.as_mut().expect("checked").await }, if counted.is_some() => {
                 *counted = None;
+                return ended.map_err(anyhow::Error::new).and_then(|result| result).map_err(Failure::from);
+            }
+            ended = async { shown.as_mut().expect("checked").await }, if shown.is_some() => {
+                *shown = None;
                 return ended.map_err(anyhow::Error::new).and_then(|result| result).map_err(Failure::from);
             }
             ended = async { kept.as_mut().expect("checked").await }, if kept.is_some() => {

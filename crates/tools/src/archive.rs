@@ -13,7 +13,7 @@ pub mod select;
 pub mod store;
 pub mod verify;
 
-pub use input::{Raw, beginning, open};
+pub use input::{Raw, beginning, open, span};
 pub use record::{Config, Profile};
 pub use segment::ReadError;
 pub use select::{Moment, Part, Selection};

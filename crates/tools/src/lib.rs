@@ -11,5 +11,6 @@ pub mod join;
 pub mod logger;
 pub mod metrics;
 pub mod reconcile;
+pub mod web;
 
 pub use complaint::Complaint;
