@@ -1,4 +1,4 @@
-// What pages show, made by wire.ts of the answers of /api. What is not known is absent, so almost every field may be.
+// The answers of /api, as docs/web.md has them. What is not known is absent, so almost every field may be.
 
 import type { Int, Time } from "./format.ts";
 import type {
@@ -35,6 +35,8 @@ export interface NodeRow {
   peers?: Maybe<Partial<Record<ConnectionType, number>>>;
   /** What its operator says of it. */
   says?: Maybe<string>;
+  messagesPerSecond?: Maybe<number>;
+  bytesPerSecond?: Maybe<number>;
   height?: Maybe<number>;
   tip?: Maybe<string>;
   tipSince?: Maybe<Time>;
@@ -112,8 +114,9 @@ export interface Note {
 }
 
 export interface Summary extends Answer {
-  /** Of every node, per second. */
-  rates?: Maybe<Partial<Record<string, { messages: number; bytes: number }>>>;
+  since?: Maybe<Time>;
+  events?: Maybe<Int>;
+  missed?: Maybe<Int>;
   series?: Maybe<Series>;
   kinds?: Maybe<{ kind: Kind; inbound?: Maybe<Int>; outbound?: Maybe<Int>; bytes?: Maybe<Int> }[]>;
   blocks?: Maybe<BlockRow[]>;
@@ -129,14 +132,14 @@ export interface TransactionRow {
   wtxid?: Maybe<string>;
   vsize?: Maybe<Int>;
   fee?: Maybe<Int>;
-  /** When it was first heard of. */
-  seen?: Maybe<Time>;
   firstAnnounced?: Maybe<Time>;
   firstAnnouncer?: Maybe<Int>;
   announcers?: Maybe<Int>;
   requested?: Maybe<Time>;
   requestedFrom?: Maybe<Int>;
   received?: Maybe<Time>;
+  receivedFrom?: Maybe<Int>;
+  added?: Maybe<Time>;
   state: TransactionState;
   reason?: Maybe<string>;
 }
@@ -202,11 +205,14 @@ export interface BlockRow {
   received?: Maybe<Time>;
   connected?: Maybe<Time>;
   connectNanos?: Maybe<Int>;
+  headerTime?: Maybe<Int>;
+  tip?: Maybe<Time>;
   transactions?: Maybe<Int>;
   inputs?: Maybe<Int>;
+  sigopCost?: Maybe<Int>;
   size?: Maybe<Int>;
   /** Nanoseconds per part of connecting it. */
-  timing?: Maybe<{ part: string; duration: Int }[]>;
+  timing?: Maybe<{ part: string; nanos: Int }[]>;
   compact?: Maybe<{
     from?: Maybe<Int>;
     prefilled?: Maybe<Int>;
@@ -228,8 +234,7 @@ export interface PingPeer {
   connectionType?: Maybe<ConnectionType>;
   sent?: Maybe<Int>;
   answered?: Maybe<Int>;
-  /** Nanoseconds that a ping waits for its answer. */
-  waited?: Maybe<Int>;
+  waitingSince?: Maybe<Time>;
   last?: Maybe<Int>;
   min?: Maybe<Int>;
   median?: Maybe<Int>;
@@ -239,8 +244,8 @@ export interface PingPeer {
 
 export interface Pings extends Answer {
   probe?: Maybe<{ time: Time; nanos: Int; outstanding?: Maybe<Int> }[]>;
-  /** Our own ping that nobody answered: when that was said, and for how long it waited. */
-  unanswered?: Maybe<{ time: Time; waiting: Int }>;
+  /** For how long our own ping waits that nobody answers, nanoseconds. */
+  unanswered?: Maybe<Int>;
   peers?: Maybe<PingPeer[]>;
 }
 
@@ -283,17 +288,13 @@ export interface SourceRow {
   attached?: Maybe<string[]>;
   missing?: Maybe<string[]>;
   detached?: Maybe<string>;
-  /** Whether it beats; absent where it never did. */
-  alive?: Maybe<boolean>;
 }
 
 export interface Health extends Answer {
   sources?: Maybe<SourceRow[]>;
   lost?: Maybe<{ time: Time; node: string; source: Source; stage: string; probe: string; count: Int }[]>;
-  /** Events that the state behind the pages did not get. */
-  missed?: Maybe<Int>;
-  /** The server's own account. */
-  web?: Maybe<Record<string, Int>>;
+  hops?: Maybe<{ name: string; seen?: Maybe<Int>; lost?: Maybe<Int>; note?: Maybe<string> }[]>;
+  clients?: Maybe<{ now: number; limit?: Maybe<number>; missed?: Maybe<Int> }>;
 }
 
 export interface Playback {

@@ -2,7 +2,7 @@
 
 import type { Int } from "./format.ts";
 import type { Answers, Playback } from "./api.ts";
-import { READ, type Wire } from "./wire.ts";
+import { read } from "./wire.ts";
 import type { ConnectionType, Direction, Event, Kind } from "./schema.ts";
 
 /** What a page wants to hear. Empty `nodes` and `peers` mean all; empty `kinds` nothing. */
@@ -53,7 +53,7 @@ const SILENCE = 10_000;
 export interface Frame {
   events?: Event[] | Brief[];
   missed?: Int;
-  playback?: Wire["playback"];
+  playback?: Playback;
   beat?: Beat;
   subscribed?: unknown;
   error?: string;
@@ -119,6 +119,20 @@ export class Client {
     });
   }
 
+  /** Waits until a recording that jumps has arrived: before, the state is of neither moment. */
+  async settled(signal: AbortSignal): Promise<void> {
+    if (!this.playback?.seeking) return;
+    await new Promise<void>((done) => {
+      const look = () => {
+        if (this.playback?.seeking && !signal.aborted) return;
+        this.watchers.delete(look);
+        done();
+      };
+      this.watchers.add(look);
+      signal.addEventListener("abort", look);
+    });
+  }
+
   /** Ends the wait for the next attempt. */
   retry(): void {
     if (this.connection.state !== "lost") return;
@@ -144,7 +158,7 @@ export class Client {
     if (frame.subscribed !== undefined || frame.error !== undefined) this.unanswered = Math.max(0, this.unanswered - 1);
     if (frame.error !== undefined) this.listener.refused?.(frame.error);
     if (frame.playback) {
-      this.playback = READ.playback(frame.playback, undefined);
+      this.playback = frame.playback;
       this.changed();
     }
     if (frame.beat?.time !== undefined && this.playback?.playing) {
@@ -218,15 +232,14 @@ export async function get<Path extends keyof Answers>(
     Object.entries(params).filter((entry): entry is [string, string] => Boolean(entry[1])),
   ).toString();
   const response = await fetch(`api/${path}${query ? `?${query}` : ""}`, { signal, headers: { accept: "application/json" } });
-  const read: (answer: Wire[Path], node: string | undefined) => Answers[Path] = READ[path];
-  return read(await answer<Wire[Path]>(response), params["node"]);
+  return read(path, await answer<Answers[Path]>(response));
 }
 
 /** Tells the recording what to do. */
 export async function play(change: { playing?: boolean; speed?: number; at?: string }): Promise<Playback> {
   const body = JSON.stringify(change);
   const response = await fetch("api/playback", { method: "POST", headers: { "content-type": "application/json" }, body });
-  return READ.playback(await answer<Wire["playback"]>(response), undefined);
+  return answer<Playback>(response);
 }
 
 /** Asks again and again until `signal` ends it, each time `every` milliseconds after the last answer; not while the page is hidden. */

@@ -1,6 +1,6 @@
 // What every page is made of: its context, its panels, its figures, and what it says while there is nothing to show.
 
-import type { Answers } from "./api.ts";
+import type { Answers, PeerRow } from "./api.ts";
 import { ApiError, get, poll, type Client } from "./client.ts";
 import { button, el, fill, write, type Child } from "./dom.ts";
 
@@ -89,6 +89,24 @@ export class Trouble {
   }
 }
 
+/** Type and network of each peer by id, renewed now and then: for tables that know only the id. */
+export function acquaintances(context: Context): Map<string, PeerRow> {
+  const known = new Map<string, PeerRow>();
+  poll(
+    (signal) => get("peers", { node: context.node }, signal),
+    5000,
+    ({ peers }) => {
+      known.clear();
+      for (const peer of [...peers].reverse()) known.set(String(peer.id), peer);
+    },
+    () => {
+      // without it the tables lack a mark, no more
+    },
+    context.signal,
+  );
+  return known;
+}
+
 /** Asks /api every second or so while the page is shown, and again at once when a recording jumps. */
 export function follow<Path extends keyof Answers>(
   root: HTMLElement,
@@ -101,7 +119,10 @@ export function follow<Path extends keyof Answers>(
   const trouble = new Trouble();
   root.prepend(trouble.element);
   const again = poll(
-    (signal) => get(path, params, signal),
+    async (signal) => {
+      await context.client.settled(signal);
+      return get(path, params, signal);
+    },
     every,
     (answer) => {
       trouble.clear();

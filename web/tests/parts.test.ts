@@ -9,7 +9,9 @@ import { missing, toTip } from "../src/pages/blocks.ts";
 import { condition } from "../src/pages/health.ts";
 import { byType, matches, state } from "../src/peers.ts";
 import { stride } from "../src/playback.ts";
+import { complete } from "../src/finding.ts";
 import { link, parse } from "../src/route.ts";
+import { read, trimmed } from "../src/wire.ts";
 import type { Event } from "../src/schema.ts";
 import { ordered, type Column } from "../src/table.ts";
 
@@ -153,4 +155,68 @@ test("a source that does not beat does not work", () => {
 test("an arrow key goes a second, or a hundredth of a long recording", () => {
   assert.equal(stride("0", "26000000000"), 1000);
   assert.equal(stride("0", "3600000000000"), 36_000);
+});
+
+test("a series begins where something was heard, and is never shorter than half a minute", () => {
+  const values = (zeros: number, rest: number[]) => [...Array.from({ length: zeros }, () => 0), ...rest];
+  const short = trimmed({ start: "0", step: "1000000000", columns: { a: values(598, [1, 2]), b: values(600, []) } });
+  assert.deepEqual([short.start, short.columns["a"]?.length, short.columns["b"]?.length], ["570000000000", 30, 30]);
+  const long = trimmed({
+    start: "0",
+    step: "1000000000",
+    columns: {
+      a: values(
+        100,
+        values(
+          0,
+          Array.from({ length: 500 }, () => 1),
+        ),
+      ),
+    },
+  });
+  assert.deepEqual([long.start, long.columns["a"]?.length], ["99000000000", 501]);
+  const whole = { start: "0", step: "1000000000", columns: { a: [1, 2, 3] } };
+  assert.deepEqual(trimmed(whole), whole);
+});
+
+test("who left is in the same table", () => {
+  const answer = { now: "0", node: "a", peers: [{ id: 1 }], gone: [{ id: 2, closed: "5" }] };
+  assert.deepEqual(
+    read("peers", answer).peers.map(({ id }) => id),
+    [1, 2],
+  );
+});
+
+test("a finding says its numbers with units and limits", () => {
+  const event = {
+    kind: "finding.opened",
+    findingOpened: {
+      finding: {
+        detector: "D39",
+        version: 1,
+        name: "inv_queue",
+        id: "x",
+        entity: { kind: "peer", peer: "12" },
+        severity: "warn",
+        verdict: "investigate",
+        score: 1.25,
+        inputs: [
+          { name: "largest_queue", value: 62500, unit: "transactions", threshold: 50000 },
+          { name: "share", value: 0.42, unit: "share" },
+        ],
+        opened: "5",
+        evidence: [{ source: "rpc", run: "1", fromSequence: "7", toSequence: "9", time: "5" }],
+        summary: "it grows",
+        doesNotProve: "that the peer means harm",
+        unknown: false,
+      },
+    },
+  } as unknown as Event;
+  const said = complete({ id: "x", time: "5", kind: "net.ping", node: "a", event });
+  assert.deepEqual(said.inputs, [
+    { name: "largest_queue", value: "62,500 transactions", limit: "50,000 transactions" },
+    { name: "share", value: "42.0 %" },
+  ]);
+  assert.deepEqual([said.title, said.peers, said.notProven], ["inv queue", ["12"], ["that the peer means harm"]]);
+  assert.deepEqual(said.evidence, [{ time: "5", text: "events 7 to 9 of rpc" }]);
 });

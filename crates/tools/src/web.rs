@@ -285,14 +285,19 @@ impl Shared {
         self.orders.as_ref().map(|_| note(&self.playback()))
     }
 
-    /// What the server itself adds to the health of everything.
-    fn web(&self) -> Value {
+    /// What the server itself adds to the health of everything: the last hop. Called with the state locked; nobody locks the other way round.
+    fn add_health(&self, health: &mut Value) {
         let fanout = self.fanout();
         let account = fanout.account();
-        json!({
-            "clients": fanout.clients(), "mostClients": self.most_clients, "queued": U64(fanout.queued()), "sent": U64(account.sent),
-            "dropped": U64(account.dropped), "missed": U64(account.missed),
-        })
+        if let Some(hops) = health["hops"].as_array_mut() {
+            hops.push(json!({
+                "name": "this program to pages", "seen": U64(account.sent), "lost": U64(account.dropped),
+                "note": "the queues of those who listen, all together; each is told what it missed",
+            }));
+        }
+        health["clients"] = json!({
+            "now": fanout.clients(), "limit": self.most_clients, "missed": U64(account.dropped), "queued": U64(fanout.queued()),
+        });
     }
 }
 

@@ -5,7 +5,7 @@ import { Chart } from "../chart.ts";
 import { el } from "../dom.ts";
 import { UNKNOWN, clock, duration, moment, num, perSecond, plural, whole } from "../format.ts";
 import { networkName, serviceNames } from "../networks.ts";
-import { Figure, figures, follow, panel, type Context } from "../page.ts";
+import { Figure, acquaintances, figures, follow, panel, type Context } from "../page.ts";
 import { peerCell } from "../peers.ts";
 import { Table } from "../table.ts";
 
@@ -27,6 +27,7 @@ export function show(root: HTMLElement, context: Context): void {
     context.signal,
   );
   const peer = (id: string | number) => context.to("peer", { id: String(id) });
+  const others = acquaintances(context);
   let most = 1;
   const from = new Table<AddressPeer>({
     caption: "Addresses by peer",
@@ -40,14 +41,14 @@ export function show(root: HTMLElement, context: Context): void {
         id: "peer",
         title: "Peer",
         numeric: true,
-        cell: (row) => peerCell(row.peer, peer, row.connectionType),
+        cell: (row) => peerCell(row.peer, peer, row.connectionType ?? others.get(String(row.peer))?.connectionType),
         order: (row) => Number(row.peer),
       },
       {
         id: "network",
         title: "Network",
-        cell: ({ network }) => networkName(network),
-        order: ({ network }) => networkName(network),
+        cell: (row) => networkName(row.network ?? others.get(String(row.peer))?.network),
+        order: (row) => networkName(row.network ?? others.get(String(row.peer))?.network),
       },
       {
         id: "in",
@@ -168,6 +169,8 @@ export function show(root: HTMLElement, context: Context): void {
       { id: "first", title: "Among them", cell: (row) => sample(row) },
     ],
   });
+  const newest = panel("Newest messages", { wide: true }, latest.element);
+  newest.hidden = true;
   root.append(
     figures(got, gave, known, tried),
     el("div", { class: "charts" }, flow.element),
@@ -187,7 +190,7 @@ export function show(root: HTMLElement, context: Context): void {
         panel("Services", { note: "As claimed for the address." }, services.element),
       ),
     ),
-    panel("Newest messages", { wide: true }, latest.element),
+    newest,
   );
   follow(root, context, "addresses", { node: context.node }, (answer) => {
     const peers = answer.peers ?? [];
@@ -219,6 +222,7 @@ export function show(root: HTMLElement, context: Context): void {
     ages.update(answer.ages ?? []);
     mostOfService = Math.max(1, ...(answer.services ?? []).map(({ count }) => Number(count)));
     services.update(answer.services ?? []);
+    newest.hidden = !answer.latest;
     latest.update(answer.latest ?? []);
   });
 }

@@ -20,7 +20,9 @@ const HOW: Record<string, string> = {
 
 /** From the first word of a block to the node's tip, nanoseconds. */
 export function toTip({ firstSeen, connected }: BlockRow): number | undefined {
-  return firstSeen && connected ? Number(BigInt(connected) - BigInt(firstSeen)) : undefined;
+  const took = firstSeen && connected ? Number(BigInt(connected) - BigInt(firstSeen)) : undefined;
+  // who talks of an old block later is no part of its way
+  return took !== undefined && took >= 0 ? took : undefined;
 }
 
 /** How many of a compact block's transactions the node had to ask for, as a share. */
@@ -118,7 +120,7 @@ export function show(root: HTMLElement, context: Context): void {
         meaning: "Time that the node spent to connect it",
         cell: ({ connectNanos, timing }) => ({
           text: duration(connectNanos),
-          title: timing?.map(({ part, duration: took }) => `${words(part)}: ${duration(took)}`).join("\n") || undefined,
+          title: timing?.map(({ part, nanos }) => `${words(part)}: ${duration(nanos)}`).join("\n") || undefined,
         }),
         order: ({ connectNanos }) => num(connectNanos),
       },
@@ -153,6 +155,22 @@ export function show(root: HTMLElement, context: Context): void {
         hidden: true,
         cell: ({ inputs }) => whole(inputs),
         order: ({ inputs }) => num(inputs),
+      },
+      {
+        id: "sigops",
+        title: "Sigop cost",
+        numeric: true,
+        hidden: true,
+        cell: ({ sigopCost }) => whole(sigopCost),
+        order: ({ sigopCost }) => num(sigopCost),
+      },
+      {
+        id: "time",
+        title: "Miner's time",
+        numeric: true,
+        hidden: true,
+        cell: ({ headerTime }) => (headerTime ? moment(`${headerTime}000000000`) : UNKNOWN),
+        order: ({ headerTime }) => num(headerTime),
       },
       {
         id: "fate",

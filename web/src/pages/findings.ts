@@ -3,6 +3,7 @@
 import type { Finding } from "../api.ts";
 import { summary as inWords } from "../events.ts";
 import { el, fill } from "../dom.ts";
+import { complete } from "../finding.ts";
 import { between, moment, plural, rfc3339, words } from "../format.ts";
 import { facts, follow, type Context } from "../page.ts";
 
@@ -14,7 +15,8 @@ export function show(root: HTMLElement, context: Context): void {
   const list = el("div", { class: "findings" });
   root.append(count, list);
   let shown = "";
-  follow(root, context, "findings", { node: context.node }, ({ findings, now }) => {
+  follow(root, context, "findings", { node: context.node }, ({ findings: raw, now }) => {
+    const findings = raw.map(complete);
     const active = findings.filter(({ active }) => active).length;
     const key = findings.map((finding) => `${finding.id} ${finding.time} ${finding.kind} ${String(finding.active)}`).join();
     const text = findings.length === 0 ? "" : `${plural(active, "active finding")}, ${findings.length - active} cleared`;

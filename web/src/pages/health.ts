@@ -23,49 +23,13 @@ const MEANINGS: Record<string, string> = {
 /** In a word, how it stands with a source. */
 export function condition(source: SourceRow, now: string): { text: string; tone: string } {
   if (source.detached) return { text: "detached", tone: "bad" };
-  if (source.alive === false || (source.beat && BigInt(now) - BigInt(source.beat) > SILENT)) return { text: "silent", tone: "bad" };
+  if (source.beat && BigInt(now) - BigInt(source.beat) > SILENT) return { text: "silent", tone: "bad" };
   if (Number(source.lost ?? 0) > 0) return { text: "losing events", tone: "warn" };
   if ((source.attached ?? []).length > 0) return { text: "attached", tone: "good" };
   return { text: source.beat ? "alive" : "heard", tone: "good" };
 }
 
-/** A stretch of the way from the kernel to this page. */
-interface Hop {
-  name: string;
-  meaning: string;
-  seen?: number;
-  lost: number;
-}
-
-/** What each hop passed on, and what it lost; `here` is what this very page was told that it missed. */
-export function hopsOf(health: Health, here: number): Hop[] {
-  const at = (...stages: string[]) =>
-    (health.lost ?? []).filter(({ stage }) => stages.includes(stage)).reduce((sum, { count }) => sum + Number(count), 0);
-  const seen = (fits: (source: SourceRow) => boolean) =>
-    (health.sources ?? []).filter(fits).reduce((sum, { published }) => sum + Number(published ?? 0), 0);
-  const web = (name: string) => Number(health.web?.[name] ?? 0);
-  return [
-    {
-      name: "kernel to reader",
-      meaning: "The ring between the probes and the program was full",
-      seen: seen(({ source }) => source === "ebpf"),
-      lost: at("kernel"),
-    },
-    { name: "sources to bus", meaning: "The queue towards the bus was full", seen: seen(() => true), lost: at("publish") },
-    {
-      name: "bus to the pages' state",
-      meaning: "This program was too slow, or the bus lost it",
-      lost: at("subscription", "transport") + Number(health.missed ?? 0),
-    },
-    {
-      name: "server to browsers",
-      meaning: "A browser was too slow for what it asked for",
-      seen: web("sent"),
-      lost: web("dropped"),
-    },
-    { name: "to this page", meaning: "What this page was told that it missed", lost: here },
-  ];
-}
+type Hop = NonNullable<Health["hops"]>[number];
 
 export function show(root: HTMLElement, context: Context): void {
   const lost = new Figure("lost", "Over all hops and sources");
@@ -146,19 +110,20 @@ export function show(root: HTMLElement, context: Context): void {
     key: ({ name }) => name,
     empty: "This server states no hops.",
     columns: [
-      { id: "name", title: "Hop", cell: ({ name, meaning }) => ({ text: name, title: meaning }) },
+      { id: "name", title: "Hop", cell: ({ name, note }) => ({ text: name, title: note ?? undefined }) },
       { id: "seen", title: "Went through", numeric: true, cell: ({ seen }) => short(seen) },
       {
         id: "lost",
         title: "Lost",
         numeric: true,
-        cell: ({ lost }) => ({ text: whole(lost), tone: lost > 0 ? "bad" : undefined }),
+        cell: ({ lost }) => ({ text: whole(lost ?? 0), tone: Number(lost ?? 0) > 0 ? "bad" : undefined }),
       },
       {
         id: "share",
         title: "Share",
         numeric: true,
-        cell: ({ seen, lost }) => (seen ? percent(lost / (seen + lost)) : UNKNOWN),
+        cell: ({ seen, lost }) =>
+          Number(seen ?? 0) > 0 ? percent(Number(lost ?? 0) / (Number(seen) + Number(lost ?? 0))) : UNKNOWN,
       },
     ],
   });
@@ -202,8 +167,9 @@ export function show(root: HTMLElement, context: Context): void {
     now = answer.now;
     const rows = answer.sources ?? [];
     const bad = rows.filter((row) => condition(row, now).tone !== "good");
-    const way = hopsOf(answer, context.client.missed);
-    const total = way.reduce((sum, hop) => sum + hop.lost, 0);
+    const here = { name: "server to this page", lost: context.client.missed, note: "What this page was told that it missed" };
+    const way = [...(answer.hops ?? []), here];
+    const total = way.reduce((sum, hop) => sum + Number(hop.lost ?? 0), 0);
     verdict.className = bad.length === 0 && total === 0 ? "verdict good" : "verdict warn";
     write(
       verdict,
@@ -217,10 +183,7 @@ export function show(root: HTMLElement, context: Context): void {
     published.show(short(rows.reduce((sum, row) => sum + Number(row.published ?? 0), 0)), "events");
     const lags = rows.map((row) => num(row.lagNanos)).filter((value) => value !== undefined);
     lag.show(lags.length > 0 ? duration(Math.max(...lags)) : UNKNOWN);
-    clients.show(
-      whole(answer.web?.["clients"]),
-      answer.web?.["mostClients"] ? `of at most ${whole(answer.web["mostClients"])}` : "",
-    );
+    clients.show(whole(answer.clients?.now), answer.clients?.limit ? `of at most ${whole(answer.clients.limit)}` : "");
     sources.update(rows);
     hops.update(way);
     losses.update(answer.lost ?? []);

@@ -306,7 +306,11 @@ function leaf(value: unknown, field: FieldDoc | undefined, docs: Schema | undefi
     );
   }
   if (typeof value === "object" && value !== null)
-    return tree(value as Record<string, unknown>, field ? (docs?.messages?.[field.type]?.fields ?? []) : [], docs);
+    return tree(
+      value as Record<string, unknown>,
+      field ? (docs?.messages?.[field.type.replace(/^(repeated|optional) /, "")]?.fields ?? []) : [],
+      docs,
+    );
   const shown = typeof value === "string" ? value : JSON.stringify(value);
   return el("span", { class: "value" }, text ? `${shown} (${text})` : shown);
 }

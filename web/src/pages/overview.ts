@@ -3,53 +3,28 @@
 import type { Nodes, Note, Summary } from "../api.ts";
 import { Chart } from "../chart.ts";
 import { el, fill, set, write } from "../dom.ts";
-import { peerOf, summary as inWords } from "../events.ts";
 import { between, bytes, clock, hash, moment, perSecond, plural, short, vbytes, whole, words } from "../format.ts";
 import { shape } from "../mark.ts";
 import { typeLook } from "../networks.ts";
 import { Figure, figures, follow, panel, type Context } from "../page.ts";
 import { byType } from "../peers.ts";
-import type { Event, StateBlockchain, StateMempool, StateProfile } from "../schema.ts";
+import type { StateBlockchain, StateMempool, StateProfile } from "../schema.ts";
 import { Table } from "../table.ts";
 
 export function show(root: HTMLElement, context: Context): void {
   const nodes = el("div", { class: "nodes" });
   root.append(nodes);
-  const rates: Rates = {};
   follow(root, context, "nodes", {}, (answer) => {
-    showNodes(nodes, answer, rates, context);
-    // of the chosen node more is asked for below, and more often
-    if (answer.nodes.length > 1 && !all) {
-      all = true;
-      follow(root, context, "summary", {}, (answer) => Object.assign(rates, answer.rates), 5000);
-    }
+    showNodes(nodes, answer, context);
   });
-  let all = false;
-  root.append(...summary(root, rates, context));
+  root.append(...summary(root, context));
 }
 
-/** Messages and bytes per second, by node. */
-type Rates = NonNullable<Summary["rates"]>;
-
-/** What an observer would tell a colleague; where the server keeps no list of it, the page does from when it was opened. */
-const NOTABLE = [
-  "conn.evicted",
-  "conn.misbehaving",
-  "mempool.replaced",
-  "mempool.rejected",
-  "mempool.refused",
-  "chain.block_disconnected",
-  "net.undecodable",
-  "health.lost",
-  "health.detached",
-  "health.diverged",
-];
-
-/** Notes that are kept and shown. */
+/** Notes that are shown. */
 const NOTES = 40;
 
 /** A card per node; each is a link that chooses it. */
-function showNodes(target: HTMLElement, answer: Nodes, rates: Rates, context: Context): void {
+function showNodes(target: HTMLElement, answer: Nodes, context: Context): void {
   if (answer.nodes.length === 0) {
     fill(
       target,
@@ -103,7 +78,7 @@ function showNodes(target: HTMLElement, answer: Nodes, rates: Rates, context: Co
       fill(
         list,
         figure("peers", whole(total), ""),
-        figure("messages", perSecond(rates[row.node]?.messages), `${bytes(rates[row.node]?.bytes)}/s`),
+        figure("messages", perSecond(row.messagesPerSecond), `${bytes(row.bytesPerSecond)}/s`),
         figure("height", whole(row.height ?? chain?.blocks), row.tipSince ? `for ${between(row.tipSince, answer.now)}` : ""),
         figure("mempool", pool ? short(pool.size) : "–", pool ? vbytes(pool.bytes) : "not asked"),
       );
@@ -112,24 +87,10 @@ function showNodes(target: HTMLElement, answer: Nodes, rates: Rates, context: Co
   }
 }
 
-function summary(root: HTMLElement, rates: Rates, context: Context): HTMLElement[] {
-  const heard: Note[] = [];
-  context.client.subscribe(
-    { kinds: NOTABLE, nodes: context.node === undefined ? [] : [context.node], form: "full", interval_ms: 1000 },
-    {
-      events(events) {
-        for (const event of events as Event[])
-          heard.unshift({ time: event.time, kind: event.kind, peer: peerOf(event), text: inWords(event) });
-        heard.splice(NOTES);
-      },
-    },
-    context.signal,
-  );
-  document.addEventListener("jumped", () => heard.splice(0), { signal: context.signal });
+function summary(root: HTMLElement, context: Context): HTMLElement[] {
   const active = new Figure("active findings");
-  const received = new Figure("received", "By the node, as far as this program heard");
-  const sent = new Figure("sent");
-  const total = new Figure("bytes");
+  const events = new Figure("events", "Everything that this program heard of the node");
+  const missed = new Figure("missed", "Events that the state behind these pages did not get");
   const messages = new Chart(
     {
       title: "Messages",
@@ -152,13 +113,13 @@ function summary(root: HTMLElement, rates: Rates, context: Context): HTMLElement
     },
     context.signal,
   );
-  const chain = new Chart(
+  const connections = new Chart(
     {
-      title: "Mempool and blocks",
-      value: (value) => perSecond(value),
+      title: "Peers",
+      value: (value) => whole(Math.round(value)),
       lines: [
-        { column: "transactionsAdded", label: "transactions added", colour: "good" },
-        { column: "blocksConnected", label: "blocks", colour: "sent", points: true },
+        { column: "peersInbound", label: "inbound", colour: "inbound" },
+        { column: "peersOutbound", label: "outbound", colour: "full", dashed: true },
       ],
     },
     context.signal,
@@ -229,22 +190,18 @@ function summary(root: HTMLElement, rates: Rates, context: Context): HTMLElement
   follow(root, context, "summary", { node: context.node }, (answer) => {
     const count = answer.findings?.active ?? 0;
     active.show(whole(count), count === 0 ? "nothing fired" : "see Findings");
-    Object.assign(rates, answer.rates);
-    for (const chart of [messages, traffic, chain]) chart.update(answer.series);
+    for (const chart of [messages, traffic, connections]) chart.update(answer.series);
     const rows = (answer.kinds ?? []).filter(({ kind }) => kind.startsWith("net."));
-    const sum = (read: (row: (typeof rows)[number]) => string | number | null | undefined) =>
-      rows.reduce((sum, row) => sum + Number(read(row) ?? 0), 0);
-    received.show(short(sum(({ inbound }) => inbound)), "messages");
-    sent.show(short(sum(({ outbound }) => outbound)), "messages");
-    total.show(bytes(sum(({ bytes }) => bytes)), "payload, both ways");
+    events.show(short(answer.events), answer.since ? `since ${moment(answer.since)}` : "");
+    missed.show(whole(answer.missed ?? 0), Number(answer.missed ?? 0) === 0 ? "complete" : "counts are too low by these");
     most = Math.max(1, ...rows.map(both));
     kinds.update(rows);
-    blocks.update(answer.blocks ?? []);
-    showNotes(notes, answer.notes ?? heard, context);
+    blocks.update((answer.blocks ?? []).filter(({ connected, tip }) => connected ?? tip));
+    showNotes(notes, answer.notes ?? [], context);
   });
   return [
-    figures(active, received, sent, total),
-    el("div", { class: "charts" }, messages.element, traffic.element, chain.element),
+    figures(active, events, missed),
+    el("div", { class: "charts" }, messages.element, traffic.element, connections.element),
     el(
       "div",
       { class: "columns" },
@@ -274,7 +231,7 @@ function showNotes(list: HTMLElement, notes: readonly Note[], context: Context):
   fill(
     list,
     ...notes
-      .slice(0, 40)
+      .slice(0, NOTES)
       .map((note) =>
         el(
           "li",

@@ -8,6 +8,9 @@ import { Figure, figures, follow, panel, type Context } from "../page.ts";
 import { peerCell } from "../peers.ts";
 import { Table } from "../table.ts";
 
+/** A ping that waits for so long is worth a look, nanoseconds: a twentieth of what Bitcoin Core bears (`TIMEOUT_INTERVAL`). */
+const LONG = 60_000_000_000n;
+
 export function show(root: HTMLElement, context: Context): void {
   const last = new Figure(
     "our ping",
@@ -65,8 +68,11 @@ export function show(root: HTMLElement, context: Context): void {
         title: "Waiting for",
         numeric: true,
         meaning: "The oldest ping without an answer. After 20 minutes Bitcoin Core disconnects",
-        cell: ({ waited }) => ({ text: duration(waited), tone: Number(waited ?? 0) > 60e9 ? "bad" : undefined }),
-        order: ({ waited }) => num(waited),
+        cell: ({ waitingSince }) =>
+          waitingSince
+            ? { text: between(waitingSince, now), tone: BigInt(now) - BigInt(waitingSince) > LONG ? "bad" : undefined }
+            : UNKNOWN,
+        order: ({ waitingSince }) => (waitingSince ? -Number(waitingSince) : undefined),
       },
       {
         id: "received",
@@ -93,8 +99,8 @@ export function show(root: HTMLElement, context: Context): void {
     );
     backlog.show(newest ? whole(newest.outstanding ?? 0) : UNKNOWN);
     unanswered.show(
-      answer.unanswered ? duration(answer.unanswered.waiting) : "none",
-      answer.unanswered ? `said ${between(answer.unanswered.time, now)} ago: the node hangs, or was restarted` : "",
+      answer.unanswered ? duration(answer.unanswered) : "none",
+      answer.unanswered ? "the node hangs, or was restarted" : "",
     );
     const peers = answer.peers ?? [];
     const trips = peers

@@ -19,7 +19,7 @@ import {
   whole,
   words,
 } from "../format.ts";
-import { Figure, figures, follow, panel, type Context } from "../page.ts";
+import { Figure, acquaintances, figures, follow, panel, type Context } from "../page.ts";
 import { peerCell } from "../peers.ts";
 import { Table } from "../table.ts";
 
@@ -76,6 +76,7 @@ export function show(root: HTMLElement, context: Context): void {
     context.signal,
   );
   const peer = (id: string | number) => context.to("peer", { id: String(id) });
+  const known = acquaintances(context);
   const search = el("input", {
     type: "search",
     placeholder: "txid, wtxid, state or peer …",
@@ -96,7 +97,7 @@ export function show(root: HTMLElement, context: Context): void {
         id: "peer",
         title: "Peer",
         numeric: true,
-        cell: (row) => peerCell(row.peer, peer, row.connectionType),
+        cell: (row) => peerCell(row.peer, peer, row.connectionType ?? known.get(String(row.peer))?.connectionType),
         order: (row) => Number(row.peer),
       },
       {
@@ -218,10 +219,10 @@ function list(context: Context): Table<TransactionRow> {
         title: "First seen",
         numeric: true,
         cell: (row) => ({
-          text: clock(row.seen),
-          title: moment(row.seen),
+          text: clock(row.firstAnnounced ?? row.received ?? row.added),
+          title: moment(row.firstAnnounced ?? row.received ?? row.added),
         }),
-        order: (row) => num(row.seen),
+        order: (row) => num(row.firstAnnounced ?? row.received ?? row.added),
       },
       {
         id: "id",
@@ -286,11 +287,10 @@ function list(context: Context): Table<TransactionRow> {
       },
       {
         id: "from",
-        title: "Asked",
+        title: "Delivered by",
         numeric: true,
-        meaning: "The peer that the node asked for it last",
-        cell: ({ requestedFrom }) => peerCell(requestedFrom, peer),
-        order: ({ requestedFrom }) => num(requestedFrom),
+        cell: ({ receivedFrom }) => peerCell(receivedFrom, peer),
+        order: ({ receivedFrom }) => num(receivedFrom),
       },
       { id: "reason", title: "Reason", hidden: true, cell: ({ reason }) => reason ?? UNKNOWN },
       {

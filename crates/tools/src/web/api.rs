@@ -232,10 +232,9 @@ async fn findings(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) 
 }
 
 async fn health(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Response<Body> {
-    let web = shared.web();
     of_state(&shared, query.as_deref(), |state, choice| {
         let mut health = state.health(choice)?;
-        health["web"] = web.clone();
+        shared.add_health(&mut health);
         Ok(health)
     })
 }
@@ -245,10 +244,10 @@ async fn peer(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> R
         Ok(values) => values,
         Err(refused) => return refused,
     };
-    let (Some(node), Some(id)) = (node, id.and_then(|id| id.parse().ok())) else {
-        return error(StatusCode::BAD_REQUEST, "a peer is named by `node` and `id`, a number");
+    let Some(id) = id.and_then(|id| id.parse().ok()) else {
+        return error(StatusCode::BAD_REQUEST, "a peer is named by `id`, a number, and `node`");
     };
-    shown(shared.state().peer(&node, id))
+    shown(shared.state().peer(&shared.choice(node), id))
 }
 
 async fn stream(

@@ -283,8 +283,8 @@ impl Player {
         let (from, to) = (self.recording.from, self.recording.to);
         let text = Rfc3339::from_nanos;
         json!({
-            "recording": true, "from": U64(from), "fromText": text(from), "to": U64(to), "toText": text(to), "at": U64(at),
-            "atText": text(at), "playing": self.clock.playing, "speed": self.clock.speed, "seeking": self.run_up.is_some(),
+            "recording": true, "start": U64(from), "startText": text(from), "end": U64(to), "endText": text(to), "position": U64(at),
+            "positionText": text(at), "playing": self.clock.playing, "speed": self.clock.speed, "seeking": self.run_up.is_some(),
             "ended": self.ended && self.pending.is_empty(), "error": self.error,
         })
     }

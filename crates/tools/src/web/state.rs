@@ -5,6 +5,7 @@
 
 mod addresses;
 mod blocks;
+mod findings;
 mod health;
 mod peer;
 mod pings;
@@ -20,6 +21,7 @@ use event::{Event, Kind, KindId};
 
 use addresses::Addresses;
 use blocks::Blocks;
+use findings::Findings;
 use health::Health;
 use peer::{Mix, Peer};
 use pings::Pings;
@@ -34,15 +36,15 @@ const NODES: usize = 256;
 const PEERS: usize = 4096;
 /// Peers that have gone and are remembered, per node.
 const GONE: usize = 250;
-/// Findings remembered, all nodes together.
-const FINDINGS: usize = 500;
+/// Events told in words on the first page, per node.
+const NOTES: usize = 50;
 
 /// The state of all nodes.
 #[derive(Debug, Default)]
 pub struct State {
     primaries: Primaries,
     nodes: BTreeMap<String, Node>,
-    findings: VecDeque<Arc<Event>>,
+    findings: Findings,
     /// The newest event's, nanoseconds since the epoch.
     time: u64,
     strays: u64,
@@ -53,6 +55,13 @@ pub struct State {
 #[derive(Debug, Default)]
 struct Node {
     node_run: Option<u64>,
+    /// Time of the first event, nanoseconds since the epoch.
+    since: u64,
+    events: u64,
+    /// What an operator wants to hear of.
+    notes: VecDeque<Arc<Event>>,
+    peers_inbound: Series,
+    peers_outbound: Series,
     peers: HashMap<u64, Peer>,
     gone: VecDeque<Peer>,
     /// Peers that had to give way because there were too many.
@@ -90,15 +99,11 @@ impl State {
                 self.strays += 1;
                 return primary;
             }
-            self.nodes.insert(event.node.clone(), Node::default());
+            self.nodes.insert(event.node.clone(), Node { since: event.time, ..Node::default() });
         }
-        if kind.id().family() == "finding" {
-            if self.findings.len() >= FINDINGS {
-                self.findings.pop_front();
-            }
-            self.findings.push_back(Arc::clone(event));
-        }
+        self.findings.observe(event);
         if let Some(node) = self.nodes.get_mut(&event.node) {
+            node.events += 1;
             node.health.observe(event, kind);
             if primary {
                 node.observe(event, kind);
@@ -136,6 +141,14 @@ impl Node {
         }
         if let Some(id) = kind.peer() {
             self.peer(id, event.time).observe(event, kind);
+        }
+        if event.time / 1_000_000_000 > self.peers_inbound.last() {
+            let inbound = self.peers.values().filter(|peer| peer.is_inbound()).count() as u64;
+            self.peers_inbound.gauge(event.time, inbound);
+            self.peers_outbound.gauge(event.time, self.peers.len() as u64 - inbound);
+        }
+        if NOTED.contains(&kind.id()) {
+            peer::keep(&mut self.notes, Arc::clone(event), NOTES);
         }
         self.transactions.observe(event.time, kind);
         self.addresses.observe(event.time, kind);
@@ -218,6 +231,20 @@ impl Node {
         }
     }
 }
+
+/// What is told in words: what does not happen all the time, and should not be overlooked.
+const NOTED: [KindId; 10] = [
+    KindId::ConnEvicted,
+    KindId::ConnMisbehaving,
+    KindId::ConnRefused,
+    KindId::MempoolReplaced,
+    KindId::MempoolRefused,
+    KindId::ChainBlockDisconnected,
+    KindId::ChainInvalid,
+    KindId::HealthLost,
+    KindId::HealthDetached,
+    KindId::HealthDiverged,
+];
 
 /// What is too long to be kept for a page that shows other things, or is shown in another form.
 const UNSUITED: [KindId; 6] = [

@@ -30,6 +30,8 @@ pub struct Blocks {
 #[derive(Clone, Debug, Default)]
 pub struct Block {
     pub height: Option<i32>,
+    /// The miner's time, Unix seconds.
+    pub header_time: Option<u32>,
     /// When it was first heard of.
     pub seen: u64,
     /// Peer, how, when; the first ones.
@@ -40,10 +42,13 @@ pub struct Block {
     pub compact: Option<Compact>,
     /// Transactions that had to be asked for, and when.
     pub requested: Option<(u64, u64)>,
-    /// When those came.
-    pub completed: Option<u64>,
+    /// From whom those came, and when.
+    pub completed: Option<(u64, u64)>,
     /// A whole block came: bytes, when.
     pub received: Option<(u64, u64)>,
+    /// From whom that came.
+    pub received_from: Option<u64>,
+    pub sigop_cost: Option<u64>,
     pub connected: Option<u64>,
     /// Nanoseconds of connecting it.
     pub duration: Option<u64>,
@@ -89,6 +94,9 @@ impl Blocks {
             Kind::NetHeaders(headers) => {
                 for header in headers.headers.iter().filter(|_| headers.headers.len() <= ANNOUNCED) {
                     self.announced(time, &header.hash, headers.peer, "headers", headers.direction());
+                    if let Some(block) = self.known.get_mut(&header.hash) {
+                        block.header_time = Some(header.time);
+                    }
                 }
             }
             Kind::NetCmpctblock(compact) => {
@@ -97,20 +105,24 @@ impl Blocks {
                 if compact.direction() == Direction::Inbound {
                     let (short_ids, prefilled) = (compact.short_ids.len() as u64, compact.prefilled.len() as u64);
                     let first = Compact { time, peer: compact.peer, size: compact.size, short_ids, prefilled };
-                    self.block(time, &header.hash).compact.get_or_insert(first);
+                    let block = self.block(time, &header.hash);
+                    block.compact.get_or_insert(first);
+                    block.header_time = Some(header.time);
                 }
             }
             Kind::NetGetblocktxn(asked) if asked.direction() == Direction::Outbound => {
                 self.block(time, &asked.block).requested.get_or_insert((asked.indexes.len() as u64, time));
             }
             Kind::NetBlocktxn(sent) if sent.direction() == Direction::Inbound => {
-                self.block(time, &sent.block).completed.get_or_insert(time);
+                self.block(time, &sent.block).completed.get_or_insert((sent.peer, time));
             }
             Kind::NetBlock(block) if block.direction() == Direction::Inbound => {
                 let Some(header) = &block.header else { return };
                 let (size, count) = (u64::from(block.size), block.transactions.len() as u64);
                 let known = self.block(time, &header.hash);
                 known.received.get_or_insert((size, time));
+                known.received_from.get_or_insert(block.peer);
+                known.header_time.get_or_insert(header.time);
                 known.transactions = known.transactions.or(Some(count));
             }
             _ => self.validated(time, kind),
@@ -128,6 +140,7 @@ impl Blocks {
                 block.duration = connected.duration.or(block.duration);
                 block.transactions = connected.transactions.or(block.transactions);
                 block.inputs = connected.inputs.or(block.inputs);
+                block.sigop_cost = connected.sigop_cost.or(block.sigop_cost);
                 let higher = self.tip.as_ref().is_none_or(|(_, height, _)| connected.height > *height);
                 if higher {
                     self.tip = Some((connected.hash.clone(), connected.height, time));

@@ -1,20 +1,23 @@
 //! The observer itself: who watches, what was lost on the way.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use event::{Event, Kind, LossStage, Source};
 
-/// Places of loss that are kept apart, per node.
-const LOSSES: usize = 128;
+use super::peer::keep;
+
+/// Losses remembered, per node.
+const LOSSES: usize = 100;
 
 /// What is known of the sources of one node.
 #[derive(Debug, Default)]
 pub struct Health {
     pub sources: HashMap<Source, Life>,
-    pub losses: HashMap<(Source, LossStage, String), Loss>,
-    /// Losses at further places.
-    pub other_losses: u64,
+    /// `health.lost`, the last of them.
+    pub losses: VecDeque<Arc<Event>>,
+    /// How much was lost at each stage, by what was said.
+    pub lost: HashMap<LossStage, u64>,
 }
 
 /// One source.
@@ -36,14 +39,6 @@ pub struct Life {
     pub events: u64,
 }
 
-/// What was lost at one place.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Loss {
-    pub count: u64,
-    /// When it was last said.
-    pub last: u64,
-}
-
 impl Health {
     pub fn observe(&mut self, event: &Arc<Event>, kind: &Kind) {
         let source = event.source();
@@ -61,14 +56,8 @@ impl Health {
             }
             Kind::HealthAttached(_) | Kind::HealthDetached(_) => life.attachment = Some(Arc::clone(event)),
             Kind::HealthLost(lost) => {
-                let place = (source, lost.stage(), lost.probe.clone());
-                if self.losses.len() >= LOSSES && !self.losses.contains_key(&place) {
-                    self.other_losses += lost.count;
-                    return;
-                }
-                let loss = self.losses.entry(place).or_default();
-                loss.count += lost.count;
-                loss.last = event.time;
+                *self.lost.entry(lost.stage()).or_default() += lost.count;
+                keep(&mut self.losses, Arc::clone(event), LOSSES);
             }
             _ => {}
         }

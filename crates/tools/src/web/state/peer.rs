@@ -14,6 +14,8 @@ const MESSAGES: usize = 200;
 const TIMELINE: usize = 40;
 /// Pings without an answer that are remembered.
 const PINGS: usize = 8;
+/// Round trips remembered: at a ping each two minutes, two hours.
+const ROUND_TRIPS: usize = 60;
 
 /// One peer.
 #[derive(Debug)]
@@ -33,17 +35,45 @@ pub struct Peer {
     /// What it said of itself.
     pub version: Option<Version>,
     pub fee_filter: Option<i64>,
-    /// Nanoseconds that it took to answer the node's last ping, as the messages show.
-    pub round_trip: Option<u64>,
+    pub pings: Pings,
     pub misbehaved: u32,
+    pub evicted: bool,
     /// The node's own word of it.
     pub info: Option<Box<PeerInfo>>,
     pub mix: Mix,
     pub messages_in: Series,
     pub messages_out: Series,
     pub conversation: VecDeque<Message>,
+    /// Messages that are not remembered any more.
+    pub left: u64,
     pub timeline: VecDeque<Arc<Event>>,
-    pings: VecDeque<(u64, u64)>,
+}
+
+/// Pings between the node and a peer, as the messages show.
+#[derive(Clone, Debug, Default)]
+pub struct Pings {
+    pub sent: u64,
+    pub answered: u64,
+    pub received: u64,
+    /// The last of them, nanoseconds.
+    pub round_trips: VecDeque<u64>,
+    /// Nonce, and when it was sent.
+    open: VecDeque<(u64, u64)>,
+}
+
+impl Pings {
+    /// Since when an answer is missing.
+    pub fn waiting_since(&self) -> Option<u64> {
+        self.open.front().map(|(_, sent)| *sent)
+    }
+
+    fn answered(&mut self, nonce: u64, time: u64) {
+        let Some(at) = self.open.iter().position(|(open, _)| *open == nonce) else { return };
+        // who answers a later one does not answer those before it any more
+        let sent = self.open.drain(..=at).next_back().map_or(time, |(_, sent)| sent);
+        self.answered += 1;
+        keep(&mut self.round_trips, time.saturating_sub(sent), ROUND_TRIPS);
+    }
 }
 
 /// Of its `version` message.
@@ -63,8 +93,11 @@ pub struct Message {
     pub kind: KindId,
     pub direction: Direction,
     pub size: u32,
+    pub sequence: u64,
     /// Entries that it carries.
     pub count: Option<u32>,
+    /// Of the transaction or block that it is about, or the first of them.
+    pub hash: Option<[u8; 32]>,
 }
 
 /// Messages by type and direction.
@@ -117,22 +150,23 @@ impl Peer {
             reason: None,
             version: None,
             fee_filter: None,
-            round_trip: None,
+            pings: Pings::default(),
             misbehaved: 0,
+            evicted: false,
             info: None,
             mix: Mix::default(),
             messages_in: Series::default(),
             messages_out: Series::default(),
             conversation: VecDeque::new(),
+            left: 0,
             timeline: VecDeque::new(),
-            pings: VecDeque::new(),
         }
     }
 
     pub fn observe(&mut self, event: &Arc<Event>, kind: &Kind) {
         self.heard = self.heard.max(event.time);
         if let Some(net) = kind.net() {
-            self.message(event.time, kind, &net);
+            self.message(event.time, event.sequence, kind, &net);
         }
         if !kind.address().is_empty() && self.address != kind.address() {
             kind.address().clone_into(&mut self.address);
@@ -146,6 +180,7 @@ impl Peer {
                 self.opened = self.opened.or(closed.established.map(|seconds| seconds.saturating_mul(1_000_000_000)));
                 self.is(closed.connection_type(), closed.network());
             }
+            Kind::ConnEvicted(_) => self.evicted = true,
             Kind::ConnMisbehaving(_) => self.misbehaved = self.misbehaved.saturating_add(1),
             _ => {}
         }
@@ -154,13 +189,15 @@ impl Peer {
         }
     }
 
-    fn message(&mut self, time: u64, kind: &Kind, net: &event::Net<'_>) {
+    fn message(&mut self, time: u64, sequence: u64, kind: &Kind, net: &event::Net<'_>) {
         self.is(net.connection_type, net.network);
         let inbound = net.direction == Direction::Inbound;
         if inbound { &mut self.messages_in } else { &mut self.messages_out }.add(time, 1);
         self.mix.add(kind.id(), net.direction, u64::from(net.size), time);
         let count = brief::entries(kind).map(|count| u32::try_from(count).unwrap_or(u32::MAX));
-        let message = Message { time, kind: kind.id(), direction: net.direction, size: net.size, count };
+        let message =
+            Message { time, kind: kind.id(), direction: net.direction, size: net.size, sequence, count, hash: about(kind) };
+        self.left += u64::from(self.conversation.len() >= MESSAGES);
         keep(&mut self.conversation, message, MESSAGES);
         match kind {
             Kind::NetVersion(version) if inbound => {
@@ -174,17 +211,13 @@ impl Peer {
             }
             Kind::NetFeefilter(filter) if inbound => self.fee_filter = Some(filter.feerate),
             Kind::NetPing(ping) if !inbound => {
+                self.pings.sent += 1;
                 if let Some(nonce) = ping.nonce {
-                    keep(&mut self.pings, (nonce, time), PINGS);
+                    keep(&mut self.pings.open, (nonce, time), PINGS);
                 }
             }
-            Kind::NetPong(pong) if inbound => {
-                if let Some(at) = self.pings.iter().position(|(nonce, _)| *nonce == pong.nonce)
-                    && let Some((_, sent)) = self.pings.remove(at)
-                {
-                    self.round_trip = time.checked_sub(sent);
-                }
-            }
+            Kind::NetPing(_) => self.pings.received += 1,
+            Kind::NetPong(pong) if inbound => self.pings.answered(pong.nonce, time),
             _ => {}
         }
     }
@@ -199,11 +232,36 @@ impl Peer {
         }
     }
 
+    /// Whether the peer opened the connection, as far as anybody said.
+    pub fn is_inbound(&self) -> bool {
+        match self.connection_type {
+            ConnectionType::Unspecified => self.info.as_ref().is_some_and(|info| info.inbound == Some(true)),
+            known => known == ConnectionType::Inbound,
+        }
+    }
+
     /// Why it ended.
     pub fn end(&mut self, event: &Arc<Event>, ended: &ConnEnded) {
         self.reason = Some((ended.reason(), ended.detail.clone()));
         keep(&mut self.timeline, Arc::clone(event), TIMELINE);
     }
+}
+
+/// The hash of what a message is about.
+fn about(kind: &Kind) -> Option<[u8; 32]> {
+    let hash = match kind {
+        Kind::NetInv(inv) => &inv.items.first()?.hash,
+        Kind::NetGetdata(getdata) => &getdata.items.first()?.hash,
+        Kind::NetNotfound(notfound) => &notfound.items.first()?.hash,
+        Kind::NetTx(tx) => &tx.wtxid,
+        Kind::NetBlock(block) => &block.header.as_ref()?.hash,
+        Kind::NetCmpctblock(compact) => &compact.header.as_ref()?.hash,
+        Kind::NetHeaders(headers) => &headers.headers.first()?.hash,
+        Kind::NetGetblocktxn(getblocktxn) => &getblocktxn.block,
+        Kind::NetBlocktxn(blocktxn) => &blocktxn.block,
+        _ => return None,
+    };
+    hash.as_ref().try_into().ok()
 }
 
 /// Adds to what is remembered; the oldest gives way.

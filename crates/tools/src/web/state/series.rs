@@ -29,6 +29,28 @@ impl Series {
         }
     }
 
+    /// Says what something is from the second of this time on, until something else is said.
+    pub fn gauge(&mut self, time: u64, value: u64) {
+        let second = time / SECOND;
+        let before = self.values.back().copied();
+        let gap = if self.values.is_empty() { 0 } else { second.saturating_sub(self.last).min(LENGTH) };
+        self.move_to(second);
+        // nobody said anything in between: it was what it was
+        for place in self.values.iter_mut().rev().take(usize::try_from(gap).unwrap_or(0)) {
+            *place = before.unwrap_or(0);
+        }
+        if second >= self.last
+            && let Some(last) = self.values.back_mut()
+        {
+            *last = u32::try_from(value).unwrap_or(u32::MAX);
+        }
+    }
+
+    /// The second of the last value, since the epoch.
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
     fn move_to(&mut self, second: u64) {
         if self.values.is_empty() || second >= self.last + LENGTH {
             self.values.clear();
@@ -85,6 +107,16 @@ mod tests {
         assert_eq!(tail(&series, 102, 3), [3, 7, 0]);
         series.add(103 * SECOND + LENGTH * SECOND, 9);
         assert_eq!(tail(&series, 103 + LENGTH, 2), [0, 9]);
+    }
+
+    #[test]
+    fn a_gauge_stays_what_it_was() {
+        let mut series = Series::default();
+        series.gauge(100 * SECOND, 3);
+        series.gauge(104 * SECOND, 5);
+        series.gauge(104 * SECOND, 6);
+        series.gauge(102 * SECOND, 9);
+        assert_eq!(tail(&series, 104, 6), [0, 3, 3, 3, 3, 6]);
     }
 
     #[test]

@@ -11,6 +11,8 @@ use super::series::Series;
 const KNOWN: usize = 20_000;
 /// Peers that are kept apart.
 const PEERS: usize = 4096;
+/// Reasons of rejections that are kept apart.
+const REASONS: usize = 64;
 /// After this time without an answer a transaction counts as withheld, nanoseconds: Bitcoin Core asks the next peer then
 /// (`GETDATA_TX_INTERVAL`).
 pub const PATIENCE: u64 = 60_000_000_000;
@@ -30,6 +32,10 @@ pub struct Transactions {
     pub rejected: Series,
     pub peers: HashMap<u64, Of>,
     pub known: HashMap<Bytes, Known>,
+    /// Words of the node, and how often.
+    pub rejections: HashMap<String, u64>,
+    /// Rejections for further reasons.
+    pub other_rejections: u64,
     order: VecDeque<Bytes>,
     /// Asked for and not come, oldest first.
     awaited: VecDeque<(u64, Bytes, u64)>,
@@ -58,8 +64,12 @@ pub struct Known {
     pub announcements: u32,
     /// From whom it was asked for last, and when.
     pub requested: Option<(u64, u64)>,
-    /// When it came.
-    pub received: Option<u64>,
+    /// From whom it came first, and when.
+    pub received: Option<(u64, u64)>,
+    /// When it was added to the mempool.
+    pub added: Option<u64>,
+    pub txid: Option<[u8; 32]>,
+    pub wtxid: Option<[u8; 32]>,
     /// What the mempool made of it.
     pub fate: Option<Fate>,
     pub vsize: Option<u64>,
@@ -112,8 +122,9 @@ impl Transactions {
                 let hash =
                     if self.known.contains_key(&tx.wtxid) || !self.known.contains_key(&tx.txid) { &tx.wtxid } else { &tx.txid };
                 let known = self.known(time, hash);
-                known.received.get_or_insert(time);
+                known.received.get_or_insert((tx.peer, time));
                 known.vsize = Some(tx.weight.div_ceil(4));
+                known.is(Some(&tx.txid), Some(&tx.wtxid));
             }
             Kind::NetTx(_) => self.sent.add(time, 1),
             Kind::MempoolAdded(added) => {
@@ -132,6 +143,11 @@ impl Transactions {
             }
             Kind::MempoolRejected(rejected) => {
                 self.rejected.add(time, 1);
+                if self.rejections.len() < REASONS || self.rejections.contains_key(&rejected.reason) {
+                    *self.rejections.entry(rejected.reason.clone()).or_default() += 1;
+                } else {
+                    self.other_rejections += 1;
+                }
                 let fate = Fate::Rejected(rejected.reason.clone());
                 self.fate(time, [rejected.wtxid.as_ref(), Some(&rejected.txid)], fate, None, None);
             }
@@ -176,6 +192,10 @@ impl Transactions {
             return;
         }
         let known = self.known(time, hash);
+        if fate == Fate::Added {
+            known.added.get_or_insert(time);
+        }
+        known.is(hashes[1], hashes[0]);
         known.fate = Some(fate);
         known.vsize = vsize.or(known.vsize);
         known.fee = fee.or(known.fee);
@@ -198,6 +218,9 @@ impl Transactions {
             announcements: 0,
             requested: None,
             received: None,
+            added: None,
+            txid: None,
+            wtxid: None,
             fate: None,
             vsize: None,
             fee: None,
@@ -218,12 +241,12 @@ impl Transactions {
     pub fn recent(&self, most: usize) -> impl Iterator<Item = (&Bytes, &Known)> {
         self.order.iter().rev().filter_map(|hash| self.known.get_key_value(hash)).take(most)
     }
+}
 
-    /// Asked for longer ago than it should take, and neither come nor given up.
-    pub fn overdue(&self, time: u64, after: u64, most: usize) -> impl Iterator<Item = (&Bytes, u64, u64)> {
-        let open = |hash: &Bytes| self.known.get(hash).is_none_or(|known| known.received.is_none());
-        let late = self.awaited.iter().take_while(move |(asked, _, _)| asked.saturating_add(after) < time);
-        late.filter(move |(_, hash, _)| open(hash)).map(|(asked, hash, peer)| (hash, *peer, *asked)).take(most)
+impl Known {
+    fn is(&mut self, txid: Option<&Bytes>, wtxid: Option<&Bytes>) {
+        self.txid = self.txid.or(txid.and_then(|hash| hash.as_ref().try_into().ok()));
+        self.wtxid = self.wtxid.or(wtxid.and_then(|hash| hash.as_ref().try_into().ok()));
     }
 }
 
