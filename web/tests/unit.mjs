@@ -15,7 +15,7 @@ await build({
   bundle: true,
   platform: "node",
   format: "esm",
-  target: "node18",
+  target: "node20",
   outdir: out,
   outExtension: { ".js": ".mjs" },
   define: { WEB: JSON.stringify(join(here, "..")) },
