@@ -70,6 +70,7 @@ function show(): void {
   const context: Context = {
     client,
     node,
+    asked: nodes.length === 1 && node === nodes[0] ? undefined : node,
     params,
     signal: leave.signal,
     to,

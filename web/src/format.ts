@@ -136,6 +136,11 @@ export function clock(time: Time | null | undefined, digits: 0 | 3 | 6 = 3): str
   return parts(millis(time)).clock + (digits === 0 ? "" : `.${fraction}`);
 }
 
+/** `2026-11-22` */
+export function day(time: Time): string {
+  return parts(millis(time)).day;
+}
+
 /** `2026-11-22 10:58:16 UTC` */
 export function moment(time: Time | null | undefined): string {
   if (!time) return UNKNOWN;

@@ -8,6 +8,8 @@ export interface Context {
   client: Client;
   /** The node that was chosen; absent while none is known. */
   node: string | undefined;
+  /** What to ask /api for: nothing where there is one node, so that the answer is empty, not wrong, before a recording comes to it. */
+  asked: string | undefined;
   params: Map<string, string>;
   /** Ends when the page is left. */
   signal: AbortSignal;
@@ -93,7 +95,7 @@ export class Trouble {
 export function acquaintances(context: Context): Map<string, PeerRow> {
   const known = new Map<string, PeerRow>();
   poll(
-    (signal) => get("peers", { node: context.node }, signal),
+    (signal) => get("peers", { node: context.asked }, signal),
     5000,
     ({ peers }) => {
       known.clear();

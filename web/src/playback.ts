@@ -3,7 +3,7 @@
 import type { Playback } from "./api.ts";
 import { get, play, type Client } from "./client.ts";
 import { button, el, set, write } from "./dom.ts";
-import { between, clock, millis, moment, nanos, rfc3339, type Time } from "./format.ts";
+import { between, clock, day, millis, moment, nanos, rfc3339, zoneName, type Time } from "./format.ts";
 
 const SPEEDS = [0.1, 0.5, 1, 2, 5, 10, 50, 100, 1000];
 
@@ -16,7 +16,9 @@ export class Bar {
   readonly element = el("section", { class: "playback", "aria-label": "Recording", hidden: true });
   private readonly toggle: HTMLButtonElement;
   private readonly slider = el("input", { type: "range", step: 1, "aria-label": "Moment of the recording" });
-  private readonly now = el("output", { class: "moment" });
+  private readonly day = el("span", { class: "day" });
+  private readonly time = el("span");
+  private readonly now = el("output", { class: "moment" }, this.day, " ", this.time);
   private readonly length = el("span", { class: "quiet" });
   private readonly speed = el(
     "select",
@@ -109,7 +111,8 @@ export class Bar {
     if (!start) return;
     const at = nanos(millis(start) + offset);
     if (!this.held) this.slider.value = String(offset);
-    write(this.now, moment(at));
+    write(this.day, day(at));
+    write(this.time, `${clock(at, 0)} ${zoneName(millis(at))}`);
     set(this.slider, { "aria-valuetext": moment(at) });
     this.slider.style.setProperty("--done", `${(100 * offset) / Math.max(1, Number(this.slider.max))}%`);
   }

@@ -54,7 +54,7 @@ test("messages that come together fly as one, and none is forgotten", () => {
     [5, 1, 1],
   );
   assert.equal(stage.messages, 7);
-  stage.step(FLIGHT, 16, false);
+  stage.step((stage.flying[0]?.at ?? 0) + FLIGHT, 16, false);
   assert.equal(stage.flying.length, 2);
 });
 
@@ -73,6 +73,6 @@ test("a mark goes the whole way, and only forward", () => {
   stage.say(ping("1"), 100);
   const [mark] = stage.flying;
   assert.ok(mark);
-  const shares = [0, 100, 100 + FLIGHT / 2, 100 + FLIGHT, 100 + 2 * FLIGHT].map((at) => way(mark, at));
+  const shares = [0, mark.at, mark.at + FLIGHT / 2, mark.at + FLIGHT, mark.at + 2 * FLIGHT].map((at) => way(mark, at));
   assert.deepEqual(shares, [0, 0, 0.5, 1, 1]);
 });

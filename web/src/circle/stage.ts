@@ -1,7 +1,7 @@
 // What the circle shows, without drawing it: where each peer stands, what flies, what flashes. Pure: it is given the time.
 
 import type { ConnectionType, Direction, Kind } from "../schema.ts";
-import { TYPE_ORDER, messageFamily, type MessageFamily } from "../networks.ts";
+import { FAMILIES, TYPE_ORDER, messageFamily, type MessageFamily } from "../networks.ts";
 
 /** How long a message flies, ms. */
 export const FLIGHT = 700;
@@ -13,6 +13,10 @@ export const MOST_FLYING = 1200;
 export const TOGETHER = 100;
 /** Peers that a stage holds; Bitcoin Core has 125 by default. */
 export const MOST_PEERS = 1000;
+
+/** Families start one after the other, ms apart: what was said in one breath does not fly one on the other. */
+const LAG = 35;
+const LAGGING = Object.keys(FAMILIES) as MessageFamily[];
 
 export interface Standing {
   id: string;
@@ -106,12 +110,12 @@ export class Stage {
     const family = messageFamily(message.kind);
     const key = `${message.peer} ${message.direction} ${family}`;
     const together = this.starting.get(key);
-    if (together && at - together.at < TOGETHER && together.peer === peer) {
+    if (together && at - together.at + LAG * LAGGING.indexOf(family) < TOGETHER && together.peer === peer) {
       together.count += message.count;
       return;
     }
     if (this.flying.length >= MOST_FLYING) return;
-    const mark = { peer, inbound, family, at, count: message.count };
+    const mark = { peer, inbound, family, at: at + LAG * LAGGING.indexOf(family), count: message.count };
     this.starting.set(key, mark);
     this.flying.push(mark);
   }

@@ -192,7 +192,7 @@ export function show(root: HTMLElement, context: Context): void {
     ),
     newest,
   );
-  follow(root, context, "addresses", { node: context.node }, (answer) => {
+  follow(root, context, "addresses", { node: context.asked }, (answer) => {
     const peers = answer.peers ?? [];
     const sum = (read: (row: AddressPeer) => string | number | null | undefined) =>
       peers.reduce((sum, row) => sum + Number(read(row) ?? 0), 0);

@@ -223,7 +223,7 @@ export function show(root: HTMLElement, context: Context): void {
       tips.element,
     ),
   );
-  follow(root, context, "blocks", { node: context.node }, (answer) => {
+  follow(root, context, "blocks", { node: context.asked }, (answer) => {
     const all = answer.blocks ?? [];
     height.show(
       whole(Math.max(0, ...all.map(({ height }) => height ?? 0)) || undefined),

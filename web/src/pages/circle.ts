@@ -204,7 +204,7 @@ class CirclePage {
   /** Peers that were there before, and those whose closing was missed. */
   private settle(ring: Ring): void {
     ring.again = poll(
-      (signal) => get("peers", { node: ring.node }, signal),
+      (signal) => get("peers", { node: this.context.asked && ring.node }, signal),
       5000,
       ({ peers }) => {
         if (!this.rings.has(ring.node)) return;
@@ -334,7 +334,7 @@ class CirclePage {
       el("p", {}, el("a", { href: this.context.to("peer", { node: ring.node, id }) }, "All that is known of it")),
     );
     poll(
-      (signal) => get("peer", { node: ring.node, id }, signal),
+      (signal) => get("peer", { node: this.context.asked && ring.node, id }, signal),
       1000,
       (peer) => {
         facts(list, [

@@ -15,7 +15,7 @@ export function show(root: HTMLElement, context: Context): void {
   const list = el("div", { class: "findings" });
   root.append(count, list);
   let shown = "";
-  follow(root, context, "findings", { node: context.node }, ({ findings: raw, now }) => {
+  follow(root, context, "findings", { node: context.asked }, ({ findings: raw, now }) => {
     const findings = raw.map(complete);
     const active = findings.filter(({ active }) => active).length;
     const key = findings.map((finding) => `${finding.id} ${finding.time} ${finding.kind} ${String(finding.active)}`).join();

@@ -187,7 +187,7 @@ function summary(root: HTMLElement, context: Context): HTMLElement[] {
       { id: "connected", title: "Connected", numeric: true, cell: ({ connected }) => clock(connected, 0) },
     ],
   });
-  follow(root, context, "summary", { node: context.node }, (answer) => {
+  follow(root, context, "summary", { node: context.asked }, (answer) => {
     const count = answer.findings?.active ?? 0;
     active.show(whole(count), count === 0 ? "nothing fired" : "see Findings");
     for (const chart of [messages, traffic, connections]) chart.update(answer.series);

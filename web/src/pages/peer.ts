@@ -85,7 +85,7 @@ export function show(root: HTMLElement, context: Context): void {
       ),
     ),
   );
-  follow(root, context, "peer", { node: context.node, id }, (answer) => {
+  follow(root, context, "peer", { node: context.asked, id }, (answer) => {
     const look = typeLook(answer.connectionType);
     const now = state(answer);
     fill(

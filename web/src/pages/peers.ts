@@ -48,7 +48,7 @@ export function show(root: HTMLElement, context: Context): void {
     el("div", { class: "tools" }, search, el("label", {}, gone, "also those that left"), count, table.chooser),
     table.element,
   );
-  follow(root, context, "peers", { node: context.node }, (answer) => {
+  follow(root, context, "peers", { node: context.asked }, (answer) => {
     now = answer.now;
     all = answer.peers;
     update();

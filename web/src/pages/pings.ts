@@ -89,7 +89,7 @@ export function show(root: HTMLElement, context: Context): void {
     el("div", { class: "charts" }, chart.element),
     panel("By peer", { wide: true }, table.element),
   );
-  follow(root, context, "pings", { node: context.node }, (answer) => {
+  follow(root, context, "pings", { node: context.asked }, (answer) => {
     now = answer.now;
     const probe = answer.probe ?? [];
     const newest = probe.at(-1);

@@ -185,7 +185,7 @@ export function show(root: HTMLElement, context: Context): void {
     panel("Newest transactions", { wide: true, side: el("div", { class: "tools" }, search, count, table.chooser) }, table.element),
     el("div", { class: "columns" }, panel("Announcers", {}, announcers.element), panel("Rejections", {}, rejections.element)),
   );
-  follow(root, context, "transactions", { node: context.node }, (answer) => {
+  follow(root, context, "transactions", { node: context.asked }, (answer) => {
     const mempool = answer.mempool;
     size.show(mempool ? whole(mempool.size) : UNKNOWN, mempool ? "transactions" : "the node was not asked");
     weight.show(vbytes(mempool?.bytes));
