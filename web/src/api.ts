@@ -284,6 +284,8 @@ export interface SourceRow {
   beat?: Maybe<Time>;
   lagNanos?: Maybe<Int>;
   published?: Maybe<Int>;
+  /** Events of it that came here. */
+  heard?: Maybe<Int>;
   lost?: Maybe<Int>;
   attached?: Maybe<string[]>;
   missing?: Maybe<string[]>;

@@ -1,6 +1,6 @@
 // From the answers of /api to what pages show: they are the same, but for series, which begin where something was heard.
 
-import type { Answers, PeerRow, Series } from "./api.ts";
+import type { Answers, PeerRow, Series, TransactionRow, TransactionState } from "./api.ts";
 import { millis, nanos, num } from "./format.ts";
 
 /** Values that a series shows at least: a recording's first moments are no dot. */
@@ -21,13 +21,46 @@ export function trimmed(series: Series): Series {
   };
 }
 
+/** How far a transaction came, from the least on. */
+const STAGES: readonly TransactionState[] = [
+  "announced",
+  "requested",
+  "withheld",
+  "received",
+  "in_mempool",
+  "removed",
+  "replaced",
+  "rejected",
+  "confirmed",
+];
+
+/** One row per transaction: relay may know it by its wtxid and the mempool by its txid, and only some message has both. */
+export function joined(rows: readonly TransactionRow[]): TransactionRow[] {
+  const known = new Map<string, TransactionRow>();
+  for (const row of rows) {
+    const id = row.txid ?? row.wtxid ?? "";
+    const other = known.get(id);
+    if (!other) {
+      known.set(id, row);
+      continue;
+    }
+    const [less, more] = STAGES.indexOf(row.state) > STAGES.indexOf(other.state) ? [other, row] : [row, other];
+    const said = Object.entries(more).filter(
+      ([name, value]) => value !== null && value !== undefined && !(name === "announcers" && value === 0),
+    );
+    known.set(id, { ...less, ...Object.fromEntries(said), state: more.state });
+  }
+  return [...known.values()];
+}
+
 /** An answer as it comes: `/api/peers` has those that left apart. */
-type Raw = Partial<{ series: Series | null; gone: PeerRow[] | null; peers: PeerRow[] }>;
+type Raw = Partial<{ series: Series | null; gone: PeerRow[] | null; peers: PeerRow[]; transactions: TransactionRow[] | null }>;
 
 /** What the pages make of the answer of a path. */
 export function read<Path extends keyof Answers>(path: Path, answer: Answers[Path]): Answers[Path] {
   const raw = answer as Raw;
   if (raw.series) raw.series = trimmed(raw.series);
+  if (raw.transactions) raw.transactions = joined(raw.transactions);
   if (path === "peers") raw.peers = [...(raw.peers ?? []), ...(raw.gone ?? [])];
   return answer;
 }

@@ -11,7 +11,7 @@ import { byType, matches, state } from "../src/peers.ts";
 import { stride } from "../src/playback.ts";
 import { complete } from "../src/finding.ts";
 import { link, parse } from "../src/route.ts";
-import { read, trimmed } from "../src/wire.ts";
+import { joined, read, trimmed } from "../src/wire.ts";
 import type { Event } from "../src/schema.ts";
 import { ordered, type Column } from "../src/table.ts";
 
@@ -177,6 +177,27 @@ test("a series begins where something was heard, and is never shorter than half 
   assert.deepEqual([long.start, long.columns["a"]?.length], ["99000000000", 501]);
   const whole = { start: "0", step: "1000000000", columns: { a: [1, 2, 3] } };
   assert.deepEqual(trimmed(whole), whole);
+});
+
+test("a transaction known by either id is one row, as far as it came", () => {
+  const rows = joined([
+    { txid: "a", fee: "1410", vsize: "141", announcers: 0, firstAnnounced: null, state: "in_mempool" },
+    { txid: "a", wtxid: "b", announcers: 2, firstAnnounced: "5", receivedFrom: "4", state: "received" },
+    { wtxid: "c", announcers: 1, state: "announced" },
+  ]);
+  assert.deepEqual(rows, [
+    {
+      txid: "a",
+      wtxid: "b",
+      fee: "1410",
+      vsize: "141",
+      announcers: 2,
+      firstAnnounced: "5",
+      receivedFrom: "4",
+      state: "in_mempool",
+    },
+    { wtxid: "c", announcers: 1, state: "announced" },
+  ]);
 });
 
 test("who left is in the same table", () => {

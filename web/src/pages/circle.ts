@@ -173,7 +173,7 @@ class CirclePage {
       ring.draw(this.palette, at);
     }
     window.circleFrames = (window.circleFrames ?? 0) + 1;
-    if (at - this.told > 1000) {
+    if (at - this.told > 250) {
       this.told = at;
       for (const ring of this.rings.values()) ring.tell();
     }

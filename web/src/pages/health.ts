@@ -29,6 +29,11 @@ export function condition(source: SourceRow, now: string): { text: string; tone:
   return { text: source.beat ? "alive" : "heard", tone: "good" };
 }
 
+/** What a source published, by its beats; a recording may hold none, and then it is what came. */
+function stated({ published, heard }: SourceRow): number {
+  return Number(published ?? 0) || Number(heard ?? 0);
+}
+
 type Hop = NonNullable<Health["hops"]>[number];
 
 export function show(root: HTMLElement, context: Context): void {
@@ -78,8 +83,8 @@ export function show(root: HTMLElement, context: Context): void {
         id: "published",
         title: "Published",
         numeric: true,
-        cell: (row) => short(row.published),
-        order: (row) => num(row.published),
+        cell: (row) => short(stated(row)),
+        order: stated,
       },
       {
         id: "lost",
@@ -88,7 +93,13 @@ export function show(root: HTMLElement, context: Context): void {
         cell: (row) => ({ text: whole(row.lost ?? 0), tone: Number(row.lost ?? 0) > 0 ? "bad" : undefined }),
         order: (row) => num(row.lost),
       },
-      { id: "lag", title: "Lag", numeric: true, cell: (row) => duration(row.lagNanos), order: (row) => num(row.lagNanos) },
+      {
+        id: "lag",
+        title: "Lag",
+        numeric: true,
+        cell: (row) => duration(row.beat ? row.lagNanos : undefined),
+        order: (row) => num(row.lagNanos),
+      },
       {
         id: "beat",
         title: "Last beat",
@@ -180,8 +191,8 @@ export function show(root: HTMLElement, context: Context): void {
           : `${plural(bad.length, "source")} of ${rows.length} ${bad.length === 1 ? "needs" : "need"} a look: ${bad.map((row) => `${row.source} of ${row.node} (${condition(row, now).text})`).join(", ")}.`,
     );
     lost.show(whole(total), total === 0 ? "events: complete so far" : "events: counted, and at their place");
-    published.show(short(rows.reduce((sum, row) => sum + Number(row.published ?? 0), 0)), "events");
-    const lags = rows.map((row) => num(row.lagNanos)).filter((value) => value !== undefined);
+    published.show(short(rows.reduce((sum, row) => sum + stated(row), 0)), "events");
+    const lags = rows.map((row) => (row.beat ? num(row.lagNanos) : undefined)).filter((value) => value !== undefined);
     lag.show(lags.length > 0 ? duration(Math.max(...lags)) : UNKNOWN);
     clients.show(whole(answer.clients?.now), answer.clients?.limit ? `of at most ${whole(answer.clients.limit)}` : "");
     sources.update(rows);
