@@ -19,7 +19,7 @@ mod schema;
 mod server;
 mod socket;
 mod state;
-mod wants;
+pub mod wants;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -426,3 +426,6 @@ impl Feed {
         *self.shared.playback.lock().expect("nothing panics while it holds the lock") = playback;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -281,7 +281,7 @@ async fn events(
     };
     let Some(client) = Client::enter(&shared) else { return full() };
     client.subscribe(&ask, wants);
-    connection.is_stream();
+    connection.streams(client.queue());
     let mut response = Response::new(socket::events(client));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -144,11 +144,15 @@ impl Fanout {
         self.groups.iter().filter_map(|group| group.due).min()
     }
 
-    /// Everything up to this time was sent.
+    /// Everything up to this time was sent. Who has taken nothing for long is given up.
     pub fn beat(&mut self, time: u64) {
         let limit = self.limit();
         self.groups.iter_mut().for_each(|group| group.flush(limit, &mut self.account));
-        self.clients.iter().for_each(|queue| queue.push(Slot::Beat(time)));
+        let stuck: Vec<Arc<Queue>> = self.clients.iter().filter(|queue| !queue.beat(time)).map(Arc::clone).collect();
+        for queue in stuck {
+            tracing::info!("a client that takes nothing was given up");
+            self.leave(&queue);
+        }
     }
 
     /// A message for everybody, at its place among the events.

@@ -319,3 +319,6 @@ fn read(recording: &Recording, from: u64) -> anyhow::Result<mpsc::Receiver<anyho
     })?;
     Ok(reader)
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,9 @@ pub enum Slot {
 /// Slots that are no events: a client that reads nothing gets no more of them either.
 const SLOTS: usize = 512;
 
+/// Beats that wait for a client which takes nothing: after so many seconds it is given up.
+const GIVEN_UP: u32 = 60;
+
 /// What waits for one client. Full means: drop and count; the count stands at its place.
 #[derive(Debug, Default)]
 pub struct Queue {
@@ -34,6 +37,8 @@ struct Inner {
     slots: VecDeque<Slot>,
     bytes: usize,
     events: u64,
+    /// Beats since anything was taken.
+    waited: u32,
     closed: bool,
 }
 
@@ -69,6 +74,19 @@ impl Queue {
         inner.slots.push_back(slot);
         drop(inner);
         self.ready.notify_one();
+    }
+
+    /// Adds a beat; false if there is nobody who takes anything.
+    pub fn beat(&self, time: u64) -> bool {
+        self.push(Slot::Beat(time));
+        let mut inner = self.lock();
+        inner.waited += 1;
+        inner.waited < GIVEN_UP
+    }
+
+    /// Whether anything may still come.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
     }
 
     /// No more comes.
@@ -115,6 +133,7 @@ impl Inner {
 
     fn take(&mut self) -> Option<Slot> {
         let slot = self.slots.pop_front()?;
+        self.waited = 0;
         if let Slot::Events(text, events) = &slot {
             self.bytes -= text.len();
             self.events -= events;
@@ -160,6 +179,14 @@ mod tests {
         queue.push_events(&text, 1, 5);
         queue.push_events(&text, 1, 5);
         assert_eq!(all(&queue).await, [Slot::Events(text, 1), Slot::Missed(1)]);
+    }
+
+    #[tokio::test]
+    async fn who_takes_nothing_for_long_is_given_up() {
+        let queue = Queue::default();
+        assert_eq!((0..100).take_while(|time| queue.beat(*time)).count(), 59);
+        queue.next().await;
+        assert!(queue.beat(0));
     }
 
     #[tokio::test]

@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -16,6 +15,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
+
+use super::queue::Queue;
 
 /// Connections that are no streams; a browser has six. When there are more, the oldest has to go.
 const CONNECTIONS: usize = 512;
@@ -64,13 +65,17 @@ pub fn listen(address: SocketAddr) -> Result<std::net::TcpListener, ListenError>
 pub struct Connection {
     /// Who asks.
     pub address: SocketAddr,
-    streams: Arc<AtomicBool>,
+    stream: Stream,
 }
 
+/// What a connection streams, if it does.
+type Stream = Arc<OnceLock<Arc<Queue>>>;
+
 impl Connection {
-    /// From now on it is a stream: it does not go because it is old.
-    pub fn is_stream(&self) {
-        self.streams.store(true, Ordering::Relaxed);
+    /// From now on it is a stream of this: as long as something comes, it does not go because it is old.
+    pub fn streams(&self, queue: Arc<Queue>) {
+        // one that streamed before has ended with its answer, and its connection with it
+        let _ = self.stream.set(queue);
     }
 }
 
@@ -82,7 +87,7 @@ impl Connection {
 pub async fn serve(listener: std::net::TcpListener, router: Router) -> anyhow::Result<Infallible> {
     let listener = TcpListener::from_std(listener)?;
     let mut connections = JoinSet::new();
-    let mut oldest: VecDeque<(AbortHandle, Arc<AtomicBool>)> = VecDeque::new();
+    let mut oldest: VecDeque<(AbortHandle, Stream)> = VecDeque::new();
     loop {
         let (stream, address) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -94,15 +99,17 @@ pub async fn serve(listener: std::net::TcpListener, router: Router) -> anyhow::R
             }
         };
         while connections.try_join_next().is_some() {}
-        oldest.retain(|(connection, streams)| !connection.is_finished() && !streams.load(Ordering::Relaxed));
-        if oldest.len() >= CONNECTIONS
-            && let Some((connection, _)) = oldest.pop_front()
+        oldest.retain(|(connection, _)| !connection.is_finished());
+        let streams = |stream: &Stream| stream.get().is_some_and(|queue| !queue.is_closed());
+        if oldest.iter().filter(|(_, stream)| !streams(stream)).count() >= CONNECTIONS
+            && let Some(at) = oldest.iter().position(|(_, stream)| !streams(stream))
+            && let Some((connection, _)) = oldest.remove(at)
         {
             connection.abort();
         }
-        let streams = Arc::new(AtomicBool::new(false));
-        let connection = Connection { address, streams: Arc::clone(&streams) };
-        oldest.push_back((connections.spawn(answer(stream, connection, router.clone())), streams));
+        let stream_of = Stream::default();
+        let connection = Connection { address, stream: Arc::clone(&stream_of) };
+        oldest.push_back((connections.spawn(answer(stream, connection, router.clone())), stream_of));
     }
 }
 

@@ -46,6 +46,11 @@ impl Client {
         Some(Self { shared: Arc::clone(shared), queue })
     }
 
+    /// What waits for it.
+    pub fn queue(&self) -> Arc<Queue> {
+        Arc::clone(&self.queue)
+    }
+
     /// Follows what a client asks for; the answer goes to its queue.
     fn ask(&self, text: &str) {
         let answer = Ask::parse(text).and_then(|ask| ask.wants().map(|wants| (ask, wants)));

@@ -255,3 +255,6 @@ const UNSUITED: [KindId; 6] = [
     KindId::HealthLost,
     KindId::HealthTemplate,
 ];
+
+#[cfg(test)]
+mod tests;
