@@ -289,7 +289,7 @@ pub fn recorded(paths: &[PathBuf], selection: &Selection) -> Result<Events, Fail
 pub type Events = Box<dyn Iterator<Item = Result<event::Event, Failure>> + Send>;
 
 /// A folder of segments is an archive, any other may be a capture.
-fn is_capture(path: &Path) -> bool {
+pub fn is_capture(path: &Path) -> bool {
     let is_segment = |entry: std::fs::DirEntry| entry.path().extension().is_some_and(|extension| extension == "poa");
     let archive = || std::fs::read_dir(path).is_ok_and(|entries| entries.flatten().any(is_segment));
     extract::capture::Capture::is_one(path) && !(path.is_dir() && archive())

@@ -63,11 +63,18 @@ pub enum Command {
     ///
     /// Reads a bus or a recording; `peer-observer run --top` shows the node on this machine. The keys are listed at `?`.
     Top(Box<Top>),
+
     /// Recognise attacks and anomalies, live or in a recording
     ///
     /// Says when one begins, gets worse, and is over, with the numbers it rests on and what it does not prove. Over a bus the findings are
     /// published there as well. A recording gives the findings that were there when it was made.
     Detect(Box<Detect>),
+
+    /// Show what happens as live pages
+    ///
+    /// Reads a bus or a recording, and serves pages to browsers and events to programs (docs/web.md). A recording can be played, stopped, and
+    /// moved in time, and looks as it did live.
+    Web(Box<Web>),
 
     /// Keep what happens, and look at what was kept
     #[command(subcommand)]
@@ -165,6 +172,9 @@ pub struct Run {
 
     #[command(flatten, next_help_heading = "Detectors [detect]")]
     pub detect: tools::detect::Config,
+
+    #[command(flatten, next_help_heading = "Pages [web]")]
+    pub web: tools::web::Config,
 
     #[command(flatten, next_help_heading = "Archive [archive]")]
     pub archive: tools::archive::Config,
@@ -450,6 +460,39 @@ pub struct Detect {
     pub nats: bus::NatsOptions,
 }
 
+/// `web`
+#[derive(clap::Args, Debug)]
+pub struct Web {
+    /// Show these recordings, merged by time, instead of what a bus brings
+    ///
+    /// Files of this program, or what Bitcoin Core wrote with `-capturemessages`.
+    #[arg(long, num_args = 1.., value_name = "FILES", conflicts_with = "nats")]
+    pub recording: Vec<PathBuf>,
+
+    /// How many times as fast as it happened a recording is played at first, from 0.1 to 1000
+    #[arg(long, default_value_t = 1.0, value_name = "TIMES", requires = "recording", value_parser = playing_speed)]
+    pub speed: f64,
+
+    /// Only events of these nodes
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    pub node: Vec<event::NodeName>,
+
+    /// Watch this replay instead of live nodes
+    #[arg(long, value_name = "ID", conflicts_with = "recording")]
+    pub replay_id: Option<bus::ReplayId>,
+
+    #[command(flatten, next_help_heading = "Pages [web]")]
+    pub web: tools::web::Config,
+
+    #[command(flatten, next_help_heading = "NATS [nats]")]
+    pub nats: bus::NatsOptions,
+}
+
+fn playing_speed(text: &str) -> Result<f64, String> {
+    let times = text.parse().ok().filter(|times| tools::web::playback::SPEEDS.contains(times));
+    times.ok_or_else(|| "a speed is a number from 0.1 to 1000".to_owned())
+}
+
 /// `archive`
 #[derive(Subcommand, Debug)]
 pub enum Archive {
@@ -613,6 +656,7 @@ pub const SECTIONS: &[Section] = &[
     Section::of::<tools::logger::Config>("logger", "The logger: a line per event"),
     Section::of::<tools::metrics::Config>("metrics", "Metrics: numbers for Prometheus"),
     Section::of::<tools::detect::Config>("detect", "The detectors: attacks and anomalies, as they happen"),
+    Section::of::<tools::web::Config>("web", "Pages: what happens, live, in a browser"),
     Section::of::<tools::archive::Config>(
         "archive",
         "The archive: keeps what happens; runs only where this section or `--archive` is there",

@@ -20,6 +20,7 @@ mod service;
 mod top;
 #[cfg(feature = "ebpf")]
 mod user;
+mod web;
 mod wiring;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -53,6 +54,7 @@ fn run() -> Result<ExitCode, Failure> {
         Command::Metrics(options) => metrics::run(options)?,
         Command::Top(options) => top::run(*options)?,
         Command::Detect(options) => detect::run(*options)?,
+        Command::Web(options) => web::run(*options)?,
         Command::Archive(options) => return archive::run(options),
         Command::Replay(options) => archive::replay(*options)?,
         Command::Events { kinds } => print(&events(&kinds)?)?,

@@ -163,6 +163,7 @@ struct Parts {
     /// A screen in the place of lines.
     top: bool,
     detect: Option<(tools::detect::Config, bool)>,
+    web: Option<(tools::web::Config, bool)>,
 }
 
 impl Parts {
@@ -201,6 +202,7 @@ pub fn run(options: cli::Run, file: Option<&File>, told: &[String]) -> Result<()
         printed: (!options.quiet && !options.top && wanted("logger")).then_some((options.logger, filter)),
         metrics: wanted("metrics").then_some((options.metrics, asked("metrics"))),
         detect: wanted("detect").then_some((options.detect, asked("detect"))),
+        web: wanted("web").then_some((options.web, asked("web"))),
         kept: crate::archive::asked(options.archive, asked("archive"))?,
         top: options.top,
     };
@@ -259,6 +261,7 @@ fn start(nodes: &[extract::node::Config], mut parts: Parts, wait: bool, nats: &N
         return Err(Failure::new(Code::Failure, anyhow::anyhow!("{error}")).hint(error.hint()));
     }
     let metrics = parts.metrics.as_ref().map_or(Ok(None), |(config, asked)| crate::metrics::take_port(config, *asked))?;
+    let web = parts.web.as_ref().map_or(Ok(None), |(config, asked)| crate::web::take_port(config, *asked))?;
     let logs = known.iter().map(|node| parts.log.as_ref().map_or(Ok(None), |(_, asked)| open_log(node, *asked, wait)));
     let logs = logs.collect::<Result<Vec<_>, _>>()?;
     let detect = match parts.detect.take() {
@@ -269,7 +272,7 @@ fn start(nodes: &[extract::node::Config], mut parts: Parts, wait: bool, nats: &N
     let mut nodes = known.into_iter().zip(listeners).zip(logs).map(node).collect::<Vec<_>>();
     #[cfg(feature = "ebpf")]
     probes::open(&mut nodes, parts.ebpf.as_ref(), parts.rpc.is_some(), wait, nats)?;
-    block_on(live(nodes, parts, metrics, detect, nats))
+    block_on(live(nodes, parts, metrics, web, detect, nats))
 }
 
 /// What the operator named and is read after the start: it has to be readable for whoever the program goes on as.
@@ -335,6 +338,7 @@ async fn live(
     nodes: Vec<Node>,
     mut parts: Parts,
     metrics: Option<crate::metrics::Taken>,
+    web: Option<crate::web::Taken>,
     detect: Option<(tools::detect::Prepared, bool)>,
     nats: &NatsOptions,
 ) -> Result<(), Failure> {
@@ -356,6 +360,13 @@ async fn live(
         && let Some(events) = own_events(&bus, "metrics", tools::metrics::wanted(), asked).await?
     {
         counted = Some(tokio::spawn(tools::metrics::run(reading, events, listener, std::future::ready(()))));
+    }
+    let mut shown = None;
+    if let Some(crate::web::Taken { reading, listener, asked }) = web
+        && let Some(events) = own_events(&bus, "web", Filter::all(), asked).await?
+    {
+        let input = tools::web::Input::Live(events);
+        shown = Some(tokio::spawn(tools::web::run(reading, input, listener, std::future::pending())));
     }
     let mut kept = match parts.kept.take() {
         Some((config, filter)) => Some(tokio::spawn(crate::archive::start(config, filter, &bus).await?)),
@@ -384,7 +395,8 @@ async fn live(
     let outcome = match signals.unless_received(watched).await {
         Ok(Some(())) => {
             service::ready();
-            watch_over(&mut signals, &mut extractors, [&mut joins, &mut detectors], [&mut logger, &mut counted, &mut kept]).await
+            let tools = [&mut logger, &mut counted, &mut shown, &mut kept];
+            watch_over(&mut signals, &mut extractors, [&mut joins, &mut detectors], tools).await
         }
         Ok(None) => Ok(()),
         Err(failure) => Err(failure),
@@ -396,7 +408,7 @@ async fn live(
         if let Some(logger) = logger {
             logger.await.map_err(anyhow::Error::new)??;
         }
-        for tool in [counted, kept].into_iter().flatten() {
+        for tool in [counted, shown, kept].into_iter().flatten() {
             tool.await.map_err(anyhow::Error::new)??;
         }
         stopped
@@ -409,9 +421,9 @@ async fn watch_over(
     signals: &mut Signals,
     extractors: &mut Extractors,
     [joins, detectors]: [&mut Extractors; 2],
-    tools: [&mut Option<JoinHandle<anyhow::Result<()>>>; 3],
+    tools: [&mut Option<JoinHandle<anyhow::Result<()>>>; 4],
 ) -> Result<(), Failure> {
-    let [logger, counted, kept] = tools;
+    let [logger, counted, shown, kept] = tools;
     let mut watchdog = tokio::time::interval(service::watchdog().unwrap_or(Duration::from_hours(1)));
     loop {
         tokio::select! {
@@ -426,6 +438,10 @@ async fn watch_over(
             }
             ended = async { counted.as_mut().expect("checked").await }, if counted.is_some() => {
                 *counted = None;
+                return ended.map_err(anyhow::Error::new).and_then(|result| result).map_err(Failure::from);
+            }
+            ended = async { shown.as_mut().expect("checked").await }, if shown.is_some() => {
+                *shown = None;
                 return ended.map_err(anyhow::Error::new).and_then(|result| result).map_err(Failure::from);
             }
             ended = async { kept.as_mut().expect("checked").await }, if kept.is_some() => {

@@ -15,7 +15,7 @@ pub mod select;
 pub mod store;
 pub mod verify;
 
-pub use input::{Raw, beginning, open};
+pub use input::{Raw, beginning, open, span};
 pub use progress::Progress;
 pub use record::{Config, Profile};
 pub use segment::ReadError;

@@ -13,5 +13,6 @@ pub mod logger;
 pub mod metrics;
 pub mod reconcile;
 pub mod top;
+pub mod web;
 
 pub use complaint::Complaint;

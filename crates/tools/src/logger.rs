@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bus::{Delivery, Subscription};
 use event::{Direction, Event, Filter, KindId, LossStage};
 
-pub use line::{Colour, Line};
+pub use line::{Colour, Line, Values};
 
 use crate::Complaint;
 

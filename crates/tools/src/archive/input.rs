@@ -103,6 +103,30 @@ pub fn beginning(paths: &[PathBuf]) -> Result<u64, ReadError> {
     Ok(earliest.unwrap_or(0))
 }
 
+/// When the first and the last event of these recordings happened, as far as their frames say it: `None` if one of them is of the first
+/// form, or no recording of ours, and has to be read to know.
+///
+/// # Errors
+///
+/// As [`open`].
+pub fn span(paths: &[PathBuf]) -> Result<Option<(u64, u64)>, ReadError> {
+    let mut span: Option<(u64, u64)> = None;
+    for path in paths {
+        for file in files(path)? {
+            let entries = match Segment::open(&file, |_, _| true) {
+                Ok(segment) => segment.map(|segment| segment.entries).unwrap_or_default(),
+                Err(ReadError::Foreign { .. }) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            for head in entries.iter().map(|entry| &entry.head) {
+                let (first, last) = span.unwrap_or((head.first, head.last));
+                span = Some((first.min(head.first), last.max(head.last)));
+            }
+        }
+    }
+    Ok(span)
+}
+
 /// The files of a recording: itself, or the segments of a directory in their order.
 ///
 /// # Errors

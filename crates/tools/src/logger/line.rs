@@ -10,7 +10,7 @@
 //! `-->` goes to the peer, `<--` comes from it; everything else begins with its family. Nothing here knows a kind by name, findings
 //! excepted, which are sentences: a new kind in the schema is shown without a change.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use anstyle::{AnsiColor, Style};
 use event::text::{Fields, Printable, Value};
@@ -113,7 +113,19 @@ fn found(f: &mut fmt::Formatter<'_>, kind: &Kind, finding: &Finding, paint: impl
     write!(f, "{dim} · {}{dim:#}", Printable(&finding.id))
 }
 
-fn values(f: &mut fmt::Formatter<'_>, of: &dyn Fields, skip: &[&str]) -> fmt::Result {
+/// What an event says besides whom it is about, in the words of a line.
+pub struct Values<'a>(pub &'a Kind);
+
+impl fmt::Display for Values<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        let common = ["peer", "direction", "address", "connection_type", "network", "size", "raw"];
+        values(&mut text, self.0, &common)?;
+        f.write_str(text.trim_start())
+    }
+}
+
+fn values(f: &mut impl fmt::Write, of: &dyn Fields, skip: &[&str]) -> fmt::Result {
     let mut result = Ok(());
     of.fields(&mut |name, value| {
         if result.is_ok() && !skip.contains(&name) {
@@ -123,7 +135,7 @@ fn values(f: &mut fmt::Formatter<'_>, of: &dyn Fields, skip: &[&str]) -> fmt::Re
     result
 }
 
-fn one(f: &mut fmt::Formatter<'_>, name: &str, value: Value<'_>) -> fmt::Result {
+fn one(f: &mut impl fmt::Write, name: &str, value: Value<'_>) -> fmt::Result {
     match value {
         // of a message inside, what it begins with: the hash of a header
         Value::Part(part) => first(f, part),
@@ -145,7 +157,7 @@ fn one(f: &mut fmt::Formatter<'_>, name: &str, value: Value<'_>) -> fmt::Result 
     }
 }
 
-fn first(f: &mut fmt::Formatter<'_>, of: &dyn Fields) -> fmt::Result {
+fn first(f: &mut impl fmt::Write, of: &dyn Fields) -> fmt::Result {
     let mut result = None;
     of.fields(&mut |name, value| {
         result.get_or_insert_with(|| one(f, name, value));
@@ -154,7 +166,7 @@ fn first(f: &mut fmt::Formatter<'_>, of: &dyn Fields) -> fmt::Result {
 }
 
 /// ` (30 ipv4, 5 onion)`
-fn counts(f: &mut fmt::Formatter<'_>, words: &mut dyn Iterator<Item = &'static str>) -> fmt::Result {
+fn counts(f: &mut impl fmt::Write, words: &mut dyn Iterator<Item = &'static str>) -> fmt::Result {
     // a handful of words at the most: they are names of an enumeration
     let mut counts: Vec<(&str, usize)> = Vec::new();
     for word in words {

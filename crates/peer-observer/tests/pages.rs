@@ -1,0 +1,86 @@
+//! The pages in a browser: every one of them over the bundled recording, as the program serves it. And that what is inside the program is
+//! what is in `web/src`.
+#![allow(clippy::unwrap_used, reason = "a test fails where it must")]
+
+mod program;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use program::{Running, program};
+
+fn web() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web").canonicalize().unwrap()
+}
+
+/// Runs a command in `web/` to its end; what it said is part of the failure.
+#[track_caller]
+fn run(command: &mut Command) {
+    let output = command.current_dir(web()).output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {said}");
+    println!("{said}");
+}
+
+fn works(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+/// Whether npm is here, and what the pages are built and tested with; says visibly where a test is skipped because it is not.
+fn tools() -> bool {
+    static INSTALLED: OnceLock<Result<(), String>> = OnceLock::new();
+    let installed = INSTALLED.get_or_init(|| {
+        if !works("node") || !works("npm") {
+            return Err("no node and npm on PATH".to_owned());
+        }
+        let wanted = std::fs::read(web().join("package-lock.json")).unwrap();
+        // npm writes this file when it is done; it names the versions that it put there
+        let stamp = web().join("node_modules/.lock-of-last-install");
+        if std::fs::read(&stamp).is_ok_and(|last| last == wanted) {
+            return Ok(());
+        }
+        // esbuild's script would only look for its binary, which is a package of its own
+        let install = ["ci", "--no-audit", "--no-fund", "--ignore-scripts"];
+        let output = Command::new("npm").args(install).current_dir(web()).output().map_err(|error| error.to_string())?;
+        if !output.status.success() {
+            return Err(format!("npm cannot install what web/package-lock.json names: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+        std::fs::write(stamp, wanted).map_err(|error| error.to_string())
+    });
+    if let Err(reason) = installed {
+        testkit::skipped(reason);
+    }
+    installed.is_ok()
+}
+
+#[test]
+fn what_is_in_the_program_is_made_of_its_sources() {
+    if tools() {
+        run(Command::new("npm").args(["run", "--silent", "check"]));
+    }
+}
+
+#[test]
+fn every_page_shows_the_recording_and_complains_of_nothing() {
+    if !tools() {
+        return;
+    }
+    if !["chromium", "chromium-browser", "google-chrome"].into_iter().any(works) {
+        testkit::skipped("no chromium on PATH");
+        return;
+    }
+    let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo.rec");
+    let mut server = Running::start(program().args(["web", "--recording", recording, "--web-listen", "127.0.0.1:0"]));
+    let said = server.wait_for_error("its address", |line| line.contains("http://127.0.0.1:"));
+    let address = said.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
+    let mut drive = Command::new("node");
+    drive.args(["tests/drive.mjs", &address]);
+    // to renew the pictures of the manual
+    if let Some(folder) = std::env::var_os("PAGES_SHOTS") {
+        drive.arg("--shots").arg(folder);
+    }
+    run(&mut drive);
+    let (_, _, status) = server.end(rustix::process::Signal::TERM);
+    assert!(status.success(), "{status}");
+}

@@ -1,0 +1,264 @@
+use super::*;
+use bytes::Bytes;
+use ::event::*;
+use proptest::prelude::*;
+use serde_json::Value;
+
+const SECOND: u64 = 1_000_000_000;
+const START: u64 = 1_750_000_000 * SECOND;
+
+/// A state, and events into it.
+#[derive(Default)]
+struct World(State);
+
+impl World {
+    fn say(&mut self, second: u64, source: Source, kind: impl Into<Kind>) -> bool {
+        let event = Event { time: START + second * SECOND, node_run: Some(1), run: 1, ..Event::new("alice", source, kind) };
+        self.0.observe(&Arc::new(event))
+    }
+
+    fn see(&mut self, second: u64, kind: impl Into<Kind>) {
+        self.say(second, Source::Ebpf, kind);
+    }
+
+    fn peers(&self) -> Vec<(String, String)> {
+        let peers = self.0.peers(&Choice::default()).unwrap();
+        let row = |row: &Value| (text(&row["id"]), text(&row["connectionType"]));
+        peers["peers"].as_array().unwrap().iter().map(row).collect()
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn opened(peer: u64) -> ConnOpened {
+    ConnOpened { peer, address: "203.0.113.7:8333".into(), connection_type: ConnectionType::Inbound.into(), ..Default::default() }
+}
+
+fn inv(peer: u64, hashes: &[u8]) -> NetInv {
+    let item = |byte: &u8| Inventory { r#type: InventoryType::Wtx.into(), hash: vec![*byte; 32].into(), ..Default::default() };
+    NetInv { peer, direction: Direction::Inbound.into(), items: hashes.iter().map(item).collect(), size: 37, ..Default::default() }
+}
+
+fn hash(byte: u8) -> String {
+    format!("{byte:02x}").repeat(32)
+}
+
+#[test]
+fn peers_come_and_go_with_their_reason() {
+    let mut world = World::default();
+    world.see(0, opened(7));
+    world.see(1, NetPing { peer: 8, direction: Direction::Outbound.into(), ..Default::default() });
+    assert_eq!(world.peers(), [("7".into(), "inbound".into()), ("8".into(), "unspecified".into())]);
+    world.see(2, ConnEvicted { peer: 7, ..Default::default() });
+    world.see(2, ConnClosed { peer: 7, ..Default::default() });
+    let ended = ConnEnded { peer: 7, reason: EndReason::Evicted.into(), ..Default::default() };
+    world.say(3, Source::Join, ended);
+    assert_eq!(world.peers().len(), 1);
+    let gone = world.0.peer(&Choice::default(), 7).unwrap();
+    assert_eq!((text(&gone["end"]), &gone["evicted"]), ("evicted".into(), &Value::Bool(true)));
+    assert_eq!(gone["timeline"].as_array().unwrap().len(), 4);
+    assert_eq!(world.0.peer(&Choice::default(), 9), Err(Unknown::Peer));
+    let nobody = Choice { node: Some("bob".into()), ..Choice::default() };
+    assert_eq!(world.0.peers(&nobody), Err(Unknown::Node));
+}
+
+/// The log saw it, too: the probes count.
+#[test]
+fn a_fact_with_two_witnesses_is_shown_once() {
+    let mut world = World::default();
+    assert!(world.say(0, Source::Ebpf, HealthBeat::default()));
+    assert!(world.say(0, Source::Log, HealthBeat::default()));
+    assert!(world.say(1, Source::Ebpf, ConnMisbehaving { peer: 7, ..Default::default() }));
+    assert!(!world.say(1, Source::Log, ConnMisbehaving { peer: 7, ..Default::default() }));
+    assert_eq!(world.0.peer(&Choice::default(), 7).unwrap()["misbehaved"], 1);
+}
+
+#[test]
+fn the_nodes_own_list_says_who_is_there() {
+    let mut world = World::default();
+    (1..=3).for_each(|peer| world.see(0, opened(peer)));
+    world.see(10, opened(4));
+    let info = |id| PeerInfo { id, ping: Some(5), connection_type: ConnectionType::Manual.into(), ..Default::default() };
+    world.say(11, Source::Rpc, StatePeers { peers: vec![info(2), info(9)] });
+    let ids: Vec<String> = world.peers().into_iter().map(|(id, _)| id).collect();
+    // the fourth came while the node was asked
+    assert_eq!(ids, ["2", "4", "9"]);
+    assert_eq!(world.peers()[2].1, "manual");
+}
+
+#[test]
+fn another_life_of_the_node_has_other_peers() {
+    let mut world = World::default();
+    world.see(0, opened(7));
+    let event = Event { time: START + SECOND, node_run: Some(2), run: 2, ..Event::new("alice", Source::Ebpf, opened(1)) };
+    world.0.observe(&Arc::new(event));
+    assert_eq!(world.peers(), [("1".into(), "inbound".into())]);
+}
+
+#[test]
+fn who_announced_first_and_who_withholds() {
+    let mut world = World::default();
+    world.see(0, inv(1, &[0xaa, 0xbb]));
+    world.see(1, inv(2, &[0xaa, 0xcc]));
+    let ask = |peer, byte| NetGetdata { peer, direction: Direction::Outbound.into(), items: inv(0, &[byte]).items, ..Default::default() };
+    world.see(2, ask(1, 0xaa));
+    world.see(2, ask(1, 0xbb));
+    let tx = NetTx {
+        peer: 1,
+        direction: Direction::Inbound.into(),
+        wtxid: vec![0xaa; 32].into(),
+        txid: vec![0xdd; 32].into(),
+        weight: 401,
+        ..Default::default()
+    };
+    world.see(3, tx);
+    world.see(3, MempoolAdded { txid: vec![0xdd; 32].into(), wtxid: Some(vec![0xaa; 32].into()), fee: Some(500), ..Default::default() });
+    world.see(70, NetPing::default());
+    let shown = world.0.transactions(&Choice::default()).unwrap();
+    let row = |id: &str| shown["announcers"].as_array().unwrap().iter().find(|row| row["peer"] == id).unwrap().clone();
+    let counts = |row: Value| ["announced", "first", "requested", "delivered", "withheld"].map(|key| text(&row[key]));
+    assert_eq!(counts(row("1")), ["2", "2", "2", "1", "1"]);
+    assert_eq!(counts(row("2")), ["2", "1", "0", "0", "0"]);
+    let states: Vec<(String, String)> =
+        shown["transactions"].as_array().unwrap().iter().map(|row| (text(&row["wtxid"]), text(&row["state"]))).collect();
+    let expect = [(hash(0xcc), "announced"), (hash(0xbb), "withheld"), (hash(0xaa), "in_mempool")];
+    assert_eq!(states, expect.map(|(hash, state)| (hash, state.to_owned())));
+    let delivered = &shown["transactions"][2];
+    assert_eq!((text(&delivered["txid"]), text(&delivered["vsize"]), text(&delivered["fee"])), (hash(0xdd), "101".into(), "500".into()));
+}
+
+#[test]
+fn a_block_from_its_announcement_to_the_tip() {
+    let mut world = World::default();
+    let header = BlockHeader { hash: vec![0xee; 32].into(), time: 1_749_999_990, ..Default::default() };
+    let compact = |peer| NetCmpctblock {
+        peer,
+        direction: Direction::Inbound.into(),
+        header: Some(header.clone()),
+        short_ids: vec![1, 2, 3],
+        size: 300,
+        ..Default::default()
+    };
+    world.see(0, compact(4));
+    world.see(1, compact(5));
+    let asked = NetGetblocktxn { peer: 4, direction: Direction::Outbound.into(), block: header.hash.clone(), indexes: vec![2], ..Default::default() };
+    world.see(1, asked);
+    world.see(2, NetBlocktxn { peer: 4, direction: Direction::Inbound.into(), block: header.hash.clone(), ..Default::default() });
+    world.see(3, ChainBlockConnected { hash: header.hash.clone(), height: 9, transactions: Some(4), duration: Some(77), ..Default::default() });
+    let shown = &world.0.blocks(&Choice::default()).unwrap()["blocks"][0];
+    let number = |value: &Value| text(value).parse::<u64>().unwrap();
+    assert_eq!((text(&shown["hash"]), &shown["height"], &shown["announcers"]), (hash(0xee), &9.into(), &2.into()));
+    assert_eq!((text(&shown["firstPeer"]), text(&shown["firstHow"])), ("4".into(), "cmpctblock".into()));
+    assert_eq!((text(&shown["receivedHow"]), number(&shown["received"])), ("blocktxn".into(), START + 2 * SECOND));
+    assert_eq!((text(&shown["compact"]["requested"]), text(&shown["compact"]["shortIds"])), ("1".into(), "3".into()));
+    assert_eq!((text(&shown["connectNanos"]), number(&shown["connected"])), ("77".into(), START + 3 * SECOND));
+    let nodes = world.0.nodes(&Choice::default()).unwrap();
+    assert_eq!((&nodes["nodes"][0]["height"], text(&nodes["nodes"][0]["tip"])), (&9.into(), hash(0xee)));
+}
+
+#[test]
+fn a_ping_is_answered_by_its_nonce() {
+    let mut world = World::default();
+    for (second, nonce) in [(0, 5), (10, 6), (20, 7)] {
+        world.see(second, NetPing { peer: 1, direction: Direction::Outbound.into(), nonce: Some(nonce), ..Default::default() });
+    }
+    let pong = |nonce| NetPong { peer: 1, direction: Direction::Inbound.into(), nonce, ..Default::default() };
+    world.see(12, pong(6));
+    world.see(13, pong(999));
+    let row = world.0.pings(&Choice::default()).unwrap()["peers"][0].clone();
+    assert_eq!(["sent", "answered", "last"].map(|key| text(&row[key])), ["3", "1", "2000000000"]);
+    assert_eq!(text(&row["waitingSince"]), (START + 20 * SECOND).to_string());
+}
+
+#[test]
+fn losses_are_told_hop_by_hop() {
+    let mut world = World::default();
+    let beat = HealthBeat { fired: Some(1000), lost: Some(40), lag: 9, ..Default::default() };
+    world.see(0, beat);
+    world.see(1, HealthLost { stage: LossStage::Kernel.into(), probe: "net:inbound_message".into(), count: 40 });
+    world.0.missed(3);
+    let health = world.0.health(&Choice::default()).unwrap();
+    assert_eq!((text(&health["hops"][0]["seen"]), text(&health["hops"][0]["lost"])), ("960".into(), "40".into()));
+    assert_eq!((text(&health["hops"][2]["lost"]), text(&health["missed"])), ("3".into(), "3".into()));
+    assert_eq!((text(&health["lost"][0]["probe"]), text(&health["sources"][0]["lost"])), ("net:inbound_message".into(), "40".into()));
+    let strangers = Choice { public: true, says: vec![("alice".into(), "here".into())], ..Choice::default() };
+    assert_eq!(world.0.health(&strangers).unwrap()["sources"], Value::Array(vec![]));
+    let nodes = world.0.nodes(&strangers).unwrap();
+    assert_eq!(nodes["nodes"], serde_json::json!([{ "node": "alice", "says": "here" }]));
+}
+
+#[test]
+fn nodes_beyond_those_that_are_kept_are_counted() {
+    let mut world = World::default();
+    for node in 0..2 * NODES {
+        let event = Event { time: START, ..Event::new(format!("n{node}"), Source::Ebpf, NetPing::default()) };
+        world.0.observe(&Arc::new(event));
+    }
+    assert_eq!((world.0.nodes.len(), world.0.strays), (NODES, NODES as u64));
+}
+
+/// Everything that there is to see, as one text.
+fn everything(state: &State) -> String {
+    let choice = Choice::default();
+    let all = [
+        state.nodes(&choice),
+        state.peers(&choice),
+        state.summary(&choice),
+        state.transactions(&choice),
+        state.addresses(&choice),
+        state.blocks(&choice),
+        state.pings(&choice),
+        state.findings(&choice),
+        state.health(&choice),
+    ];
+    let mut text: String = all.into_iter().map(|answer| answer.unwrap().to_string()).collect();
+    for node in state.nodes.values() {
+        for id in node.peers.keys() {
+            text.push_str(&state.peer(&choice, *id).map_or(String::new(), |answer| answer.to_string()));
+        }
+    }
+    text
+}
+
+#[test]
+fn before_the_first_event_there_is_nothing_to_see_and_nothing_wrong() {
+    assert!(everything(&State::default()).contains("\"nodes\":[]"));
+}
+
+/// What a peer sends without end: memory has an end.
+#[test]
+fn memory_is_bounded() {
+    let mut world = World::default();
+    for number in 0..60_000_u64 {
+        let hash: Bytes = [number.to_be_bytes(); 4].concat().into();
+        let item = Inventory { r#type: InventoryType::Wtx.into(), hash: hash.clone(), ..Default::default() };
+        world.see(number / 1000, NetInv { peer: number % 9000, direction: Direction::Inbound.into(), items: vec![item], ..Default::default() });
+        if number % 10 == 0 {
+            let header = BlockHeader { hash, ..Default::default() };
+            world.see(number / 1000, NetHeaders { headers: vec![header], direction: Direction::Inbound.into(), ..Default::default() });
+            world.see(number / 1000, MempoolRejected { txid: vec![1; 32].into(), reason: number.to_string(), ..Default::default() });
+        }
+    }
+    let node = &world.0.nodes["alice"];
+    assert_eq!((node.peers.len(), node.transactions.known.len(), node.transactions.peers.len()), (PEERS, 20_000, PEERS));
+    assert_eq!((node.blocks.recent(usize::MAX).count(), node.transactions.rejections.len()), (144, 64));
+    assert!(node.forgotten > 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Events of every kind with any values, in any order and of any time.
+    #[test]
+    fn no_events_make_it_panic(seeds in proptest::collection::vec((any::<u64>(), any::<u64>(), 0..3_u64, any::<bool>()), 1..60)) {
+        let mut state = State::default();
+        for (seed, time, run, near) in seeds {
+            let time = if near { START + time % (3600 * SECOND) } else { time };
+            let event = Event { time, run, node_run: Some(run), node: "alice".into(), ..testkit::events::arbitrary(seed) };
+            state.observe(&Arc::new(event));
+        }
+        prop_assert!(!everything(&state).is_empty());
+    }
+}

@@ -1,0 +1,62 @@
+// A finding as its own event states it: with units, limits, and what it does not prove.
+
+import type { Finding } from "./api.ts";
+import { body } from "./events.ts";
+import type { Int, Time } from "./format.ts";
+import type { Source } from "./schema.ts";
+
+/** The body of every `finding.*` event. */
+interface Concluded {
+  detector: string;
+  version: number;
+  name: string;
+  id: string;
+  entity?: { kind: string; peer?: string; address?: string; name?: string };
+  severity: string;
+  verdict: string;
+  score: number;
+  inputs: { name: string; value: number; unit: string; threshold?: number }[];
+  opened: Time;
+  evidence: { source: Source; run: Time; fromSequence: Int; toSequence: Int; time: Time }[];
+  summary: string;
+  doesNotProve: string;
+  unknown: boolean;
+}
+
+/** The finding with what its event says; as it came, where that says nothing. */
+export function complete(finding: Finding): Finding {
+  const said = finding.event && (body(finding.event)["finding"] as Concluded | undefined);
+  return said ? { ...finding, ...described(said) } : finding;
+}
+
+function described(said: Concluded): Partial<Finding> {
+  const { entity } = said;
+  const about = entity?.peer === undefined ? [entity?.address, entity?.name].filter(Boolean).join(" ") : "";
+  const unit = (value: number, unit: string) =>
+    unit === "share" ? `${(value * 100).toFixed(1)} %` : `${Number(value.toPrecision(4)).toLocaleString("en")} ${unit}`.trim();
+  return {
+    detector: `${said.detector} ${said.name}, version ${said.version}`,
+    title: said.name.replaceAll("_", " "),
+    severity: said.severity,
+    verdict: said.verdict,
+    peers: entity?.peer === undefined ? [] : [entity.peer],
+    about,
+    text: said.summary,
+    why:
+      said.inputs.length > 0
+        ? `The criterion is met ${Number(said.score.toPrecision(3))} times over, from these numbers:`
+        : undefined,
+    inputs: said.inputs.map((input) => ({
+      name: input.name,
+      value: unit(input.value, input.unit),
+      ...(input.threshold === undefined ? {} : { limit: unit(input.threshold, input.unit) }),
+    })),
+    evidence: said.evidence.map(({ source, fromSequence, toSequence, time }) => ({
+      time,
+      text:
+        fromSequence === toSequence ? `event ${fromSequence} of ${source}` : `events ${fromSequence} to ${toSequence} of ${source}`,
+    })),
+    notProven: said.doesNotProve ? [said.doesNotProve] : [],
+    unknown: said.unknown,
+  };
+}

@@ -1,0 +1,139 @@
+// Findings: what a detector concluded, from what, and what that does not prove.
+
+import type { Finding } from "../api.ts";
+import { summary as inWords } from "../events.ts";
+import { el, fill } from "../dom.ts";
+import { complete } from "../finding.ts";
+import { between, moment, plural, rfc3339, words } from "../format.ts";
+import { facts, follow, type Context } from "../page.ts";
+
+const EMPTY =
+  "Nothing fired. Detectors look at every event with its own time; a quiet page means that none of them saw what it looks for, not that nothing happens.";
+
+export function show(root: HTMLElement, context: Context): void {
+  const count = el("p", { class: "quiet", role: "status" });
+  const list = el("div", { class: "findings" });
+  root.append(count, list);
+  let shown = "";
+  follow(root, context, "findings", { node: context.asked }, ({ findings: raw, now }) => {
+    const findings = raw.map(complete);
+    const active = findings.filter(({ active }) => active).length;
+    const key = findings.map((finding) => `${finding.id} ${finding.time} ${finding.kind} ${String(finding.active)}`).join();
+    const text = findings.length === 0 ? "" : `${plural(active, "active finding")}, ${findings.length - active} cleared`;
+    if (count.textContent !== text) count.textContent = text;
+    if (key === shown && list.childElementCount > 0) return;
+    shown = key;
+    const open = new Set([...list.querySelectorAll<HTMLElement>("details[open]")].map((item) => item.dataset["id"]));
+    const ordered = [...findings].sort(
+      (a, b) => Number(b.active ?? false) - Number(a.active ?? false) || Number(b.time) - Number(a.time),
+    );
+    fill(
+      list,
+      ...(findings.length === 0
+        ? [el("p", { class: "empty" }, EMPTY)]
+        : ordered.map((finding, i) => card(finding, now, context, open.has(finding.id) || (shown === "" && i === 0)))),
+    );
+  });
+}
+
+/** What to do about it, in a sentence. */
+const VERDICTS: Record<string, string> = {
+  benign: "Known, and harmless.",
+  investigate: "An innocent cause is possible: look at the evidence.",
+  act: "No innocent cause is known.",
+};
+
+function card(finding: Finding, now: string, context: Context, open: boolean): HTMLElement {
+  const severity = finding.severity ?? "info";
+  const peers = finding.peers ?? [];
+  const inputs = finding.inputs ?? [];
+  const evidence = finding.evidence ?? [];
+  const unproven = finding.notProven ?? [];
+  const known = el("dl", { class: "facts" });
+  const links = peers.flatMap((id, i) => [
+    i > 0 ? ", " : "",
+    el("a", { href: context.to("peer", { node: finding.node, id: String(id) }) }, `peer ${id}`),
+  ]);
+  facts(known, [
+    ["Node", finding.node],
+    ["About", peers.length > 0 ? el("span", {}, ...links) : finding.about],
+    ["Since", `${moment(finding.time)} (${between(finding.time, now)} ago)`],
+    ["Cleared", finding.cleared ? moment(finding.cleared) : undefined],
+    ["What to do", finding.verdict ? VERDICTS[finding.verdict] : undefined],
+    ["Detector", finding.detector],
+    ["Certainty", finding.unknown ? "Events are missing: it is neither confirmed nor over." : undefined],
+  ]);
+  const badge = severity === "critical" ? "bad" : severity === "info" ? "" : "warn";
+  const details = el(
+    "details",
+    { class: `finding ${severity}`, open },
+    el(
+      "summary",
+      {},
+      el("span", { class: `badge ${badge}` }, severity),
+      el("b", {}, finding.title ?? words(finding.kind.replace(".", " "))),
+      el("span", { class: "text" }, finding.text ?? (finding.event ? inWords(finding.event) : "")),
+      el("span", { class: "quiet" }, finding.active ? "active" : "cleared"),
+    ),
+    known,
+    section("Why", finding.why || inputs.length > 0 ? el("div", {}, el("p", {}, finding.why ?? ""), table(inputs)) : null),
+    section(
+      "Evidence",
+      evidence.length > 0
+        ? el(
+            "ul",
+            {},
+            ...evidence.map(({ time, text }) =>
+              el(
+                "li",
+                {},
+                time
+                  ? el(
+                      "a",
+                      { href: context.to("messages", { at: rfc3339(time) }), title: "The stream at this moment, in a recording" },
+                      moment(time),
+                    )
+                  : null,
+                time ? " " : "",
+                text,
+              ),
+            ),
+          )
+        : null,
+    ),
+    section("What it does not prove", unproven.length > 0 ? el("ul", {}, ...unproven.map((text) => el("li", {}, text))) : null),
+  );
+  details.dataset["id"] = finding.id;
+  return details;
+}
+
+function table(inputs: NonNullable<Finding["inputs"]>): HTMLElement | null {
+  if (inputs.length === 0) return null;
+  return el(
+    "table",
+    {},
+    el("caption", { class: "unseen" }, "Numbers that the finding rests on"),
+    el(
+      "thead",
+      {},
+      el(
+        "tr",
+        {},
+        el("th", { scope: "col" }, "Input"),
+        el("th", { scope: "col", class: "number" }, "Value"),
+        el("th", { scope: "col", class: "number" }, "Limit"),
+      ),
+    ),
+    el(
+      "tbody",
+      {},
+      ...inputs.map(({ name, value, limit }) =>
+        el("tr", {}, el("td", {}, words(name)), el("td", { class: "number" }, value), el("td", { class: "number" }, limit ?? "")),
+      ),
+    ),
+  );
+}
+
+function section(title: string, content: HTMLElement | null): HTMLElement | null {
+  return content && el("div", { class: "finding-part" }, el("h3", {}, title), content);
+}

@@ -1,0 +1,346 @@
+// Drives every page over the bundled recording, as `peer-observer web --recording fixtures/demo.rec` serves it.
+//
+//   node tests/drive.mjs http://127.0.0.1:2100 [--shots ../docs/pages]
+//
+// Each page must show what the recording holds, complain of nothing, ask no other host, and have no serious fault of accessibility.
+import assert from "node:assert/strict";
+import { mkdir, readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { launch, watch } from "./browser.mjs";
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { shots: { type: "string" }, only: { type: "string" } },
+});
+const base = positionals[0]?.replace(/\/$/, "");
+if (!base) throw new Error("usage: drive.mjs URL [--shots FOLDER]");
+const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** Near the end: everything happened. */
+const LATE = "2026-11-22T10:58:41.500Z";
+/** The node has 14 peers, transactions travel. */
+const EARLY = "2026-11-22T10:58:21.400Z";
+const PATIENCE = 15_000;
+
+/** What each page must show at LATE: texts that come from the recording, in places where they belong. */
+const PAGES = {
+  overview: async (page) => {
+    await has(page, ".node-card", "demo", "regtest", "block relay", "inbound");
+    await has(page, "tbody tr", "getheaders");
+    await has(page, ".notes li", "evicted", "peer 37");
+    await drawn(page, ".plot canvas", 3);
+  },
+  circle: async (page) => {
+    await page.waitForFunction(
+      () =>
+        /Node demo with 3\d peers: .*block relay.* inbound/.test(
+          document.querySelector("canvas")?.getAttribute("aria-label") ?? "",
+        ),
+      undefined,
+      { timeout: PATIENCE },
+    );
+    await has(page, ".key", "full relay", "private broadcast");
+    await drawn(page, ".ring canvas", 1);
+  },
+  peers: async (page) => {
+    await has(page, "tbody tr", "127.232.217.202:41165", "evicted");
+    await has(page, "tbody tr", "/Satoshi:31.99.0/", "full relay");
+    assert.ok((await page.locator("tbody tr").count()) > 40, "every peer of the recording has a row");
+  },
+  "peer?id=12": async (page) => {
+    await has(page, ".who", "Peer 12", "127.232.205.219:59805");
+    await has(page, ".facts", "/Satoshi:29.2.0/", "network, witness");
+    await has(page, ".sequence li.in", "version");
+    await has(page, ".sequence li.in", "pong", "after");
+    await has(page, ".sequence .gap", "of silence");
+    await has(page, ".notes li", "opened");
+  },
+  transactions: async (page) => {
+    await has(page, "tbody tr", "ef2da47668f3", "rejected");
+    await has(page, "tbody tr", "d094ce84c36a", "15.0 sat/vB");
+    await has(page, "tbody tr", "min relay fee not met", "1");
+    await drawn(page, ".plot canvas", 2);
+  },
+  addresses: async (page) => {
+    await has(page, "tbody tr", "19", "1,001");
+    await has(page, "tbody tr", "Tor");
+    await has(page, "tbody tr", "network, witness");
+    await has(page, "tbody tr", "240.0.0.1:8333", "others");
+  },
+  blocks: async (page) => {
+    await has(page, ".figures", "116");
+    await has(page, "tbody tr", "…bc930bb58583", "compact block", "1 of 2");
+  },
+  pings: async (page) => {
+    await has(page, ".figures", "our ping", "ms");
+    await has(page, "tbody tr", "12");
+    await drawn(page, ".plot canvas", 1);
+  },
+  messages: async (page) => {
+    await has(page, ".stream", "Nothing yet");
+  },
+  findings: async (page) => {
+    await page.waitForFunction(() => document.querySelector(".findings")?.textContent !== "", undefined, { timeout: PATIENCE });
+  },
+  health: async (page) => {
+    await has(page, ".verdict", "source");
+    for (const source of ["ebpf", "rpc", "p2p", "proc"]) await has(page, "tbody tr", "demo", source);
+  },
+};
+
+/** One element that fits the selector holds all these texts. */
+async function has(page, selector, ...texts) {
+  const fits = texts.reduce((found, text) => found.filter({ hasText: text }), page.locator(selector));
+  try {
+    await fits.first().waitFor({ timeout: PATIENCE });
+  } catch {
+    const there = await page.locator(selector).allInnerTexts();
+    throw new Error(`no ${selector} with ${texts.join(", ")}; there is:\n${there.join("\n").slice(0, 2000)}`);
+  }
+}
+
+/** These canvases are not blank. */
+async function drawn(page, selector, count) {
+  await page.waitForFunction(
+    ([selector, count]) => {
+      const all = [...document.querySelectorAll(selector)];
+      const inked = all.filter((canvas) => {
+        if (canvas.width === 0 || canvas.height === 0) return false;
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        return data.some((value) => value !== 0);
+      });
+      return inked.length >= count;
+    },
+    [selector, count],
+    { timeout: PATIENCE },
+  );
+}
+
+async function seek(request, change) {
+  const answer = await request.post(`${base}/api/playback`, { data: change });
+  assert.ok(answer.ok(), `playback: ${answer.status()} ${await answer.text()}`);
+  // a jump reads what came before, in its own time
+  for (let state = await answer.json(); state.seeking;) state = await (await request.get(`${base}/api/playback`)).json();
+}
+
+/** Serious and critical faults, one line each. */
+async function accessibility(page) {
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  return violations
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .flatMap(({ id, impact, nodes }) =>
+      nodes
+        .slice(0, 3)
+        .map(({ target, failureSummary }) => `${impact} ${id}: ${target.join(" ")}: ${failureSummary?.replaceAll("\n", " ")}`),
+    );
+}
+
+let failures = 0;
+async function step(name, act) {
+  if (values.only && !name.includes(values.only)) return;
+  const start = Date.now();
+  try {
+    await act();
+    console.log(`ok ${name} (${Date.now() - start} ms)`);
+  } catch (error) {
+    failures += 1;
+    console.log(`FAILED ${name}: ${error.message}`);
+  }
+}
+
+const browser = await launch();
+const LOOKS = [
+  { name: "light", viewport: { width: 1280, height: 860 }, colorScheme: "light" },
+  { name: "dark", viewport: { width: 1280, height: 860 }, colorScheme: "dark" },
+  {
+    name: "phone",
+    viewport: { width: 390, height: 844 },
+    colorScheme: "light",
+    deviceScaleFactor: 1,
+    hasTouch: true,
+    isMobile: true,
+  },
+];
+
+/** A fresh page with this look; what it did wrong is checked at its end. */
+async function visit(look, act) {
+  const context = await browser.newContext({ ...look, reducedMotion: "reduce" });
+  const faults = await watch(context, base);
+  try {
+    const page = await context.newPage();
+    await act(page, context);
+    assert.deepEqual(faults, [], "the page complains of nothing, and asks nobody else");
+  } finally {
+    await context.close();
+  }
+}
+
+if (values.shots) await mkdir(values.shots, { recursive: true });
+for (const look of LOOKS) {
+  for (const [name, check] of Object.entries(PAGES)) {
+    const title = name.split("?")[0];
+    await step(`${title} in ${look.name}`, () =>
+      visit(look, async (page, context) => {
+        await seek(context.request, { at: LATE, playing: false });
+        await page.goto(`${base}/#/${name}`);
+        await check(page);
+        if (title === "messages") await listen(page);
+        if (title === "circle") await busy(page, context);
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+        assert.ok(wide <= 0, `the page is ${wide} px wider than the screen`);
+        if (values.shots) await page.screenshot({ path: join(values.shots, `${title}-${look.name}.png`) });
+        assert.deepEqual(await accessibility(page), []);
+      }),
+    );
+  }
+}
+
+/** Plays the stream until something is said, and looks at a line. */
+async function listen(page) {
+  await seek(page.request, { at: EARLY, playing: true, speed: 1 });
+  await has(page, ".stream li", "net.inv");
+  await seek(page.request, { playing: false });
+  await page.locator(".stream li button", { hasText: "net.inv" }).first().click();
+  await has(page, ".inspector", "net.inv", "items", "Txid, wtxid or block hash");
+}
+
+/** Lets messages fly, and pins a peer by keyboard. */
+async function busy(page, context) {
+  await page.locator("canvas").focus();
+  for (const key of ["ArrowRight", "ArrowRight", "Enter"]) await page.keyboard.press(key);
+  await has(page, ".peer-card", "Peer 3", "manual");
+  await seek(context.request, { at: "2026-11-22T10:58:38.300Z", playing: true, speed: 1 });
+  await has(page, ".notes li", "opened", "peer 3");
+  await seek(context.request, { playing: false });
+}
+
+const desk = LOOKS[0];
+await step("the table of peers is filtered, sorted, and remembers its columns", () =>
+  visit(desk, async (page, context) => {
+    await seek(context.request, { at: LATE, playing: false });
+    await page.goto(`${base}/#/peers`);
+    await has(page, "tbody tr", "evicted");
+    await page.getByRole("searchbox", { name: "Filter peers" }).fill("type:block");
+    await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 1);
+    assert.match(page.url(), /filter=type%3Ablock/, "the link leads to what is shown");
+    await page.getByRole("searchbox", { name: "Filter peers" }).fill("");
+    await page.getByRole("button", { name: "Received" }).click();
+    await page.waitForSelector('th[aria-sort="descending"] >> text=Received');
+    assert.equal(await page.evaluate(() => document.activeElement?.textContent), "Received", "the heading keeps the focus");
+    await page.getByText("Columns", { exact: true }).click();
+    await page.getByLabel("Transport").check();
+    await has(page, "tbody tr", "v2");
+    await page.reload();
+    await has(page, "th", "Transport");
+  }),
+);
+
+await step("a recording is played, paused, and gone through by keyboard", () =>
+  visit(desk, async (page, context) => {
+    await seek(context.request, { at: EARLY, playing: false, speed: 1 });
+    await page.goto(`${base}/#/peers`);
+    const slider = page.getByRole("slider", { name: "Moment of the recording" });
+    await page.waitForFunction(() => document.querySelector(".playback output")?.textContent?.includes("10:58:21 UTC"));
+    await slider.focus();
+    await page.keyboard.press("End");
+    await page.waitForFunction(() => document.querySelector(".playback output")?.textContent?.includes("10:58:42 UTC"));
+    await has(page, "tbody tr", "evicted");
+    await page.keyboard.press("Home");
+    await page.waitForFunction(() => document.querySelector(".playback output")?.textContent?.includes("10:58:16 UTC"));
+    await page.waitForFunction(() => !document.querySelector("tbody")?.textContent?.includes("evicted"));
+    await page.getByRole("combobox", { name: "Speed" }).selectOption("10");
+    await page.locator("main").focus();
+    await page.keyboard.press("Space");
+    await page.getByRole("button", { name: "Pause" }).waitFor();
+    await has(page, "tbody tr", "evicted");
+    await seek(context.request, { playing: false, speed: 1 });
+  }),
+);
+
+await step("a link leads to a page at a moment", () =>
+  visit(desk, async (page, context) => {
+    await seek(context.request, { at: LATE, playing: true });
+    await page.goto(`${base}/#/blocks?node=demo&at=${encodeURIComponent(EARLY)}`);
+    await page.waitForFunction(() => document.querySelector(".playback output")?.textContent?.includes("10:58:21 UTC"));
+    await has(page, ".figures", "110");
+    const state = await (await context.request.get(`${base}/api/playback`)).json();
+    assert.equal(state.playing, false);
+  }),
+);
+
+await step("menu, colours and zone work by keyboard on a phone", () =>
+  visit(LOOKS[2], async (page) => {
+    await page.goto(`${base}/`);
+    await has(page, ".node-card", "demo");
+    const menu = page.getByRole("button", { name: "Menu" });
+    await menu.focus();
+    await page.keyboard.press("Enter");
+    assert.equal(await menu.getAttribute("aria-expanded"), "true");
+    await page.getByRole("link", { name: "Health" }).focus();
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "Health", level: 1 }).waitFor();
+    assert.equal(await menu.getAttribute("aria-expanded"), "false");
+    await page.getByRole("combobox", { name: "Colours" }).selectOption("dark");
+    assert.equal(await page.evaluate(() => getComputedStyle(document.body).colorScheme), "dark");
+    await page.reload();
+    assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), "dark", "the choice is kept");
+  }),
+);
+
+await step("what a peer chose is text, never markup", () =>
+  visit(desk, async (page) => {
+    const evil = '<img src=x onerror="window.hurt=1"><script>window.hurt=1</script>';
+    await page.route(/\/api\/peers\b/, async (route) => {
+      const answer = await (await route.fetch()).json();
+      for (const peer of answer.peers) Object.assign(peer, { userAgent: evil, address: evil });
+      await route.fulfill({ json: answer });
+    });
+    await page.goto(`${base}/#/peers`);
+    await has(page, "tbody tr", "<img");
+    assert.equal(await page.evaluate(() => window.hurt), undefined);
+    assert.equal(await page.locator("main img, main script").count(), 0);
+  }),
+);
+
+await step("a page says when the program does not answer, and goes on when it does", async () => {
+  const context = await browser.newContext(desk);
+  const page = await context.newPage();
+  await page.goto(`${base}/#/peers`);
+  await page.locator("tbody tr").first().waitFor();
+  await page.route(/\/api\/peers\b/, (route) => route.abort());
+  await has(page, ".trouble", "does not answer", "Try again");
+  await page.unroute(/\/api\/peers\b/);
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.locator(".trouble").waitFor({ state: "hidden" });
+  await page.goto(`${base}/#/peer?id=999999`);
+  await has(page, ".trouble", "It may have left");
+  await page.goto(`${base}/#/nowhere`);
+  await has(page, ".empty", "This link leads to no page");
+  await context.close();
+});
+
+await step("the first page is small and soon there", () =>
+  visit(desk, async (page) => {
+    await page.goto(`${base}/`);
+    await has(page, ".node-card", "demo");
+    const { total, first } = await page.evaluate(() => {
+      const all = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")];
+      const total = all
+        .filter(({ name }) => !name.includes("/api/"))
+        .reduce((sum, { decodedBodySize }) => sum + decodedBodySize, 0);
+      return { total, first: performance.getEntriesByName("first-contentful-paint")[0]?.startTime };
+    });
+    console.log(`   assets of the first page: ${total} bytes; first paint after ${Math.round(first)} ms`);
+    assert.ok(total > 50_000, `only ${total} bytes: does the browser still say what it loaded?`);
+    assert.ok(total <= 150_000, `${total} bytes`);
+  }),
+);
+
+await browser.close();
+if (failures > 0) {
+  console.log(`${failures} failed`);
+  process.exitCode = 1;
+}
