@@ -39,6 +39,7 @@ pub fn run(options: cli::Archive) -> Result<ExitCode, Failure> {
             let selection = selection(&options.part, &options.files)?;
             written(copy::copy(&options.files, &selection, &options.output, now()))
         }
+        cli::Archive::Export(options) => crate::export::run(*options),
         cli::Archive::Merge(options) => written(copy::copy(&options.files, &Selection::default(), &options.output, now())),
     }
 }
@@ -149,7 +150,12 @@ fn record(options: cli::ArchiveRecord) -> Result<(), Failure> {
     })
 }
 
-fn selection(part: &Part, files: &[std::path::PathBuf]) -> Result<Selection, Failure> {
+/// What `part` selects of recordings.
+///
+/// # Errors
+///
+/// A pattern that matches no kind, or a recording whose beginning cannot be read.
+pub fn selection(part: &Part, files: &[PathBuf]) -> Result<Selection, Failure> {
     enum Wrong {
         Kinds(event::FilterError),
         Read(ReadError),

@@ -10,6 +10,7 @@ mod config;
 mod demo;
 mod doctor;
 mod exit;
+mod export;
 mod extractors;
 mod history;
 mod known;

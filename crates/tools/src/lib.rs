@@ -6,10 +6,12 @@
 
 pub mod archive;
 mod complaint;
+pub mod export;
 mod intake;
 pub mod join;
 pub mod logger;
 pub mod metrics;
 pub mod reconcile;
+pub mod target;
 
 pub use complaint::Complaint;
