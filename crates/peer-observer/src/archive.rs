@@ -44,6 +44,7 @@ pub fn run(options: cli::Archive) -> Result<ExitCode, Failure> {
             let selection = selection(&options.part, &options.files)?;
             if options.redact { redacted(&options, &selection) } else { copied(&options.files, &selection, &options.output) }
         }
+        cli::Archive::Export(options) => crate::export::run(*options),
         cli::Archive::Merge(options) => copied(&options.files, &Selection::default(), &options.output),
     }
 }
@@ -222,7 +223,12 @@ fn record(options: cli::ArchiveRecord) -> Result<(), Failure> {
     })
 }
 
-fn selection(part: &Part, files: &[std::path::PathBuf]) -> Result<Selection, Failure> {
+/// What `part` selects of recordings.
+///
+/// # Errors
+///
+/// A pattern that matches no kind, or a recording whose beginning cannot be read.
+pub fn selection(part: &Part, files: &[PathBuf]) -> Result<Selection, Failure> {
     enum Wrong {
         Kinds(event::FilterError),
         Read(ReadError),

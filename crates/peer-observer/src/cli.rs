@@ -510,6 +510,12 @@ pub enum Archive {
     /// Join recordings into a file, in the order of time
     Merge(ArchiveMerge),
 
+    /// Make tables of recordings, one per kind of event: for DuckDB, Polars, pandas, ClickHouse, or a spreadsheet
+    ///
+    /// What is there already is not made again: an export that was ended goes on, and an archive that grew is exported from where it was.
+    /// `docs/export.md` says how the tables are laid out, `docs/queries.md` has questions and their answers in SQL.
+    Export(Box<ArchiveExport>),
+
     /// Check recordings: every checksum, every event, every gap
     ///
     /// Ends with code 7 when something is damaged, missing or was lost.
@@ -585,6 +591,42 @@ pub struct ArchiveMerge {
     /// The file to write, which must not exist
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
+}
+
+/// `archive export`
+#[derive(clap::Args, Debug)]
+pub struct ArchiveExport {
+    /// Files, or directories of segments
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+
+    /// Where the tables go: a directory, or `s3://bucket/prefix`
+    #[arg(long, short, value_name = "PLACE")]
+    pub output: tools::target::Place,
+
+    /// What tables are written as
+    // other commands have a `--format` with other words, which a file or the environment may choose
+    #[arg(
+        id = "export_format",
+        long = "format",
+        env = "PEER_OBSERVER_EXPORT_FORMAT",
+        hide_env = true,
+        value_enum,
+        default_value_t = tools::export::Format::Parquet,
+        value_name = "FORMAT"
+    )]
+    pub format: tools::export::Format,
+
+    /// Say in the manifest under which licence the export may be used: `CC-BY-4.0`
+    #[arg(long, value_name = "NAME")]
+    pub license: Option<String>,
+
+    #[command(flatten, next_help_heading = "What to take")]
+    pub part: tools::archive::Part,
+
+    #[cfg(feature = "s3")]
+    #[command(flatten, next_help_heading = "S3")]
+    pub s3: tools::target::s3::Options,
 }
 
 /// `replay`

@@ -12,6 +12,7 @@ mod demo;
 mod detect;
 mod doctor;
 mod exit;
+mod export;
 mod extractors;
 mod history;
 mod known;

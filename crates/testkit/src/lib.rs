@@ -27,6 +27,7 @@ pub mod hour;
 pub mod nats;
 pub mod node;
 pub mod peer;
+pub mod python;
 pub mod rpc;
 pub mod scenario;
 pub mod secrets;

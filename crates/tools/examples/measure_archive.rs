@@ -6,12 +6,14 @@
 //! | `size` | against the same events as varint-delimited protobuf under zstd −19; frames closed after 5 s of the recording, and packed |
 //! | `replay` | a packed file at maximum speed into counting by kind |
 //! | `again` | archived, replayed into a bus at maximum speed, archived again: whether all events are equal |
+//! | `export` | a packed file into tables of Parquet; no disk is waited for longer than it takes to hand it the files |
 //! | `seek DIRECTORY [GB]` | the first event of a minute in an archive of 10 GB, which is made in the directory and left there |
 //!
 //! Speeds are per second of CPU time of the one thread that works, so that they do not depend on who else is running; medians of five.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -22,6 +24,9 @@ use tools::archive::copy::{LEVEL, copy};
 use tools::archive::segment::{Segment, Writer};
 use tools::archive::store::{Store, segments};
 use tools::archive::{Config, Selection, open, record};
+use tools::export::parts::Limits;
+use tools::export::{self, Format, Job, Progress};
+use tools::target::Target;
 
 fn main() -> Result<()> {
     let mut words = std::env::args().skip(1);
@@ -34,12 +39,13 @@ fn main() -> Result<()> {
         "size" => size(&recording, place.path())?,
         "replay" => replay(&recording, place.path())?,
         "again" => again(&recording, place.path())?,
+        "export" => export(&recording, place.path())?,
         "seek" => {
             let directory = PathBuf::from(rest.first().context("in which directory?")?);
             let gigabytes: u64 = rest.get(1).map_or(Ok(10), |text| text.parse())?;
             seek(&recording, place.path(), &directory, gigabytes * 1_000_000_000)?;
         }
-        _ => bail!("append, size, replay, again or seek"),
+        _ => bail!("append, size, replay, again, export or seek"),
     }
     println!("memory at peak    {} kB", peak()?);
     Ok(())
@@ -167,6 +173,31 @@ async fn archived(recording: &Path, to: &Path) -> Result<()> {
     extract::replay::run(open(&[recording.to_owned()], &Selection::default())?.events(), extract::replay::Pace::Max, &bus).await?;
     bus.close().await;
     recording_of.await?
+}
+
+fn export(recording: &Path, place: &Path) -> Result<()> {
+    let packed = place.join("packed.poa");
+    copy(&[recording.to_owned()], &Selection::default(), &packed, 0)?;
+    let mut speeds = Vec::new();
+    for run in 0..5 {
+        let directory = place.join(run.to_string());
+        let job = Job {
+            recordings: vec![packed.clone()],
+            selection: Selection::default(),
+            format: Format::Parquet,
+            license: None,
+            redactor: None,
+            limits: Limits::default(),
+        };
+        let target = Target::directory(&directory)?;
+        let start = cpu()?;
+        let exported = export::run(job, &target, "", &Progress::default(), &AtomicBool::new(false))?;
+        speeds.push(exported.events as f64 / (cpu()? - start).as_secs_f64());
+        anyhow::ensure!(exported.rows == exported.events, "{} events, {} rows", exported.events, exported.rows);
+        println!("export            {:.0} k events/s, {} files, {} bytes", speeds[run] / 1000.0, exported.files, exported.bytes);
+    }
+    median("export", speeds);
+    Ok(())
 }
 
 fn seek(recording: &Path, place: &Path, directory: &Path, size: u64) -> Result<()> {

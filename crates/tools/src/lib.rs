@@ -7,11 +7,13 @@
 pub mod archive;
 mod complaint;
 pub mod detect;
+pub mod export;
 mod intake;
 pub mod join;
 pub mod logger;
 pub mod metrics;
 pub mod reconcile;
+pub mod target;
 pub mod top;
 pub mod web;
 

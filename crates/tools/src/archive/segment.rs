@@ -64,6 +64,17 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// Where it is within its file, without saying which file: for whoever must not know its name.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Damaged { offset, what, .. } => format!("damaged at byte {offset}: {what}"),
+            Self::Read { offset, .. } => format!("failed to read at byte {offset}"),
+            Self::Newer { version, .. } => format!("a segment of version {version}"),
+            Self::Open { .. } => "failed to open".to_owned(),
+            Self::Foreign { .. } | Self::Nothing { .. } => "no recording".to_owned(),
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {

@@ -54,6 +54,11 @@ pub fn segments(directory: &Path) -> io::Result<Vec<Kept>> {
     Ok(kept)
 }
 
+/// When a segment was begun, nanoseconds since the epoch, by its name.
+pub fn created(path: &Path) -> Option<u64> {
+    parse(path.file_name()?.to_str()?).map(|(_, created)| created)
+}
+
 fn name(number: u64, created: u64) -> String {
     let seconds = i64::try_from(created / 1_000_000_000).unwrap_or(0);
     let time = Timestamp::from_second(seconds).unwrap_or_default();

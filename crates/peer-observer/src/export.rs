@@ -1,0 +1,155 @@
+//! `archive export`: recordings become tables.
+
+use std::io::{self, IsTerminal as _};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tools::archive::amount::Size;
+use tools::export::parts::Limits;
+use tools::export::{ExportError, Exported, Job, Progress};
+use tools::target::{Place, Target, TargetError};
+
+use crate::exit::{Code, Failure};
+use crate::service::Signals;
+use crate::wiring::block_on;
+use crate::{archive, cli};
+
+/// How often the progress is drawn.
+const DRAW: Duration = Duration::from_millis(100);
+
+/// `peer-observer archive export`
+///
+/// # Errors
+///
+/// There are no such recordings, files cannot be written, or a recording could not be read to its end; everything else was exported.
+pub fn run(options: cli::ArchiveExport) -> Result<ExitCode, Failure> {
+    let selection = archive::selection(&options.part, &options.files)?;
+    let job = Job {
+        recordings: options.files,
+        selection,
+        format: options.format,
+        license: options.license,
+        redactor: None,
+        limits: Limits::default(),
+    };
+    let (progress, stop) = (Arc::new(Progress::default()), Arc::new(AtomicBool::new(false)));
+    let (shown, told) = (Arc::clone(&progress), Arc::clone(&stop));
+    let output = options.output;
+    #[cfg(feature = "s3")]
+    let s3 = options.s3;
+    let exported = block_on(async move {
+        let mut signals = Signals::new()?;
+        // a store has a runtime of its own, which may not end within this one
+        let mut work = tokio::task::spawn_blocking(move || {
+            let place = output.to_string();
+            #[cfg(feature = "s3")]
+            let target = open(&output, &s3);
+            #[cfg(not(feature = "s3"))]
+            let target = open(&output);
+            tools::export::run(job, &target?, &place, &progress, &stop)
+        });
+        let bar = bar();
+        let mut draw = tokio::time::interval(DRAW);
+        loop {
+            tokio::select! {
+                exported = &mut work => {
+                    bar.finish_and_clear();
+                    return exported.map_err(anyhow::Error::new)?.map_err(failed);
+                }
+                _ = draw.tick() => show(&bar, &shown),
+                // what is finished stays
+                () = signals.received() => told.store(true, Ordering::Relaxed),
+            }
+        }
+    })?;
+    eprintln!("{}", said(&exported));
+    exported.fault.map_or(Ok(ExitCode::SUCCESS), |fault| Err(archive::unreadable(fault)))
+}
+
+/// Opens a place.
+///
+/// # Errors
+///
+/// It cannot be used, or this build has no stores.
+#[cfg(feature = "s3")]
+pub fn open(place: &Place, options: &tools::target::s3::Options) -> Result<Target, TargetError> {
+    match place {
+        Place::Directory(path) => Target::directory(path),
+        Place::S3 { bucket, prefix } => Ok(Target::S3(tools::target::s3::S3::open(bucket, prefix, options)?)),
+    }
+}
+
+/// Opens a place.
+///
+/// # Errors
+///
+/// It cannot be used, or this build has no stores.
+#[cfg(not(feature = "s3"))]
+pub fn open(place: &Place) -> Result<Target, TargetError> {
+    match place {
+        Place::Directory(path) => Target::directory(path),
+        Place::S3 { .. } => {
+            let what = "this program was built without the feature `s3`".to_owned();
+            Err(TargetError::Setup { place: place.to_string(), what })
+        }
+    }
+}
+
+/// A bar where somebody sees it.
+fn bar() -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} {human_pos} events  {per_sec}  {elapsed}");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style)
+}
+
+/// How far it is. A recording of the first form does not say how long it is.
+fn show(bar: &ProgressBar, progress: &Progress) {
+    let total = progress.total.load(Ordering::Relaxed);
+    if total > 0 && bar.length() != Some(total) {
+        let style = ProgressStyle::with_template("{bar:40} {percent:>3} % of {human_len} events  {per_sec}  {eta} left");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_length(total);
+    }
+    bar.set_position(progress.done.load(Ordering::Relaxed));
+}
+
+fn said(exported: &Exported) -> String {
+    let Exported { events, rows, files, bytes, known, left_out, .. } = exported;
+    let mut text = format!("{events} events, {rows} rows in {files} files, {}", Size(*bytes));
+    if *known > 0 {
+        text += &format!("; {known} recordings had been exported before");
+    }
+    if *left_out > 0 {
+        text += &format!("; {left_out} events are in no table, see manifest.json");
+    }
+    text
+}
+
+fn failed(error: ExportError) -> Failure {
+    let code = match &error {
+        ExportError::Read(_) | ExportError::Changed { .. } | ExportError::Replaced { .. } => Code::Recording,
+        ExportError::Another { .. } => Code::Usage,
+        ExportError::Target(error) => code(error),
+        ExportError::Manifest { .. } | ExportError::Stopped => Code::Failure,
+    };
+    let hint = error.hint();
+    Failure::new(code, error).hint(hint)
+}
+
+/// The exit code for files that do not get there.
+pub fn code(error: &TargetError) -> Code {
+    match error {
+        TargetError::Write { source, .. } | TargetError::Read { source, .. }
+            if source.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            Code::NotPermitted
+        }
+        _ => Code::Failure,
+    }
+}
