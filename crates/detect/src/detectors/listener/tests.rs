@@ -20,7 +20,7 @@ fn check(peers: u64, play: impl FnOnce(&mut Stage), expect: Expect) {
 }
 
 fn version(peer: u64, relay: bool) -> NetVersion {
-    NetVersion { peer, direction: Direction::Inbound.into(), version: 70016, services: 1, timestamp: 1, relay, ..Default::default() }
+    NetVersion { peer, direction: Direction::Inbound.into(), version: 70016, services: 1, time: 1, relay, ..Default::default() }
 }
 
 fn items(count: usize) -> Vec<Inventory> {
