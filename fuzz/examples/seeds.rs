@@ -82,6 +82,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     seed("list_file", "plain", b"\0# version: 1\n198.51.100.1\n2001:db8::/32 # all of it\n")?;
     // everything is AS 1: a `return` of two class bits and fifteen others, and padding
     seed("asmap", "one", &[0; 19])?;
+    let mut engine = detect::Engine::new(detect::thresholds::Thresholds::default(), 0);
+    let mut said = Vec::new();
+    samples().into_iter().for_each(|event| engine.observe(event.into(), &mut said));
+    // behind magic, version and checksum
+    seed("detect_state", "samples", &engine.save()[15..])?;
+    for row in detect::thresholds::TABLE {
+        seed("detect_thresholds", row.name, format!("{}={}", row.name, row.default).as_bytes())?;
+    }
     Ok(())
 }
 

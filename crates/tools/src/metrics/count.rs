@@ -2,6 +2,7 @@
 
 mod chain;
 mod conn;
+mod finding;
 mod gossip;
 mod health;
 mod inventory;
@@ -196,7 +197,10 @@ pub fn count(node: &mut Node, around: &mut Around<'_>, event: &Event, kind: &Kin
         | Kind::LogLife(_)
         | Kind::HealthArchived(_)
         | Kind::HealthBeat(_) => {}
-        Kind::FindingOpened(_) | Kind::FindingUpdated(_) | Kind::FindingCleared(_) | Kind::FindingExpired(_) => {}
+        Kind::FindingOpened(m) => finding::opened(node, m.finding.as_ref()),
+        Kind::FindingUpdated(m) => finding::lasts(node, m.finding.as_ref()),
+        Kind::FindingCleared(m) => finding::ended(node, m.finding.as_ref()),
+        Kind::FindingExpired(m) => finding::ended(node, m.finding.as_ref()),
     }
 }
 

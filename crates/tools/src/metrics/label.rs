@@ -6,7 +6,8 @@
 use event::{
     AddrmanStep, BlockAnnouncement, BlockPart, ChainTipStatus, ConnRefusal, ConnectionType, Direction, EndReason, FeeMode,
     FetchOutcome, HeadersIgnored, HeadersSyncStep, InventoryType, KindId, LogFileProblem, LogGapReason, LossStage, Malformation,
-    Network, OrphanStep, OutboundStep, RefusalReason, RemovalReason, RpcRefusal, Source, SyncStep, Transport, UndecodableReason,
+    Network, OrphanStep, OutboundStep, RefusalReason, RemovalReason, RpcRefusal, Severity, Source, SyncStep, Transport,
+    UndecodableReason,
 };
 
 /// A label's name and words.
@@ -185,6 +186,7 @@ of_schema! {
     SyncStep as "step": Unspecified StallStarted StallTimeoutRaised StallTimeoutLowered Presync Headers Done;
     RpcRefusal as "reason": Unspecified Password Method QueueFull;
     LogGapReason as "reason": Unspecified RateLimitBegan RateLimitEnded EarlyLines LineCut;
+    Severity as "severity": Unspecified Info Warn Critical;
     LogFileProblem as "problem": Unspecified Shrunk Replaced Foreign Damaged Unreadable Gone;
     OutboundStep as "step":
         Unspecified Dialing Feeler Anchor NetworkSpecific Proxy StaleTip ExtraOn ExtraOff ExtraBlockRelay;

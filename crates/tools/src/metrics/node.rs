@@ -42,6 +42,8 @@ pub struct Node {
     pub joined: (u64, [[u64; 5]; 3]),
     /// Lines of debug.log by category, matched and unmatched, as the parser said last, with the run that they belong to.
     pub log_lines: (u64, Vec<[u64; 2]>),
+    /// Findings that are open, by their id.
+    pub findings: std::collections::BTreeMap<String, (super::vocabulary::Detector, event::Severity)>,
     /// The compact block that is being looked at, and since when.
     pub matching: Option<([u8; 32], u64)>,
     /// This life of the node's process, and the one before.
@@ -106,6 +108,7 @@ impl Node {
             addrman: None,
             joined: Default::default(),
             log_lines: (0, vec![]),
+            findings: std::collections::BTreeMap::new(),
             matching: None,
             runs: [None; 2],
             lives: [Life::default(); SOURCES],

@@ -1508,6 +1508,21 @@ pub const DASHBOARDS: &[Dashboard] = &[
                 ],
             ),
             graph(
+                "What do detectors hold to be the case?",
+                "Open findings, by the worst that each was. docs/detectors.md says what each detector means.",
+                Count,
+                &[
+                    (
+                        "sum by (node, detector, severity) (peerobserver_findings_active{NODE})",
+                        "{{node}} {{detector}} {{severity}}",
+                    ),
+                    (
+                        "sum by (node, detector) (increase(peerobserver_findings_opened_total{NODE}[1h]))",
+                        "{{node}} {{detector}} opened",
+                    ),
+                ],
+            ),
+            graph(
                 "What cannot be decoded?",
                 "Kept as bytes. Unknown types come from experiments; malformed ones from somebody who tries.",
                 PerSecond,

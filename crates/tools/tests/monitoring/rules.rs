@@ -151,7 +151,6 @@ pub const FOREIGN: &[(&str, &str)] = &[
     ("process_start_time_seconds", "every client library's"),
     ("process_open_fds", "every client library's"),
     ("process_max_fds", "every client library's"),
-    ("peerobserver_findings_active", "the detectors', once there are any"),
 ];
 
 /// Every alert.
@@ -458,7 +457,7 @@ pub const ALERTS: &[Alert] = &[
         ],
     },
     finding("FindingCritical", "critical", "peerobserver_findings_active{severity=\"critical\"} > 0", Severity::Critical),
-    finding("FindingWarning", "warning", "peerobserver_findings_active{severity=\"warning\"} > 0", Severity::Warning),
+    finding("FindingWarning", "warning", "peerobserver_findings_active{severity=\"warn\"} > 0", Severity::Warning),
     finding("FindingInfo", "info", "peerobserver_findings_active{severity=\"info\"} > 0", Severity::Info),
 ];
 
@@ -474,13 +473,13 @@ const fn finding(name: &'static str, severity: &'static str, expr: &'static str,
         ($severity:literal) => {
             Case {
                 series: &[(
-                    concat!("peerobserver_findings_active{detector=\"addr_flood\",node=\"alice\",severity=\"", $severity, "\"}"),
+                    concat!("peerobserver_findings_active{detector=\"D01\",node=\"alice\",severity=\"", $severity, "\"}"),
                     "0 1x5 0x10",
                 )],
                 at: "3m",
                 clear: "8m",
-                labels: &[("detector", "addr_flood"), ("node", "alice")],
-                says: "addr_flood at alice: 1 active",
+                labels: &[("detector", "D01"), ("node", "alice")],
+                says: "D01 at alice: 1 active",
             }
         };
     }
@@ -491,13 +490,13 @@ const fn finding(name: &'static str, severity: &'static str, expr: &'static str,
         expr,
         summary: "{{ $labels.detector }} at {{ $labels.node }}: {{ $value }} active",
         runbook: "A detector holds that something goes on, and will say when it is over. Its finding has the evidence, what it does not prove, and its \
-                  own runbook: `peer-observer incidents list`.",
+                  own runbook: the `doc.md` of the detector's number in `detectors/`.",
         fires: match of {
             Severity::Critical => case!("critical"),
-            Severity::Warning => case!("warning"),
+            Severity::Warning => case!("warn"),
             Severity::Info => case!("info"),
         },
-        twin: &[("peerobserver_findings_active{detector=\"addr_flood\",node=\"alice\",severity=\"other\"}", "1x20")],
+        twin: &[("peerobserver_findings_active{detector=\"D01\",node=\"alice\",severity=\"other\"}", "1x20")],
     }
 }
 
