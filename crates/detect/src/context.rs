@@ -181,6 +181,10 @@ impl Facts {
         let watched = &mut self.sources[source as usize];
         match &event.kind {
             Some(Kind::HealthBeat(beat)) => {
+                // nobody knows what it did not say while it was silent
+                if watched.beat.is_some_and(|before| before.saturating_add(SILENT) < now) {
+                    watched.loss = Some(now);
+                }
                 watched.beat = Some(now);
                 watched.lag = beat.lag;
             }

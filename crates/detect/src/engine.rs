@@ -9,11 +9,11 @@ use event::{Event, Kind, KindId, KindSet, Source};
 use crate::context::{Context, Facts};
 use crate::desk::{Account, Desk, Shared};
 use crate::detector::{Entry, Running, Scope};
-use crate::entity::Knowledge;
+use crate::entity::{Knowledge, Profiles};
 use crate::finding::{Findings, Statement};
 use crate::order::{Order, Place};
 use crate::thresholds::{Limits, Thresholds};
-use crate::time::SECOND;
+use crate::time::{HOUR, SECOND};
 
 /// Nodes remembered; the one that was silent for longest gives way.
 const NODES: usize = 1024;
@@ -28,6 +28,7 @@ pub struct Engine {
     pub(crate) thresholds: Thresholds,
     pub(crate) key: u64,
     pub(crate) knowledge: Arc<Knowledge>,
+    pub(crate) profiles: Profiles,
     pub(crate) order: Order,
     pub(crate) primaries: Primaries,
     pub(crate) nodes: BTreeMap<String, Node>,
@@ -35,6 +36,8 @@ pub struct Engine {
     pub(crate) fleet: Vec<Post>,
     pub(crate) shared: Shared,
     pub(crate) totals: Totals,
+    /// Time of the newest event that was looked at, of any node.
+    pub(crate) clock: u64,
 }
 
 /// The places of detectors.
@@ -74,7 +77,12 @@ pub(crate) struct Node {
     pub(crate) posts: Vec<Post>,
     pub(crate) now: u64,
     pub(crate) second: u64,
+    /// What time it was at the newest node when it was last heard of.
+    pub(crate) heard: u64,
 }
+
+/// A node of which nothing was heard for so long, while others were, is told that time passes.
+const SILENT: u64 = 30 * SECOND;
 
 impl Post {
     fn new(entry: &Entry) -> Self {
@@ -142,18 +150,25 @@ impl Engine {
             thresholds,
             key,
             knowledge: Arc::default(),
+            profiles: Profiles::default(),
             order: Order::default(),
             primaries: Primaries::default(),
             nodes: BTreeMap::new(),
             fleet,
             shared: Shared::default(),
             totals: Totals::default(),
+            clock: 0,
         }
     }
 
     /// From now on, lists and maps are these. They name and group strangers; whether one behaves so, events decide.
     pub fn know_of(&mut self, knowledge: Arc<Knowledge>) {
         self.knowledge = knowledge;
+    }
+
+    /// Who came by, over all nodes and for 90 days.
+    pub fn profiles(&self) -> &Profiles {
+        &self.profiles
     }
 
     /// The kinds of events that it wants.
@@ -232,15 +247,21 @@ impl Engine {
         let Some(id) = event.id() else { return };
         self.totals.events += 1;
         self.know(&event.node);
-        let Self { routes, key, knowledge, primaries, nodes, fleet, shared, .. } = self;
-        let (name, Some(Node { facts, limits, posts, now, second })) = (&event.node, nodes.get_mut(&event.node)) else { return };
+        let Self { routes, key, knowledge, profiles, primaries, nodes, fleet, shared, .. } = self;
+        let (name, Some(Node { facts, limits, posts, now, second, heard })) = (&event.node, nodes.get_mut(&event.node)) else {
+            return;
+        };
         let admitted = primaries.admit(event);
         *now = event.time.max(*now);
+        *heard = self.clock.max(event.time);
         if *now / SECOND != *second {
             *second = *now / SECOND;
             let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key };
             for post in posts.iter_mut().chain(fleet.iter_mut()) {
                 post.tick(context, shared);
+            }
+            if (*second).is_multiple_of(HOUR / SECOND) {
+                profiles.forget_old(*now);
             }
         }
         if !admitted {
@@ -250,6 +271,7 @@ impl Engine {
         let restarted = facts.learn(event, *now);
         let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key };
         if restarted {
+            profiles.restarted(name);
             for post in posts.iter_mut() {
                 post.detector.restarted(name);
                 post.gone(context, shared, None);
@@ -258,6 +280,7 @@ impl Engine {
                 post.detector.restarted(name);
             }
         }
+        profiles.observe(event);
         let route = &routes[id.index()];
         for place in &route.posts {
             posts[usize::from(*place)].observe(event, context, shared);
@@ -270,6 +293,27 @@ impl Engine {
                 post.gone(context, shared, Some(closed.peer));
             }
             facts.peers.closed(closed.peer);
+        }
+        self.pass(event.time);
+    }
+
+    /// Nodes of which nothing is heard have a time as well: that which passes at the others.
+    fn pass(&mut self, time: u64) {
+        if time <= self.clock || time / SECOND == self.clock / SECOND || self.nodes.len() < 2 {
+            self.clock = self.clock.max(time);
+            return;
+        }
+        self.clock = time;
+        let Self { key, knowledge, nodes, shared, .. } = self;
+        for (name, Node { facts, limits, posts, now, second, heard }) in nodes {
+            let passed = time.saturating_sub(*heard);
+            if passed > SILENT {
+                *now = now.saturating_add(passed);
+                *second = *now / SECOND;
+                *heard = time;
+                let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key };
+                posts.iter_mut().for_each(|post| post.tick(context, shared));
+            }
         }
     }
 
@@ -288,7 +332,7 @@ impl Engine {
             }
         }
         let posts = self.entries.iter().filter(|entry| entry.about.scope == Scope::Node).map(Post::new).collect();
-        let node = Node { facts: Facts::default(), limits: self.thresholds.of(name), posts, now: 0, second: 0 };
+        let node = Node { facts: Facts::default(), limits: self.thresholds.of(name), posts, now: 0, second: 0, heard: 0 };
         self.nodes.insert(name.to_owned(), node);
         self.shared.fleet.nodes = self.nodes.len();
     }

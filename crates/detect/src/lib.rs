@@ -28,6 +28,7 @@
 //! 4. A directory in `detectors/` of the repository with its truth.
 
 pub mod context;
+pub mod criteria;
 mod desk;
 mod detector;
 pub mod detectors;
@@ -60,6 +61,8 @@ pub const fn all() -> &'static [Entry] {
         entry::<detectors::slot_churn::SlotChurn>(),
         entry::<detectors::range_churn::RangeChurn>(),
         entry::<detectors::inv_queue::InvQueue>(),
+        entry::<detectors::reconstruction::Reconstruction>(),
+        entry::<detectors::monitor::Monitor>(),
     ];
     ALL
 }

@@ -75,6 +75,11 @@ impl Stage {
         self.beating.retain(|beating| *beating != source);
     }
 
+    /// Nobody beats any more.
+    pub(crate) fn silence(&mut self) {
+        self.beating.clear();
+    }
+
     /// It is heard again.
     pub(crate) fn unhush(&mut self, source: Source) {
         self.beating.push(source);

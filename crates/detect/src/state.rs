@@ -16,6 +16,7 @@ use crate::context::Facts;
 use crate::desk::{Account, Desk, Fleet};
 use crate::detector::Entry;
 use crate::engine::{Engine, Post, Totals};
+use crate::entity::Profiles;
 use crate::order::{self, Order};
 use crate::thresholds::Thresholds;
 
@@ -52,6 +53,8 @@ struct Saved {
     accounts: BTreeMap<String, Account>,
     of_fleet: Fleet,
     totals: Totals,
+    clock: u64,
+    profiles: Profiles,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -60,6 +63,7 @@ struct SavedNode {
     posts: Vec<SavedPost>,
     now: u64,
     second: u64,
+    heard: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,6 +83,7 @@ impl Engine {
             posts: node.posts.iter().map(keep).collect(),
             now: node.now,
             second: node.second,
+            heard: node.heard,
         };
         let saved = Saved {
             key: self.key,
@@ -89,6 +94,8 @@ impl Engine {
             accounts: self.shared.accounts.clone(),
             of_fleet: self.shared.fleet.clone(),
             totals: self.totals,
+            clock: self.clock,
+            profiles: self.profiles.clone(),
         };
         let state = postcard::to_stdvec(&saved).expect("plain data, into memory");
         let mut bytes = MAGIC.to_vec();
@@ -132,6 +139,7 @@ impl Engine {
             node.facts = kept.facts;
             node.now = kept.now;
             node.second = kept.second;
+            node.heard = kept.heard;
             take_over(&mut node.posts, kept.posts, &mut anew);
         }
         take_over(&mut engine.fleet, saved.fleet, &mut anew);
@@ -140,6 +148,8 @@ impl Engine {
         engine.shared.accounts = saved.accounts;
         engine.shared.fleet = saved.of_fleet;
         engine.totals = saved.totals;
+        engine.profiles = saved.profiles;
+        engine.clock = saved.clock;
         anew.sort_unstable();
         anew.dedup();
         Ok((engine, anew))

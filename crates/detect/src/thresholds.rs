@@ -34,7 +34,7 @@ macro_rules! thresholds {
         }
 
         /// Every threshold, in the order of the table.
-        const ALL: &[Limit] = &[$(Limit::$limit,)*];
+        pub const ALL: &[Limit] = &[$(Limit::$limit,)*];
 
         /// The table.
         pub const TABLE: &[Threshold] = &[
@@ -93,6 +93,7 @@ thresholds! {
     D50Drop = "d50.drop", 0.15, "share", "O", "Critical: the share fell by so much against the last seven days";
     D50Blocks = "d50.blocks", 144.0, "blocks", "O", "How many of the last blocks are looked at";
     D50Enough = "d50.enough", 24.0, "blocks", "O", "Nothing is said before so many blocks were seen";
+    D50Usual = "d50.usual", 0.8, "share", "S7", "The share that is usual, until three days of blocks have shown what is usual at this node";
     D50Bytes = "d50.bytes", 100_000.0, "bytes", "O", "Warn: the ninth decile of what had to be asked for, per block";
     D50Trip = "d50.round_trip", 1.0, "seconds", "O", "Warn: the ninth decile of the extra round trip";
 

@@ -32,7 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("po-detect", &["po-event"]),
     ("po-tools", &["po-event", "po-bus", "po-detect"]),
     ("po-testkit", &["po-event", "po-bus"]),
-    ("peer-observer", &["po-event", "po-bus", "po-ebpf", "po-extract", "po-tools"]),
+    ("peer-observer", &["po-event", "po-bus", "po-ebpf", "po-extract", "po-detect", "po-tools"]),
 ];
 
 #[test]

@@ -24,6 +24,7 @@ use event::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::criteria::{Criterion, Weighed, weigh};
 use crate::measure::{Evidence, Recent};
 use crate::thresholds::Limit;
 use crate::time::{MINUTE, SECOND, seconds};
@@ -338,30 +339,18 @@ impl View {
 
     fn node(&self, context: &Context<'_>) -> Node {
         let limit = |limit| context.limit(limit);
-        // value, unit, warn, critical
         let queue = if self.storm { self.longest } else { 0.0 };
-        let rows = [
-            ("longest_queue", Some(queue), "transactions", limit(Limit::D39QueueWarn), limit(Limit::D39QueueCritical)),
-            ("queued_for_all", Some(self.sum), "transactions", limit(Limit::D39SumWarn), limit(Limit::D39SumCritical)),
-            ("handler_busy", self.busy, "share", limit(Limit::D39BusyWarn), limit(Limit::D39BusyCritical)),
-            ("ping_waits", self.waiting, "seconds", limit(Limit::D39PingWarn), limit(Limit::D39PingCritical)),
-        ];
-        let over = |share: f64| rows.iter().any(|(_, value, _, warn, _)| value.is_some_and(|value| value > share * warn));
-        let critical = rows.iter().any(|(_, value, _, _, critical)| value.is_some_and(|value| value > *critical));
-        let judgement = match () {
-            () if critical => Judgement::Fires(Severity::Critical),
-            () if over(1.0) => Judgement::Fires(Severity::Warn),
-            () if !self.known => Judgement::Unknown,
-            () if over(0.5) => Judgement::Holds,
-            () => Judgement::Clear,
-        };
-        let mut strongest = rows
-            .map(|(name, value, unit, warn, _)| (value.unwrap_or_default() / warn.max(f64::MIN_POSITIVE), name, value, unit, warn));
-        strongest.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let inputs =
-            strongest.iter().filter_map(|(_, name, value, unit, warn)| Some(input(name, (*value)?, unit, *warn))).collect();
-        let (score, name, ..) = strongest[0];
-        let what = match name {
+        let row = |name, value, unit, warn, critical| Criterion { name, value, unit, warn: limit(warn), critical: limit(critical) };
+        let mut weighed = weigh(&[
+            row("longest_queue", Some(queue), "transactions", Limit::D39QueueWarn, Limit::D39QueueCritical),
+            row("queued_for_all", Some(self.sum), "transactions", Limit::D39SumWarn, Limit::D39SumCritical),
+            row("handler_busy", self.busy, "share", Limit::D39BusyWarn, Limit::D39BusyCritical),
+            row("ping_waits", self.waiting, "seconds", Limit::D39PingWarn, Limit::D39PingCritical),
+        ]);
+        if !self.known && !matches!(weighed.judgement, Judgement::Fires(_)) {
+            weighed.judgement = Judgement::Unknown;
+        }
+        let what = match weighed.name {
             "handler_busy" => "the message handler is busy",
             "ping_waits" => "messages wait in the node's queue",
             _ => "many announcements wait",
@@ -369,6 +358,7 @@ impl View {
         let wait = self.waiting.map_or(String::new(), |wait| format!("; a ping waits {wait:.1} s"));
         let busy = self.busy.map_or(String::new(), |busy| format!("; the handler uses {:.0} % of a CPU", busy * 100.0));
         let summary = format!("{what}: {} for one peer, {} for all{busy}{wait}", self.longest, self.sum);
+        let Weighed { judgement, score, inputs, .. } = weighed;
         Node { judgement, score, inputs, summary }
     }
 }
