@@ -9,11 +9,11 @@ use event::{Event, Kind, KindId, KindSet, Source};
 use crate::context::{Context, Facts};
 use crate::desk::{Account, Desk, Shared};
 use crate::detector::{Entry, Running, Scope};
-use crate::entity::Knowledge;
+use crate::entity::{Knowledge, Profiles};
 use crate::finding::{Findings, Statement};
 use crate::order::{Order, Place};
 use crate::thresholds::{Limits, Thresholds};
-use crate::time::SECOND;
+use crate::time::{HOUR, SECOND};
 
 /// Nodes remembered; the one that was silent for longest gives way.
 const NODES: usize = 1024;
@@ -28,6 +28,7 @@ pub struct Engine {
     pub(crate) thresholds: Thresholds,
     pub(crate) key: u64,
     pub(crate) knowledge: Arc<Knowledge>,
+    pub(crate) profiles: Profiles,
     pub(crate) order: Order,
     pub(crate) primaries: Primaries,
     pub(crate) nodes: BTreeMap<String, Node>,
@@ -149,6 +150,7 @@ impl Engine {
             thresholds,
             key,
             knowledge: Arc::default(),
+            profiles: Profiles::default(),
             order: Order::default(),
             primaries: Primaries::default(),
             nodes: BTreeMap::new(),
@@ -162,6 +164,11 @@ impl Engine {
     /// From now on, lists and maps are these. They name and group strangers; whether one behaves so, events decide.
     pub fn know_of(&mut self, knowledge: Arc<Knowledge>) {
         self.knowledge = knowledge;
+    }
+
+    /// Who came by, over all nodes and for 90 days.
+    pub fn profiles(&self) -> &Profiles {
+        &self.profiles
     }
 
     /// The kinds of events that it wants.
@@ -240,7 +247,7 @@ impl Engine {
         let Some(id) = event.id() else { return };
         self.totals.events += 1;
         self.know(&event.node);
-        let Self { routes, key, knowledge, primaries, nodes, fleet, shared, .. } = self;
+        let Self { routes, key, knowledge, profiles, primaries, nodes, fleet, shared, .. } = self;
         let (name, Some(Node { facts, limits, posts, now, second, heard })) = (&event.node, nodes.get_mut(&event.node)) else {
             return;
         };
@@ -253,6 +260,9 @@ impl Engine {
             for post in posts.iter_mut().chain(fleet.iter_mut()) {
                 post.tick(context, shared);
             }
+            if (*second).is_multiple_of(HOUR / SECOND) {
+                profiles.forget_old(*now);
+            }
         }
         if !admitted {
             facts.heard(event.source());
@@ -261,6 +271,7 @@ impl Engine {
         let restarted = facts.learn(event, *now);
         let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key };
         if restarted {
+            profiles.restarted(name);
             for post in posts.iter_mut() {
                 post.detector.restarted(name);
                 post.gone(context, shared, None);
@@ -269,6 +280,7 @@ impl Engine {
                 post.detector.restarted(name);
             }
         }
+        profiles.observe(event);
         let route = &routes[id.index()];
         for place in &route.posts {
             posts[usize::from(*place)].observe(event, context, shared);
@@ -292,14 +304,14 @@ impl Engine {
             return;
         }
         self.clock = time;
-        let Self { key, nodes, shared, .. } = self;
+        let Self { key, knowledge, nodes, shared, .. } = self;
         for (name, Node { facts, limits, posts, now, second, heard }) in nodes {
             let passed = time.saturating_sub(*heard);
             if passed > SILENT {
                 *now = now.saturating_add(passed);
                 *second = *now / SECOND;
                 *heard = time;
-                let context = Context { now: *now, node: name, facts, limits, key: *key };
+                let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key };
                 posts.iter_mut().for_each(|post| post.tick(context, shared));
             }
         }

@@ -16,6 +16,7 @@ use crate::context::Facts;
 use crate::desk::{Account, Desk, Fleet};
 use crate::detector::Entry;
 use crate::engine::{Engine, Post, Totals};
+use crate::entity::Profiles;
 use crate::order::{self, Order};
 use crate::thresholds::Thresholds;
 
@@ -53,6 +54,7 @@ struct Saved {
     of_fleet: Fleet,
     totals: Totals,
     clock: u64,
+    profiles: Profiles,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -93,6 +95,7 @@ impl Engine {
             of_fleet: self.shared.fleet.clone(),
             totals: self.totals,
             clock: self.clock,
+            profiles: self.profiles.clone(),
         };
         let state = postcard::to_stdvec(&saved).expect("plain data, into memory");
         let mut bytes = MAGIC.to_vec();
@@ -145,6 +148,7 @@ impl Engine {
         engine.shared.accounts = saved.accounts;
         engine.shared.fleet = saved.of_fleet;
         engine.totals = saved.totals;
+        engine.profiles = saved.profiles;
         engine.clock = saved.clock;
         anew.sort_unstable();
         anew.dedup();

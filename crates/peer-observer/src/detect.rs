@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use bus::Limits;
 use detect::finding::Statement;
-use tools::detect::{Prepared, StateFileError, play, score};
+use tools::detect::{PrepareError, Prepared, play, score};
 use tools::logger::{Colour, Format, Line};
 
 use crate::cli;
@@ -12,9 +12,13 @@ use crate::exit::{Code, Failure};
 use crate::service::{self, Signals};
 use crate::wiring;
 
-/// A state that cannot be read.
-pub fn unreadable(error: StateFileError) -> Failure {
-    Failure::new(Code::Failure, error).hint("make it readable for this user, or name another file with `--detect-state`")
+/// A state, a list or a map that cannot be read.
+pub fn unreadable(error: PrepareError) -> Failure {
+    let hint = match &error {
+        PrepareError::State(_) => "make it readable for this user, or name another file with `--detect-state`",
+        PrepareError::Knowledge(_) => "correct the file, or leave it out; docs/entities.md says what a list looks like",
+    };
+    Failure::new(Code::Failure, error).hint(hint)
 }
 
 /// `peer-observer detect`

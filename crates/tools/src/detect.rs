@@ -4,6 +4,7 @@
 //! ([`run`]) or a recording ([`play`]), and what it finds is published, or printed; its state is written once a minute and at the end, so that
 //! the next start goes on where this one ended.
 
+mod knowledge;
 mod page;
 pub mod score;
 mod state;
@@ -21,6 +22,8 @@ use detect::{Engine, FLEET};
 use event::{Event, Filter, NodeName, Source};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
+pub use knowledge::KnowledgeError;
+use knowledge::Shelf;
 pub use page::{page, thresholds};
 pub use state::StateFileError;
 
@@ -36,6 +39,19 @@ pub struct Config {
     /// end. A state of another release is not used, and says so.
     #[arg(long, alias = "state", value_name = "FILE")]
     pub detect_state: Option<PathBuf>,
+
+    /// Name strangers by these lists, besides those that come with the program
+    ///
+    /// TOML with evidence, or an address or prefix per line (`docs/entities.md`). A list never decides: it names whom the behaviour showed.
+    /// Your own probes belong on one as `own`. Read again within a minute when it changes; one that became wrong stays in use as it was.
+    #[arg(long, value_name = "FILE")]
+    pub detect_list: Vec<PathBuf>,
+
+    /// Group addresses by the autonomous systems of this map
+    ///
+    /// The file that Bitcoin Core takes for `-asmap`. Without it findings name ranges, but not whose they are. Read again like a list.
+    #[arg(long, value_name = "FILE")]
+    pub detect_asmap: Option<PathBuf>,
 
     /// Set a threshold, for all nodes or for one: `d39.queue_warn=20000`, `alice:guard.restart=60`
     ///
@@ -92,23 +108,37 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// The state is there and cannot be read. One of another version, or a damaged one, is no error: it is said, and set aside.
-    pub fn prepare(&self, live: bool) -> Result<Prepared, StateFileError> {
+    /// The state, a list or the map is there and cannot be read, or is none. A state of another version, or a damaged one, is no error: it is said, and set aside.
+    pub fn prepare(&self, live: bool) -> Result<Prepared, PrepareError> {
+        let shelf = Shelf::read(&self.detect_list, self.detect_asmap.as_deref())?;
         let file = self.detect_state.clone().map(state::File::new);
         let engine = match &file {
             Some(file) => file.read(self.thresholds())?,
             None => None,
         };
         let key = || if live { state::key() } else { 0 };
-        let engine = engine.unwrap_or_else(|| Engine::new(self.thresholds(), key()));
-        Ok(Prepared { engine, file })
+        let mut engine = engine.unwrap_or_else(|| Engine::new(self.thresholds(), key()));
+        engine.know_of(shelf.knowledge()?);
+        Ok(Prepared { engine, file, shelf })
     }
 }
 
-/// An engine, and where its state goes.
+/// Why detectors cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// Their state cannot be read.
+    #[error(transparent)]
+    State(#[from] StateFileError),
+    /// A list or a map cannot be used.
+    #[error(transparent)]
+    Knowledge(#[from] KnowledgeError),
+}
+
+/// An engine, where its state goes, and what it knows of strangers.
 pub struct Prepared {
     engine: Engine,
     file: Option<state::File>,
+    shelf: Shelf,
 }
 
 impl Prepared {
@@ -118,7 +148,7 @@ impl Prepared {
     }
 }
 
-/// How often the state is written.
+/// How often the state is written, and files are looked at.
 const KEEP: Duration = Duration::from_mins(1);
 
 /// Watches a bus and publishes what is found, until `stop` and to the end of what was published by then; returns earlier when the
@@ -136,7 +166,7 @@ pub async fn run(
     mut show: impl FnMut(&Statement) -> anyhow::Result<()> + Send,
 ) -> anyhow::Result<()> {
     const BATCH: usize = 1024;
-    let Prepared { mut engine, file } = prepared;
+    let Prepared { mut engine, file, mut shelf } = prepared;
     let name = node.unwrap_or_else(|| FLEET.parse().expect("it is made of letters and an underscore"));
     let mark = bus.publisher(name.clone(), Source::Detect);
     let mut out = Out { bus, nodes: BTreeMap::from([(name.to_string(), (mark.clone(), 0))]) };
@@ -148,7 +178,10 @@ pub async fn run(
     loop {
         tokio::select! {
             biased;
-            _ = keep.tick(), if file.is_some() => {
+            _ = keep.tick() => {
+                if let Some(knowledge) = shelf.refresh() {
+                    engine.know_of(knowledge);
+                }
                 if let Some(file) = &file
                     && let Err(error) = file.write(engine.save()).await
                 {
@@ -197,7 +230,7 @@ pub fn play<E: From<anyhow::Error>>(
     events: impl IntoIterator<Item = Result<Event, E>>,
     mut show: impl FnMut(&Statement) -> Result<(), E>,
 ) -> Result<detect::Totals, E> {
-    let Prepared { mut engine, file } = prepared;
+    let Prepared { mut engine, file, .. } = prepared;
     let mut said = Vec::new();
     for event in events {
         engine.observe(Arc::new(event?), &mut said);

@@ -133,8 +133,8 @@ impl Profiles {
             }
             // those who were there already when the watching began
             Some(Kind::StatePeers(state)) => {
+                let Some(node) = self.number(&event.node) else { return };
                 for peer in &state.peers {
-                    let Some(node) = self.number(&event.node) else { return };
                     if self.open.contains_key(&(node, peer.id)) || !is_stranger(peer.connection_type()) {
                         continue;
                     }
