@@ -40,6 +40,7 @@ pub fn run(options: cli::Archive) -> Result<ExitCode, Failure> {
             written(copy::copy(&options.files, &selection, &options.output, now()))
         }
         cli::Archive::Export(options) => crate::export::run(*options),
+        cli::Archive::Ship(options) => crate::ship::run(*options),
         cli::Archive::Merge(options) => written(copy::copy(&options.files, &Selection::default(), &options.output, now())),
     }
 }

@@ -16,6 +16,7 @@ mod history;
 mod known;
 mod metrics;
 mod service;
+mod ship;
 #[cfg(feature = "ebpf")]
 mod user;
 mod wiring;

@@ -159,6 +159,7 @@ struct Parts {
     ipc: Option<(extract::ipc::Config, bool)>,
     printed: Option<(tools::logger::Config, Filter)>,
     kept: Option<(tools::archive::Config, Filter)>,
+    shipped: Option<crate::ship::Asked>,
     metrics: Option<(tools::metrics::Config, bool)>,
 }
 
@@ -184,6 +185,10 @@ pub fn run(options: cli::Run, file: Option<&File>, told: &[String]) -> Result<()
     let nodes = cli::nodes(&options.node, file, told)?;
     let wanted = |section: &str| file.is_none_or(|file| file.runs(section));
     let asked = |section: &str| file.is_some_and(|file| file.has(section));
+    let mut archive = options.archive;
+    let shipped = crate::ship::asked(options.ship, archive.archive.clone(), asked("ship"))?;
+    // what is shipped is not deleted before it is there
+    archive.archive_keep_unshipped |= shipped.is_some();
     let parts = Parts {
         #[cfg(feature = "ebpf")]
         ebpf: wanted("ebpf").then_some((options.ebpf, asked("ebpf"))),
@@ -197,7 +202,8 @@ pub fn run(options: cli::Run, file: Option<&File>, told: &[String]) -> Result<()
         ipc: (asked("ipc") || nodes.iter().any(|node| node.ipc.ipc_socket.is_some())).then_some((options.ipc, true)),
         printed: (!options.quiet && wanted("logger")).then_some((options.logger, filter)),
         metrics: wanted("metrics").then_some((options.metrics, asked("metrics"))),
-        kept: crate::archive::asked(options.archive, asked("archive"))?,
+        kept: crate::archive::asked(archive, asked("archive"))?,
+        shipped,
     };
     start(&nodes, parts, options.wait, &options.nats)
 }
@@ -347,6 +353,9 @@ async fn live(
     let mut joins = Extractors::new(bus.clone());
     for node in &nodes {
         join(node.known.name(), &parts, &bus, &mut joins).await?;
+    }
+    if let Some(shipped) = parts.shipped.take() {
+        crate::ship::start(shipped, nodes.iter().map(|node| node.known.name()), &mut joins)?;
     }
     let mut extractors = Extractors::new(bus.clone());
     let watched = async {

@@ -12,6 +12,7 @@ pub mod join;
 pub mod logger;
 pub mod metrics;
 pub mod reconcile;
+pub mod ship;
 pub mod target;
 
 pub use complaint::Complaint;

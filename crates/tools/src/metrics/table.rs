@@ -159,6 +159,12 @@ metrics! {
     DIVERGED: Counter<(Message, Direction)> = "diverged_total" from &[K::HealthDiverged];
     /// Facts of several witnesses, by how their join ended.
     JOINED: Counter<(Joined, Join)> = "joined_total" from &[K::HealthJoined];
+    /// When everything that was finished here was last in another place, too.
+    SHIP_SUCCESS: Gauge<()> = "ship_last_success_timestamp_seconds" from &[K::HealthShipped];
+    /// Bytes that are finished here, and not there yet.
+    SHIP_WAITING: Gauge<()> = "ship_waiting_bytes" from &[K::HealthShipped];
+    /// Attempts to ship that failed since the program that ships started.
+    SHIP_FAILURES: Gauge<()> = "ship_failures" from &[K::HealthShipped];
 
     // the node
     /// What the node is; the value is always 1.
