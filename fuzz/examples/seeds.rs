@@ -37,6 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let bytes = event.to_bytes();
         seed("event_bytes", name, &bytes)?;
         seed("json", name, &bytes)?;
+        seed("export_rows", name, &bytes)?;
         let mut recording = vec![3];
         write(&event, &mut recording);
         seed("recording_reader", name, &recording)?;
@@ -57,6 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let bytes = arbitrary(number).to_bytes();
         seed("event_bytes", &format!("arbitrary-{number}"), &bytes)?;
         seed("json", &format!("arbitrary-{number}"), &bytes)?;
+        seed("export_rows", &format!("arbitrary-{number}"), &bytes)?;
     }
 
     for release in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/rpc"))? {

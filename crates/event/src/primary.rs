@@ -167,7 +167,8 @@ pub const fn witnesses(id: KindId) -> Witnesses {
         | KindId::HealthTemplate
         | KindId::HealthLogGap
         | KindId::HealthLogFile
-        | KindId::HealthArchived => Witnesses::Own,
+        | KindId::HealthArchived
+        | KindId::HealthShipped => Witnesses::Own,
 
         KindId::StateProfile
         | KindId::StatePeers

@@ -45,6 +45,7 @@ pub fn run(options: cli::Archive) -> Result<ExitCode, Failure> {
             if options.redact { redacted(&options, &selection) } else { copied(&options.files, &selection, &options.output) }
         }
         cli::Archive::Export(options) => crate::export::run(*options),
+        cli::Archive::Ship(options) => crate::ship::run(*options),
         cli::Archive::Merge(options) => copied(&options.files, &Selection::default(), &options.output),
     }
 }

@@ -179,6 +179,9 @@ pub struct Run {
     #[command(flatten, next_help_heading = "Archive [archive]")]
     pub archive: tools::archive::Config,
 
+    #[command(flatten, next_help_heading = "Shipping [ship]")]
+    pub ship: tools::ship::Config,
+
     #[command(flatten, next_help_heading = "NATS [nats]")]
     pub nats: bus::NatsOptions,
 }
@@ -516,6 +519,12 @@ pub enum Archive {
     /// `docs/export.md` says how the tables are laid out, `docs/queries.md` has questions and their answers in SQL.
     Export(Box<ArchiveExport>),
 
+    /// Copy finished segments and rotated debug logs to another place, once
+    ///
+    /// Every file is read back and compared. What is there already is not sent again; nothing is deleted here. `run` does the same all the
+    /// time with a section `[ship]`. `docs/shipping.md` has more.
+    Ship(Box<ArchiveShip>),
+
     /// Check recordings: every checksum, every event, every gap
     ///
     /// Ends with code 7 when something is damaged, missing or was lost.
@@ -591,6 +600,17 @@ pub struct ArchiveMerge {
     /// The file to write, which must not exist
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
+}
+
+/// `archive ship`
+#[derive(clap::Args, Debug)]
+pub struct ArchiveShip {
+    /// Directories of segments, or of rotated debug logs
+    #[arg(required = true, value_name = "DIR")]
+    pub directories: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub ship: tools::ship::Config,
 }
 
 /// `archive export`
@@ -702,6 +722,10 @@ pub const SECTIONS: &[Section] = &[
     Section::of::<tools::archive::Config>(
         "archive",
         "The archive: keeps what happens; runs only where this section or `--archive` is there",
+    ),
+    Section::of::<tools::ship::Config>(
+        "ship",
+        "Shipping: copies the archive to another place; runs only where this section or `--ship-to` is there",
     ),
 ];
 

@@ -18,6 +18,7 @@ mod history;
 mod known;
 mod metrics;
 mod service;
+mod ship;
 mod top;
 #[cfg(feature = "ebpf")]
 mod user;

@@ -159,6 +159,7 @@ struct Parts {
     ipc: Option<(extract::ipc::Config, bool)>,
     printed: Option<(tools::logger::Config, Filter)>,
     kept: Option<(tools::archive::Config, Filter)>,
+    shipped: Option<crate::ship::Asked>,
     metrics: Option<(tools::metrics::Config, bool)>,
     /// A screen in the place of lines.
     top: bool,
@@ -188,6 +189,10 @@ pub fn run(options: cli::Run, file: Option<&File>, told: &[String]) -> Result<()
     let nodes = cli::nodes(&options.node, file, told)?;
     let wanted = |section: &str| file.is_none_or(|file| file.runs(section));
     let asked = |section: &str| file.is_some_and(|file| file.has(section));
+    let mut archive = options.archive;
+    let shipped = crate::ship::asked(options.ship, archive.archive.clone(), asked("ship"))?;
+    // what is shipped is not deleted before it is there
+    archive.archive_keep_unshipped |= shipped.is_some();
     let parts = Parts {
         #[cfg(feature = "ebpf")]
         ebpf: wanted("ebpf").then_some((options.ebpf, asked("ebpf"))),
@@ -203,7 +208,8 @@ pub fn run(options: cli::Run, file: Option<&File>, told: &[String]) -> Result<()
         metrics: wanted("metrics").then_some((options.metrics, asked("metrics"))),
         detect: wanted("detect").then_some((options.detect, asked("detect"))),
         web: wanted("web").then_some((options.web, asked("web"))),
-        kept: crate::archive::asked(options.archive, asked("archive"))?,
+        kept: crate::archive::asked(archive, asked("archive"))?,
+        shipped,
         top: options.top,
     };
     start(&nodes, parts, options.wait, &options.nats)
@@ -376,6 +382,9 @@ async fn live(
     let mut joins = Extractors::new(bus.clone());
     for node in &nodes {
         join(node.known.name(), &parts, &bus, &mut joins).await?;
+    }
+    if let Some(shipped) = parts.shipped.take() {
+        crate::ship::start(shipped, nodes.iter().map(|node| node.known.name()), &mut joins)?;
     }
     // likewise, when nothing more comes from those either
     let mut detectors = Extractors::new(bus.clone());

@@ -18,18 +18,19 @@
 //!
 //! **Speed.** Bytes of an event go straight into columns ([`rows`]), without an event in between.
 //!
-//! Invariants: memory is bounded, whatever the recordings hold ([`parts::Limits`]). What was not exported is counted in the manifest.
+//! Invariants: memory is bounded, whatever the recordings hold ([`parts::Limits`]), but for the list of files that were made. What was not
+//! exported is counted in the manifest.
 
 pub mod manifest;
 pub mod manual;
 pub mod parts;
+pub mod rows;
 pub mod table;
 
 mod account;
 mod lines;
 mod parquet;
 mod plan;
-mod rows;
 mod wire;
 
 #[cfg(test)]

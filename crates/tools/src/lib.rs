@@ -13,6 +13,7 @@ pub mod join;
 pub mod logger;
 pub mod metrics;
 pub mod reconcile;
+pub mod ship;
 pub mod target;
 pub mod top;
 pub mod web;

@@ -111,6 +111,9 @@ pub enum TargetError {
         /// In words.
         what: String,
     },
+    /// Somebody ended it.
+    #[error("ended before the file was there")]
+    Stopped,
     /// The store cannot be used at all.
     #[error("failed to set up {place}: {what}")]
     Setup {
@@ -132,6 +135,7 @@ impl TargetError {
             Self::Read { .. } => "is the file there, and may this user read it?",
             Self::Other { .. } => "something between here and there changes files; nothing was deleted here",
             Self::Store { .. } => "are endpoint, region, bucket and credentials right? the same command goes on from there",
+            Self::Stopped => "it is sent the next time",
             Self::Setup { .. } => "credentials come from a file, the environment, or the machine's role; see `docs/export.md`",
         }
     }
@@ -181,7 +185,7 @@ impl Target {
             Self::Directory(directory) => publish(&path, &directory.join(name))?,
             #[cfg(feature = "s3")]
             Self::S3(store) => {
-                let sent = store.send(&path, name, &sum, &mut |_| ()).and_then(|()| store.check(name, &sum));
+                let sent = store.send(&path, name, &sum, &mut |_| true).and_then(|()| store.check(name, &sum));
                 let _ = fs::remove_file(&path);
                 sent?;
             }
@@ -189,18 +193,20 @@ impl Target {
         Ok(sum)
     }
 
-    /// Copies a file there. `pace` is told of every piece before it is sent, and may wait.
+    /// Copies a file there. `pace` is told of every piece before it is sent, and may wait, or say that it is enough.
     ///
     /// # Errors
     ///
-    /// It cannot be read here, or not be written there.
-    pub fn send(&self, file: &Path, name: &str, sum: &Checksum, pace: &mut dyn FnMut(usize)) -> Result<(), TargetError> {
+    /// It cannot be read here, or not be written there, or it was enough.
+    pub fn send(&self, file: &Path, name: &str, sum: &Checksum, pace: &mut dyn FnMut(usize) -> bool) -> Result<(), TargetError> {
         match self {
             Self::Directory(directory) => {
                 let to = directory.join(name);
                 let mut copy = Growing::begin(unfinished(&to))?;
                 pieces(file, |piece| {
-                    pace(piece.len());
+                    if !pace(piece.len()) {
+                        return Err(TargetError::Stopped);
+                    }
                     let path = copy.path.clone();
                     copy.write_all(piece).map_err(|source| TargetError::Write { path, source })
                 })?;

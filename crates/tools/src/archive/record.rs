@@ -61,6 +61,13 @@ pub struct Config {
     /// Delete segments when all of it happened longer ago than this; without it, none is deleted for its age
     #[arg(long, value_name = "TIME")]
     pub archive_max_age: Option<Age>,
+
+    /// Delete only segments that were shipped, whatever the limits say
+    ///
+    /// `run` with a section `[ship]` does so anyway; this is for archives that `archive ship` sends. If nothing is shipped, the disk
+    /// becomes full.
+    #[arg(long)]
+    pub archive_keep_unshipped: bool,
 }
 
 /// What to keep of an event.
@@ -115,7 +122,7 @@ impl Config {
     }
 
     fn limits(&self) -> Limits {
-        Limits { size: self.archive_max_size, age: self.archive_max_age }
+        Limits { size: self.archive_max_size, age: self.archive_max_age, shipped_only: self.archive_keep_unshipped }
     }
 
     fn header(&self) -> Header {

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::amount::{Age, Size};
 use super::segment::Writer;
+use crate::ship::shipped;
 
 /// Segments are called `<number>-<time of beginning>.poa`.
 const EXTENSION: &str = "poa";
@@ -158,19 +159,33 @@ impl Store {
         File::open(&self.directory)?.sync_all()
     }
 
-    /// Deletes the oldest segments until the rest is within the limits, but never the latest one. Gives back what was deleted.
+    /// Deletes the oldest segments until the rest is within the limits, but never the latest one, and none that has to be somewhere else
+    /// first. Gives back what was deleted.
     ///
     /// # Errors
     ///
     /// One cannot be deleted.
     pub fn retain(&self, limits: &Limits, now: u64) -> io::Result<Vec<Kept>> {
         let kept = segments(&self.directory)?;
-        let gone = limits.exceeding(&kept, now);
+        let mut gone = limits.exceeding(&kept, now);
+        if gone > 0 && limits.shipped_only {
+            let shipped = shipped::read(&self.directory);
+            let name = |kept: &Kept| kept.path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+            // one that was packed since has another size, and is sent again
+            let there = |kept: &&Kept| name(kept).and_then(|name| shipped.get(&name).copied()) == Some(kept.size);
+            gone = kept[..gone].iter().take_while(there).count();
+        }
         for segment in &kept[..gone] {
             fs::remove_file(&segment.path)?;
         }
         Ok(kept.into_iter().take(gone).collect())
     }
+}
+
+/// Whether somebody writes to an archive: then its last segment is unfinished.
+pub fn is_written(directory: &Path) -> bool {
+    let Ok(lock) = File::open(directory.join(LOCK)) else { return false };
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockShared).is_err()
 }
 
 /// Whether this user may write to an archive there, without trying it.
@@ -200,6 +215,8 @@ pub struct Limits {
     pub size: Option<Size>,
     /// How long ago.
     pub age: Option<Age>,
+    /// Delete only what is in another place, too ([`crate::ship`]).
+    pub shipped_only: bool,
 }
 
 impl Limits {
@@ -305,10 +322,10 @@ mod tests {
     #[test]
     fn limits_take_the_oldest_and_leave_the_latest() {
         let all = kept(&[1, 2, 3, 4], 100);
-        let size = |bytes| Limits { size: Some(Size(bytes)), age: None }.exceeding(&all, 5 * HOUR);
+        let size = |bytes| Limits { size: Some(Size(bytes)), ..Limits::default() }.exceeding(&all, 5 * HOUR);
         assert_eq!([400, 399, 250, 0].map(size), [0, 1, 2, 3]);
         // the second one ends when the third begins, two hours ago
-        let age = |seconds| Limits { size: None, age: Some(Age(Duration::from_secs(seconds))) }.exceeding(&all, 5 * HOUR);
+        let age = |seconds| Limits { age: Some(Age(Duration::from_secs(seconds))), ..Limits::default() }.exceeding(&all, 5 * HOUR);
         assert_eq!([10_000_000, 7300, 7100, 1].map(age), [0, 1, 2, 3]);
         assert_eq!(Limits::default().exceeding(&all, u64::MAX), 0);
     }
@@ -337,6 +354,38 @@ mod tests {
         let second = store.begin(&Header::default(), 1).unwrap();
         let order: Vec<_> = segments(&path).unwrap().into_iter().map(|kept| kept.path).collect();
         assert_eq!(order, [first.path(), second.path()]);
+    }
+
+    #[test]
+    fn what_is_nowhere_else_is_not_deleted() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        for _ in 0..4 {
+            store.begin(&Header::default(), 1).unwrap().finish().unwrap();
+        }
+        let names = || {
+            let names = segments(directory.path()).unwrap().into_iter();
+            names.map(|kept| (kept.path.file_name().unwrap().to_str().unwrap().to_owned(), kept.size)).collect::<Vec<_>>()
+        };
+        let limits = Limits { size: Some(Size(0)), shipped_only: true, ..Limits::default() };
+        assert!(store.retain(&limits, 0).unwrap().is_empty());
+        let all = names();
+        // the second was packed after it was sent
+        let shipped = [all[0].clone(), (all[1].0.clone(), all[1].1 + 1), all[2].clone()].into();
+        shipped::write(directory.path(), &shipped).unwrap();
+        assert_eq!(store.retain(&limits, 0).unwrap().len(), 1);
+        assert_eq!(names(), all[1..]);
+        assert_eq!(store.retain(&Limits { shipped_only: false, ..limits }, 0).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn who_writes_is_seen_by_others() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(!is_written(directory.path()));
+        let store = Store::open(directory.path()).unwrap();
+        assert!(is_written(directory.path()));
+        drop(store);
+        assert!(!is_written(directory.path()));
     }
 
     #[test]

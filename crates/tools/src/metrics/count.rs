@@ -134,6 +134,7 @@ pub fn count(node: &mut Node, around: &mut Around<'_>, event: &Event, kind: &Kin
         Kind::HealthReconciled(_) => health::reconciled(node),
         Kind::HealthDiverged(m) => health::diverged(node, m),
         Kind::HealthJoined(m) => health::joined(node, event.run, m),
+        Kind::HealthShipped(m) => health::shipped(node, m),
 
         Kind::HealthParser(m) => log::parser(node, event.run, m),
         Kind::HealthPatternSilent(_) => log::pattern_silent(node),

@@ -164,6 +164,12 @@ metrics! {
     FINDINGS: Gauge<(Detector, Severity)> = "findings_active" from FINDING;
     /// Findings that were opened, by how bad they were then.
     FINDINGS_OPENED: Counter<(Detector, Severity)> = "findings_opened_total" from &[K::FindingOpened];
+    /// When everything that was finished here was last in another place, too.
+    SHIP_SUCCESS: Gauge<()> = "ship_last_success_timestamp_seconds" from &[K::HealthShipped];
+    /// Bytes that are finished here, and not there yet.
+    SHIP_WAITING: Gauge<()> = "ship_waiting_bytes" from &[K::HealthShipped];
+    /// Attempts to ship that failed since the program that ships started.
+    SHIP_FAILURES: Gauge<()> = "ship_failures" from &[K::HealthShipped];
 
     // the node
     /// What the node is; the value is always 1.

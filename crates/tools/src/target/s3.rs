@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum as Algorithm};
 use object_store::path::Path as Key;
-use object_store::{BackoffConfig, MultipartUpload as _, ObjectStore as _, ObjectStoreExt as _, PutPayload, RetryConfig};
+use object_store::{BackoffConfig, MultipartUpload as _, ObjectStoreExt as _, PutPayload, RetryConfig};
 use tokio::runtime::Runtime;
 
 use super::{Checksum, Summing, TargetError, differs};
@@ -126,14 +126,19 @@ impl S3 {
     /// # Errors
     ///
     /// It cannot be read, or the store does not take it.
-    pub(super) fn send(&self, file: &Path, name: &str, sum: &Checksum, pace: &mut dyn FnMut(usize)) -> Result<(), TargetError> {
+    pub(super) fn send(
+        &self,
+        file: &Path,
+        name: &str,
+        sum: &Checksum,
+        pace: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<(), TargetError> {
         let failed = |source| TargetError::Read { path: file.to_owned(), source };
         let mut input = File::open(file).map_err(failed)?;
-        let mut part = |pace: &mut dyn FnMut(usize)| -> Result<Bytes, TargetError> {
+        let mut part = |pace: &mut dyn FnMut(usize) -> bool| -> Result<Bytes, TargetError> {
             let mut bytes = Vec::new();
             (&mut input).take(PART as u64).read_to_end(&mut bytes).map_err(failed)?;
-            pace(bytes.len());
-            Ok(bytes.into())
+            if pace(bytes.len()) { Ok(bytes.into()) } else { Err(TargetError::Stopped) }
         };
         let key = self.key(name);
         let refused = |error| self.failed("send", name, &error);

@@ -1585,6 +1585,18 @@ pub const DASHBOARDS: &[Dashboard] = &[
                 BytesPerSecond,
                 &[("sum by (method) (rate(peerobserver_rpc_answer_bytes_total{NODE}[R]))", "{{method}}")],
             ),
+            graph(
+                "How long ago was everything in another place?",
+                "Where segments are shipped; they are not deleted here before.",
+                Seconds,
+                &[("time() - peerobserver_ship_last_success_timestamp_seconds{NODE}", "{{node}}")],
+            ),
+            number(
+                "What waits to be shipped?",
+                "Bytes, and attempts that failed since the program started.",
+                Bytes,
+                &[("peerobserver_ship_waiting_bytes{NODE}", "{{node}}"), ("peerobserver_ship_failures{NODE}", "{{node}} failures")],
+            ),
         ],
     },
 ];

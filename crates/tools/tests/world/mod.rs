@@ -100,6 +100,7 @@ pub fn config(directory: &Path) -> Config {
         archive_segment_age: Age(Duration::from_hours(1)),
         archive_max_size: None,
         archive_max_age: None,
+        archive_keep_unshipped: false,
     }
 }
 

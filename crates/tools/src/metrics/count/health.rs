@@ -1,6 +1,6 @@
 //! What the observer knows of itself.
 
-use event::{HealthAttached, HealthDiverged, HealthJoined, HealthLost, Source};
+use event::{HealthAttached, HealthDiverged, HealthJoined, HealthLost, HealthShipped, Source};
 
 use crate::metrics::label::{Label as _, Message};
 use crate::metrics::node::Node;
@@ -25,6 +25,14 @@ pub fn reconciled(node: &mut Node) {
 
 pub fn diverged(node: &mut Node, m: &HealthDiverged) {
     table::DIVERGED.add(&mut node.cells, (Message::of_name(&m.message_type), m.direction()), 1);
+}
+
+pub fn shipped(node: &mut Node, m: &HealthShipped) {
+    table::SHIP_WAITING.set(&mut node.cells, (), m.waiting_bytes as f64);
+    table::SHIP_FAILURES.set(&mut node.cells, (), m.failures as f64);
+    if let Some(seconds) = m.last_success {
+        table::SHIP_SUCCESS.set(&mut node.cells, (), seconds as f64);
+    }
 }
 
 /// A join states totals since it began; what was added since it said so last is counted.

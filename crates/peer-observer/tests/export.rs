@@ -1,0 +1,76 @@
+//! Tables and copies of recordings, from the command line. Nothing here needs a node or a permission.
+#![allow(clippy::unwrap_used, reason = "a test fails where it must")]
+
+mod program;
+
+use std::fs;
+use std::path::Path;
+
+use expect_test::{Expect, expect};
+use program::{output, program};
+
+const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo.rec");
+
+/// Ends with this code and these words on standard error, and prints nothing else.
+#[track_caller]
+fn check(directory: &Path, args: &[&str], code: i32, expected: Expect) {
+    let output = output(args);
+    let said = String::from_utf8(output.stderr).unwrap().replace(&directory.display().to_string(), "DIR");
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "", "nothing on standard output");
+    // files differ in size from release to release
+    let said: Vec<&str> = said
+        .split(' ')
+        .map(
+            |word| {
+                if word.ends_with(['0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) && word.contains('.') { "N" } else { word }
+            },
+        )
+        .collect();
+    expected.assert_eq(&said.join(" "));
+}
+
+#[test]
+fn an_export_says_what_it_did_and_what_it_did_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let tables = path("tables");
+    check(directory.path(), &["archive", "export", DEMO, "-o", &tables], 0, expect![[r#""#]]);
+    check(directory.path(), &["archive", "export", DEMO, "-o", &tables], 0, expect![[r#""#]]);
+    check(directory.path(), &["archive", "export", DEMO, "-o", &tables, "--format", "csv"], 2, expect![[r#""#]]);
+    let bytes = fs::read(DEMO).unwrap();
+    fs::write(path("cut.rec"), &bytes[..bytes.len() / 2]).unwrap();
+    check(directory.path(), &["archive", "export", &path("cut.rec"), "-o", &path("cut")], 7, expect![[r#""#]]);
+    assert!(Path::new(&path("cut/manifest.json")).exists());
+    check(directory.path(), &["archive", "export", &path("none.rec"), "-o", &path("none")], 7, expect![[r#""#]]);
+    check(directory.path(), &["archive", "export", DEMO, "-o", "ftp://example.org/x"], 2, expect![[r#""#]]);
+}
+
+#[test]
+fn an_archive_is_shipped_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    fs::create_dir(path("archive")).unwrap();
+    let segment = path("archive/00000001-20250615T150640Z.poa");
+    let cut = output(&["archive", "cut", DEMO, "-o", &segment]);
+    assert!(cut.status.success());
+    let ship = ["archive", "ship", &path("archive"), "--ship-to", &path("copy"), "--ship-name", "host"];
+    let first = program().args(ship).output().unwrap();
+    assert!(first.status.success() && String::from_utf8_lossy(&first.stderr).starts_with("1 files, "), "{first:?}");
+    let again = program().args(ship).output().unwrap();
+    assert!(String::from_utf8_lossy(&again.stderr).starts_with("0 files, 0 B; 0 wait"), "{again:?}");
+    assert!(fs::read_to_string(path("archive/.shipped")).unwrap().starts_with("00000001-20250615T150640Z.poa "));
+    check(directory.path(), &["archive", "ship", &path("archive")], 2, expect![[r#""#]]);
+}
+
+/// A secret on the command line stands in the list of processes: there is no flag that takes one.
+#[test]
+fn no_flag_takes_a_secret() {
+    for command in ["export", "ship"] {
+        let help = String::from_utf8(output(&["archive", command, "--help"]).stdout).unwrap();
+        for word in ["--s3-secret", "--s3-access-key", "--s3-password"] {
+            assert!(!help.contains(word), "{help}");
+        }
+        assert!(help.contains("--s3-credentials-file"), "{help}");
+    }
+}
