@@ -231,18 +231,18 @@ fn before_the_first_event_there_is_nothing_to_see_and_nothing_wrong() {
 #[test]
 fn memory_is_bounded() {
     let mut world = World::default();
-    for number in 0..60_000_u64 {
+    for number in 0..12_000_u64 {
         let hash: Bytes = [number.to_be_bytes(); 4].concat().into();
         let item = Inventory { r#type: InventoryType::Wtx.into(), hash: hash.clone(), ..Default::default() };
-        world.see(number / 1000, NetInv { peer: number % 9000, direction: Direction::Inbound.into(), items: vec![item], ..Default::default() });
+        world.see(number / 100, NetInv { peer: number % 9000, direction: Direction::Inbound.into(), items: vec![item], ..Default::default() });
         if number % 10 == 0 {
             let header = BlockHeader { hash, ..Default::default() };
-            world.see(number / 1000, NetHeaders { headers: vec![header], direction: Direction::Inbound.into(), ..Default::default() });
-            world.see(number / 1000, MempoolRejected { txid: vec![1; 32].into(), reason: number.to_string(), ..Default::default() });
+            world.see(number / 100, NetHeaders { headers: vec![header], direction: Direction::Inbound.into(), ..Default::default() });
+            world.see(number / 100, MempoolRejected { txid: vec![1; 32].into(), reason: number.to_string(), ..Default::default() });
         }
     }
     let node = &world.0.nodes["alice"];
-    assert_eq!((node.peers.len(), node.transactions.known.len(), node.transactions.peers.len()), (PEERS, 20_000, PEERS));
+    assert_eq!((node.peers.len(), node.transactions.known.len(), node.transactions.peers.len()), (PEERS, 5000, PEERS));
     assert_eq!((node.blocks.recent(usize::MAX).count(), node.transactions.rejections.len()), (144, 64));
     assert!(node.forgotten > 0);
 }

@@ -90,7 +90,7 @@ async fn ten_thousand_subscriptions_end_early() {
     });
     let answered = answered.count().await;
     writing.await.unwrap();
-    assert!((1..200).contains(&answered), "{answered}");
+    assert!(answered < 200, "{answered}");
     // nothing of it is left
     world.json_with("/api/health", |health| health["clients"]["now"] == 0).await;
     serves_others(&world).await;
