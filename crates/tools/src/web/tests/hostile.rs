@@ -160,7 +160,8 @@ async fn a_slow_reader_is_told_and_nobody_else_notices() {
     let published = async {
         for number in 0..count {
             let raw = Some(vec![7; 10_000].into());
-            let event = event::NetUndecodable { peer: number, raw, direction: event::Direction::Inbound.into(), ..Default::default() };
+            let event =
+                event::NetUndecodable { peer: number, raw, direction: event::Direction::Inbound.into(), ..Default::default() };
             world.publisher.publish(TIME + number, None, event);
             if number % 50 == 49 {
                 tokio::task::yield_now().await;

@@ -12,7 +12,8 @@ async fn nothing_that_should_stay_leaves() {
     let say = format!("{}=A node in Europe", secrets::NODE).parse().unwrap();
     let config = Config { web_redact: Some(key), web_say: vec![say], ..config() };
     let planted: Vec<(Event, Vec<Secret>)> = secrets::events();
-    let events = || planted.iter().map(|(event, _)| event.clone()).chain(secrets::own()).map(|event| Event { replay: true, ..event });
+    let events =
+        || planted.iter().map(|(event, _)| event.clone()).chain(secrets::own()).map(|event| Event { replay: true, ..event });
     let (output, streamed) = crawl(config, events()).await;
     assert!(streamed > 100, "{streamed} events came out");
     assert!(output.contains(b"A node in Europe"));
@@ -81,7 +82,8 @@ async fn crawl(config: Config, events: impl Iterator<Item = Event>) -> (Output, 
         world.bus.forward(event).await;
     }
     // one more, which passes any rule: everything came before it
-    let mark = Event { time: last + 1, ..Event::new("marker", Source::Ebpf, event::NetVerack { peer: 987_654, ..Default::default() }) };
+    let mark =
+        Event { time: last + 1, ..Event::new("marker", Source::Ebpf, event::NetVerack { peer: 987_654, ..Default::default() }) };
     world.bus.forward(mark).await;
     let mut streamed = 0;
     for client in [&mut full, &mut brief] {
@@ -102,7 +104,10 @@ async fn crawl(config: Config, events: impl Iterator<Item = Event>) -> (Output, 
     let names: Vec<String> =
         nodes["nodes"].as_array().unwrap().iter().map(|node| node["node"].as_str().unwrap().to_owned()).collect();
     let mut paths: Vec<String> = assets::ASSETS.iter().map(|asset| asset.path.to_owned()).collect();
-    paths.extend(["/", "/login", "/openapi.json", "/api/schema", "/api/playback", "/api/health", "/api/nodes", "/nothing"].map(str::to_owned));
+    paths.extend(
+        ["/", "/login", "/openapi.json", "/api/schema", "/api/playback", "/api/health", "/api/nodes", "/nothing"]
+            .map(str::to_owned),
+    );
     for name in &names {
         for path in ["nodes", "peers", "summary", "transactions", "addresses", "blocks", "pings", "findings", "health"] {
             paths.push(format!("/api/{path}?node={name}"));
