@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut files = vec![];
     walk(&root, &mut files)?;
     files.sort();
-    let mut table = format!("/// The pages, by path.\npub const ASSETS: [Asset; {}] = [\n", files.len());
+    let mut table = format!("/// The pages, by path.\npub static ASSETS: [Asset; {}] = [\n", files.len());
     for file in files {
         println!("cargo::rerun-if-changed={}", file.display());
         let path = file.strip_prefix(&root)?.to_str().ok_or("a path that is no text")?;

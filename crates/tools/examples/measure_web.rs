@@ -25,11 +25,17 @@ const LENGTH: Duration = Duration::from_secs(20);
 #[derive(clap::Parser)]
 enum Measure {
     Latency,
-    Clients { number: usize },
-    Idle { number: usize },
+    Clients {
+        number: usize,
+    },
+    Idle {
+        number: usize,
+    },
     /// The other process.
     #[command(hide = true)]
-    Serve { rate: u64 },
+    Serve {
+        rate: u64,
+    },
 }
 
 #[derive(clap::Parser)]
@@ -73,12 +79,36 @@ async fn serve(rate: u64) -> anyhow::Result<()> {
             for number in done..due {
                 let peer = number % 125;
                 let (address, hash) = (address.to_owned(), [number.to_be_bytes(); 4].concat());
-                publisher.publish(now(), Some(1), NetPing { peer, address: address.clone(), direction: inbound, nonce: Some(number), ..Default::default() });
-                publisher.publish(now(), Some(1), NetInv { peer, address: address.clone(), direction: inbound, items: items.clone(), size: 181, ..Default::default() });
                 publisher.publish(
                     now(),
                     Some(1),
-                    NetTx { peer, address, direction: inbound, txid: hash.clone().into(), wtxid: hash.into(), spends: spends.clone(), weight: 800, ..Default::default() },
+                    NetPing { peer, address: address.clone(), direction: inbound, nonce: Some(number), ..Default::default() },
+                );
+                publisher.publish(
+                    now(),
+                    Some(1),
+                    NetInv {
+                        peer,
+                        address: address.clone(),
+                        direction: inbound,
+                        items: items.clone(),
+                        size: 181,
+                        ..Default::default()
+                    },
+                );
+                publisher.publish(
+                    now(),
+                    Some(1),
+                    NetTx {
+                        peer,
+                        address,
+                        direction: inbound,
+                        txid: hash.clone().into(),
+                        wtxid: hash.into(),
+                        spends: spends.clone(),
+                        weight: 800,
+                        ..Default::default()
+                    },
                 );
             }
             done = due;
@@ -254,6 +284,10 @@ async fn idle(number: usize) -> anyhow::Result<()> {
     }
     // beats wake each of them
     tokio::time::sleep(Duration::from_secs(3)).await;
-    println!("{number} idle clients: {:.1} kB each (resident memory {before} kB, then {} kB)", (server.memory() - before) as f64 / number as f64, server.memory());
+    println!(
+        "{number} idle clients: {:.1} kB each (resident memory {before} kB, then {} kB)",
+        (server.memory() - before) as f64 / number as f64,
+        server.memory()
+    );
     Ok(())
 }

@@ -73,6 +73,10 @@ impl Command {
     ///
     /// It is no command.
     pub fn parse(text: &[u8]) -> Result<(Self, Option<u64>), CommandError> {
+        // serde would take a list of values as well
+        if !text.trim_ascii_start().starts_with(b"{") {
+            return Err(CommandError::Malformed("it is an object".into()));
+        }
         let command: Self =
             serde_json::from_slice(text).map_err(|error| CommandError::Malformed(error.to_string().chars().take(100).collect()))?;
         if command.speed.is_some_and(|speed| !SPEEDS.contains(&speed)) {

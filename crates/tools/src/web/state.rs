@@ -159,7 +159,7 @@ impl Node {
             Kind::ConnEnded(ended) => {
                 // it comes after the close, with the reason
                 if let Some(peer) = self.gone.iter_mut().rev().find(|peer| peer.id == ended.peer) {
-                    peer.end(event, ended);
+                    peer.end(ended);
                 }
             }
             Kind::StatePeers(peers) => self.polled(event.time, peers),
@@ -210,7 +210,8 @@ impl Node {
         self.bury(peer);
     }
 
-    fn bury(&mut self, peer: Peer) {
+    fn bury(&mut self, mut peer: Peer) {
+        peer.shrink();
         if self.gone.len() >= GONE {
             self.gone.pop_front();
         }

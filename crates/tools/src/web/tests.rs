@@ -179,7 +179,8 @@ async fn a_client_gets_what_it_asks_for_and_may_change_its_mind() {
     client.subscribe(r#"{"kinds":["net"],"form":"brief","interval_ms":5}"#).await;
     world.publisher.publish(TIME, None, ping(9));
     let (events, _) = client.events(1).await;
-    let expect = json!({ "time": TIME.to_string(), "node": "alice", "kind": "net.ping", "peer": "9", "direction": "inbound", "size": 8 });
+    let expect =
+        json!({ "time": TIME.to_string(), "node": "alice", "kind": "net.ping", "peer": "9", "direction": "inbound", "size": 8 });
     assert_eq!(events, [expect]);
     let beat = client.next("beat").await;
     assert_eq!((beat["time"].as_str(), beat["queued"].as_u64()), (Some((TIME + 3).to_string().as_str()), Some(0)));
@@ -293,7 +294,8 @@ async fn without_the_token_there_is_nothing() {
     let file = folder.path().join("token");
     std::fs::write(&file, "correct-horse-battery\n").unwrap();
     let world = World::start(Config { web_token_file: Some(file), ..config() }).await;
-    for path in ["/api/nodes", "/api/events", "/api/schema", "/openapi.json", "/nothing", "/api/nodes?token=correct-horse-battery"] {
+    for path in ["/api/nodes", "/api/events", "/api/schema", "/openapi.json", "/nothing", "/api/nodes?token=correct-horse-battery"]
+    {
         let answer = world.get(path).await;
         assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("www-authenticate: Bearer"), "{path}: {answer}");
     }

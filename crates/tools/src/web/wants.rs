@@ -100,6 +100,10 @@ impl Ask {
     ///
     /// It is no JSON, or not of this shape.
     pub fn parse(text: &str) -> Result<Self, AskError> {
+        // serde would take a list of values as well
+        if !text.trim_start().starts_with('{') {
+            return Err(AskError::Malformed("it is an object".into()));
+        }
         // the words of the parser, without what the client sent
         serde_json::from_str(text).map_err(|error| AskError::Malformed(shortened(&error.to_string())))
     }

@@ -10,6 +10,8 @@ use super::series::Series;
 
 /// Messages remembered: what a conversation needs to be read.
 const MESSAGES: usize = 200;
+/// Messages remembered of one that has gone.
+const LAST_WORDS: usize = 50;
 /// Events of its life remembered.
 const TIMELINE: usize = 40;
 /// Pings without an answer that are remembered.
@@ -240,10 +242,18 @@ impl Peer {
         }
     }
 
+    /// Keeps less of one that has gone.
+    pub fn shrink(&mut self) {
+        let more = self.conversation.len().saturating_sub(LAST_WORDS);
+        self.conversation.drain(..more);
+        self.conversation.shrink_to_fit();
+        self.left += more as u64;
+        (self.messages_in, self.messages_out) = (Series::default(), Series::default());
+    }
+
     /// Why it ended.
-    pub fn end(&mut self, event: &Arc<Event>, ended: &ConnEnded) {
+    pub fn end(&mut self, ended: &ConnEnded) {
         self.reason = Some((ended.reason(), ended.detail.clone()));
-        keep(&mut self.timeline, Arc::clone(event), TIMELINE);
     }
 }
 

@@ -1,6 +1,6 @@
 use super::*;
-use bytes::Bytes;
 use ::event::*;
+use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -102,7 +102,8 @@ fn who_announced_first_and_who_withholds() {
     let mut world = World::default();
     world.see(0, inv(1, &[0xaa, 0xbb]));
     world.see(1, inv(2, &[0xaa, 0xcc]));
-    let ask = |peer, byte| NetGetdata { peer, direction: Direction::Outbound.into(), items: inv(0, &[byte]).items, ..Default::default() };
+    let ask =
+        |peer, byte| NetGetdata { peer, direction: Direction::Outbound.into(), items: inv(0, &[byte]).items, ..Default::default() };
     world.see(2, ask(1, 0xaa));
     world.see(2, ask(1, 0xbb));
     let tx = NetTx {
@@ -114,7 +115,10 @@ fn who_announced_first_and_who_withholds() {
         ..Default::default()
     };
     world.see(3, tx);
-    world.see(3, MempoolAdded { txid: vec![0xdd; 32].into(), wtxid: Some(vec![0xaa; 32].into()), fee: Some(500), ..Default::default() });
+    world.see(
+        3,
+        MempoolAdded { txid: vec![0xdd; 32].into(), wtxid: Some(vec![0xaa; 32].into()), fee: Some(500), ..Default::default() },
+    );
     world.see(70, NetPing::default());
     let shown = world.0.transactions(&Choice::default()).unwrap();
     let row = |id: &str| shown["announcers"].as_array().unwrap().iter().find(|row| row["peer"] == id).unwrap().clone();
@@ -126,7 +130,10 @@ fn who_announced_first_and_who_withholds() {
     let expect = [(hash(0xcc), "announced"), (hash(0xbb), "withheld"), (hash(0xaa), "in_mempool")];
     assert_eq!(states, expect.map(|(hash, state)| (hash, state.to_owned())));
     let delivered = &shown["transactions"][2];
-    assert_eq!((text(&delivered["txid"]), text(&delivered["vsize"]), text(&delivered["fee"])), (hash(0xdd), "101".into(), "500".into()));
+    assert_eq!(
+        (text(&delivered["txid"]), text(&delivered["vsize"]), text(&delivered["fee"])),
+        (hash(0xdd), "101".into(), "500".into())
+    );
 }
 
 #[test]
@@ -143,10 +150,25 @@ fn a_block_from_its_announcement_to_the_tip() {
     };
     world.see(0, compact(4));
     world.see(1, compact(5));
-    let asked = NetGetblocktxn { peer: 4, direction: Direction::Outbound.into(), block: header.hash.clone(), indexes: vec![2], ..Default::default() };
+    let asked = NetGetblocktxn {
+        peer: 4,
+        direction: Direction::Outbound.into(),
+        block: header.hash.clone(),
+        indexes: vec![2],
+        ..Default::default()
+    };
     world.see(1, asked);
     world.see(2, NetBlocktxn { peer: 4, direction: Direction::Inbound.into(), block: header.hash.clone(), ..Default::default() });
-    world.see(3, ChainBlockConnected { hash: header.hash.clone(), height: 9, transactions: Some(4), duration: Some(77), ..Default::default() });
+    world.see(
+        3,
+        ChainBlockConnected {
+            hash: header.hash.clone(),
+            height: 9,
+            transactions: Some(4),
+            duration: Some(77),
+            ..Default::default()
+        },
+    );
     let shown = &world.0.blocks(&Choice::default()).unwrap()["blocks"][0];
     let number = |value: &Value| text(value).parse::<u64>().unwrap();
     assert_eq!((text(&shown["hash"]), &shown["height"], &shown["announcers"]), (hash(0xee), &9.into(), &2.into()));
@@ -182,7 +204,10 @@ fn losses_are_told_hop_by_hop() {
     let health = world.0.health(&Choice::default()).unwrap();
     assert_eq!((text(&health["hops"][0]["seen"]), text(&health["hops"][0]["lost"])), ("960".into(), "40".into()));
     assert_eq!((text(&health["hops"][2]["lost"]), text(&health["missed"])), ("3".into(), "3".into()));
-    assert_eq!((text(&health["lost"][0]["probe"]), text(&health["sources"][0]["lost"])), ("net:inbound_message".into(), "40".into()));
+    assert_eq!(
+        (text(&health["lost"][0]["probe"]), text(&health["sources"][0]["lost"])),
+        ("net:inbound_message".into(), "40".into())
+    );
     let strangers = Choice { public: true, says: vec![("alice".into(), "here".into())], ..Choice::default() };
     assert_eq!(world.0.health(&strangers).unwrap()["sources"], Value::Array(vec![]));
     let nodes = world.0.nodes(&strangers).unwrap();
@@ -231,18 +256,24 @@ fn before_the_first_event_there_is_nothing_to_see_and_nothing_wrong() {
 #[test]
 fn memory_is_bounded() {
     let mut world = World::default();
-    for number in 0..60_000_u64 {
+    for number in 0..12_000_u64 {
         let hash: Bytes = [number.to_be_bytes(); 4].concat().into();
         let item = Inventory { r#type: InventoryType::Wtx.into(), hash: hash.clone(), ..Default::default() };
-        world.see(number / 1000, NetInv { peer: number % 9000, direction: Direction::Inbound.into(), items: vec![item], ..Default::default() });
+        world.see(
+            number / 100,
+            NetInv { peer: number % 9000, direction: Direction::Inbound.into(), items: vec![item], ..Default::default() },
+        );
         if number % 10 == 0 {
             let header = BlockHeader { hash, ..Default::default() };
-            world.see(number / 1000, NetHeaders { headers: vec![header], direction: Direction::Inbound.into(), ..Default::default() });
-            world.see(number / 1000, MempoolRejected { txid: vec![1; 32].into(), reason: number.to_string(), ..Default::default() });
+            world.see(
+                number / 100,
+                NetHeaders { headers: vec![header], direction: Direction::Inbound.into(), ..Default::default() },
+            );
+            world.see(number / 100, MempoolRejected { txid: vec![1; 32].into(), reason: number.to_string(), ..Default::default() });
         }
     }
     let node = &world.0.nodes["alice"];
-    assert_eq!((node.peers.len(), node.transactions.known.len(), node.transactions.peers.len()), (PEERS, 20_000, PEERS));
+    assert_eq!((node.peers.len(), node.transactions.known.len(), node.transactions.peers.len()), (PEERS, 5000, PEERS));
     assert_eq!((node.blocks.recent(usize::MAX).count(), node.transactions.rejections.len()), (144, 64));
     assert!(node.forgotten > 0);
 }

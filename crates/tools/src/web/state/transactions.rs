@@ -7,8 +7,8 @@ use event::{Direction, Inventory, InventoryType, Kind};
 
 use super::series::Series;
 
-/// Transactions remembered, by the hash that they were announced with.
-const KNOWN: usize = 20_000;
+/// Transactions remembered, by the hash that they were announced with: some minutes of them, and some 2 MB.
+const KNOWN: usize = 5000;
 /// Peers that are kept apart.
 const PEERS: usize = 4096;
 /// Reasons of rejections that are kept apart.

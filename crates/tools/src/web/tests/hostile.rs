@@ -90,7 +90,7 @@ async fn ten_thousand_subscriptions_end_early() {
     });
     let answered = answered.count().await;
     writing.await.unwrap();
-    assert!((1..200).contains(&answered), "{answered}");
+    assert!(answered < 200, "{answered}");
     // nothing of it is left
     world.json_with("/api/health", |health| health["clients"]["now"] == 0).await;
     serves_others(&world).await;
@@ -160,7 +160,8 @@ async fn a_slow_reader_is_told_and_nobody_else_notices() {
     let published = async {
         for number in 0..count {
             let raw = Some(vec![7; 10_000].into());
-            let event = event::NetUndecodable { peer: number, raw, direction: event::Direction::Inbound.into(), ..Default::default() };
+            let event =
+                event::NetUndecodable { peer: number, raw, direction: event::Direction::Inbound.into(), ..Default::default() };
             world.publisher.publish(TIME + number, None, event);
             if number % 50 == 49 {
                 tokio::task::yield_now().await;
