@@ -349,6 +349,10 @@ await step("a finding says why, from what, and what it does not prove", () =>
     await has(page, ".finding-part", "Evidence", "2026-11-22 10:58:39 UTC", "events 1266 to 1304 of ebpf");
     if (values.shots) await page.screenshot({ path: join(values.shots, "findings-light.png") });
     assert.deepEqual(await accessibility(page), []);
+    await page.getByRole("link", { name: "10:58:39" }).click();
+    await page.getByRole("heading", { name: "Messages", level: 1 }).waitFor();
+    await page.waitForFunction(() => document.querySelector(".playback output")?.textContent?.includes("10:58:39 UTC"));
+    await page.goBack();
     await page.getByRole("link", { name: "peer 15" }).click();
     await has(page, ".who", "Peer 15");
   }),
