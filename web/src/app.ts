@@ -202,6 +202,8 @@ frame();
 listen();
 document.addEventListener("keydown", keys);
 addEventListener("hashchange", () => {
+  const at = parse(location.hash).params.get("at");
+  if (at !== undefined) bar.go(at);
   show();
   main.focus({ preventScroll: true });
   scrollTo(0, 0);

@@ -75,7 +75,12 @@ export class Bar {
   async start(at: string | undefined, signal: AbortSignal): Promise<void> {
     const state = await get("playback", {}, signal);
     this.show(state);
-    if (state.recording && at !== undefined) this.ask({ at, playing: false });
+    if (at !== undefined) this.go(at);
+  }
+
+  /** Stops at a moment, as a link wants it. */
+  go(at: string): void {
+    if (this.state?.recording) this.ask({ at, playing: false });
   }
 
   /** Space plays and pauses from anywhere on the page. */

@@ -305,6 +305,59 @@ await step("what a peer chose is text, never markup", () =>
   }),
 );
 
+await step("a finding says why, from what, and what it does not prove", () =>
+  visit(desk, async (page, context) => {
+    await seek(context.request, { at: LATE, playing: false });
+    const time = "1795345119006877256";
+    // detectors conclude nothing from the half minute of the bundled recording
+    const finding = {
+      detector: "D28",
+      version: 1,
+      name: "ping_flood",
+      id: "00000000000000d2",
+      entity: { kind: "peer", peer: "15" },
+      severity: "warn",
+      verdict: "investigate",
+      score: 3.9,
+      inputs: [{ name: "pings_of_the_peer", value: 39, unit: "messages in 10 s", threshold: 10 }],
+      opened: time,
+      evidence: [{ source: "ebpf", run: "1", fromSequence: "1266", toSequence: "1304", time }],
+      summary: "peer 15 sends pings much faster than software does by itself",
+      doesNotProve: "that the peer means harm: monitors of networks ping as fast",
+      unknown: false,
+    };
+    const event = {
+      node: "demo",
+      source: "detect",
+      run: "1",
+      sequence: "0",
+      time,
+      kind: "finding.opened",
+      findingOpened: { finding },
+    };
+    await page.route(/\/api\/findings\b/, (route) =>
+      route.fulfill({
+        json: {
+          now: "1795345121500000000",
+          findings: [{ id: finding.id, time, kind: event.kind, node: "demo", active: true, event }],
+        },
+      }),
+    );
+    await page.goto(`${base}/#/findings`);
+    await has(page, "details[open]", "warn", "ping flood", "active", "39 messages in 10 s", "10 messages in 10 s");
+    await has(page, ".finding-part", "What it does not prove", "monitors of networks");
+    await has(page, ".finding-part", "Evidence", "2026-11-22 10:58:39 UTC", "events 1266 to 1304 of ebpf");
+    if (values.shots) await page.screenshot({ path: join(values.shots, "findings-light.png") });
+    assert.deepEqual(await accessibility(page), []);
+    await page.getByRole("link", { name: "10:58:39" }).click();
+    await page.getByRole("heading", { name: "Messages", level: 1 }).waitFor();
+    await page.waitForFunction(() => document.querySelector(".playback output")?.textContent?.includes("10:58:39 UTC"));
+    await page.goBack();
+    await page.getByRole("link", { name: "peer 15" }).click();
+    await has(page, ".who", "Peer 15");
+  }),
+);
+
 await step("a page says when the program does not answer, and goes on when it does", async () => {
   const context = await browser.newContext(desk);
   const page = await context.newPage();

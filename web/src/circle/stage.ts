@@ -110,12 +110,15 @@ export class Stage {
     const family = messageFamily(message.kind);
     const key = `${message.peer} ${message.direction} ${family}`;
     const together = this.starting.get(key);
-    if (together && at - together.at + LAG * LAGGING.indexOf(family) < TOGETHER && together.peer === peer) {
+    const lag = LAG * LAGGING.indexOf(family);
+    // in a crowd one mark stands for all until it lands: so every peer keeps its share of the marks
+    const within = this.flying.length > MOST_FLYING / 2 ? FLIGHT : TOGETHER;
+    if (together && at - together.at + lag < within && together.peer === peer) {
       together.count += message.count;
       return;
     }
     if (this.flying.length >= MOST_FLYING) return;
-    const mark = { peer, inbound, family, at: at + LAG * LAGGING.indexOf(family), count: message.count };
+    const mark = { peer, inbound, family, at: at + lag, count: message.count };
     this.starting.set(key, mark);
     this.flying.push(mark);
   }

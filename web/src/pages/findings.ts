@@ -22,6 +22,7 @@ export function show(root: HTMLElement, context: Context): void {
     const text = findings.length === 0 ? "" : `${plural(active, "active finding")}, ${findings.length - active} cleared`;
     if (count.textContent !== text) count.textContent = text;
     if (key === shown && list.childElementCount > 0) return;
+    const first = shown === "";
     shown = key;
     const open = new Set([...list.querySelectorAll<HTMLElement>("details[open]")].map((item) => item.dataset["id"]));
     const ordered = [...findings].sort(
@@ -31,7 +32,7 @@ export function show(root: HTMLElement, context: Context): void {
       list,
       ...(findings.length === 0
         ? [el("p", { class: "empty" }, EMPTY)]
-        : ordered.map((finding, i) => card(finding, now, context, open.has(finding.id) || (shown === "" && i === 0)))),
+        : ordered.map((finding, i) => card(finding, now, context, open.has(finding.id) || (first && i === 0)))),
     );
   });
 }
