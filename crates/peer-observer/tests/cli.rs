@@ -349,8 +349,23 @@ fn completions_are_printed_for_every_shell() {
 
 #[test]
 fn detect_says_what_it_needs_and_lists_its_thresholds() {
-    fails(&["detect"], 2, expect![[""]]);
-    fails(&["detect", "--thresholds", "--detect-threshold=d39.queue_warm=1"], 2, expect![[""]]);
+    fails(
+        &["detect"],
+        2,
+        expect![[r#"
+            error: `detect` needs a bus or a recording to look at
+            hint: give `--nats URL` or `--recording FILES`; `peer-observer run` watches a node on this machine, and detects
+        "#]],
+    );
+    fails(
+        &["detect", "--thresholds", "--detect-threshold=d39.queue_warm=1"],
+        2,
+        expect![[r#"
+            error: invalid value 'd39.queue_warm=1' for '--detect-threshold <THRESHOLD=NUMBER>': there is no threshold `d39.queue_warm`; did you mean `d39.queue_warn`?
+
+            For more information, try '--help'.
+        "#]],
+    );
     let output =
         output(&["detect", "--thresholds", "--detect-threshold=d39.queue_warn=20000", "--detect-threshold=bob:guard.restart=60"]);
     assert!(output.status.success(), "{}", stderr(&output));
@@ -366,5 +381,7 @@ fn detect_looks_at_a_recording() {
     let output = output(&["detect", "--recording", recording]);
     assert!(output.status.success(), "{}", stderr(&output));
     expect![[""]].assert_eq(&stdout(&output));
-    fails(&["detect", "--score", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program")], 7, expect![[""]]);
+    let output = program().args(["detect", "--score", "tests/program"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(7));
+    assert_eq!(stderr(&output), "error: tests/program is no labelled set: it has no file that ends with `.truth.toml`\n");
 }
