@@ -83,7 +83,7 @@ impl Class {
 /// The number by which people call a version: the first of `30.0.0`, the second of `0.21.1`.
 fn major(text: &str) -> Option<u8> {
     let version = text.split(['/', '(', ' ']).next()?;
-    let mut parts = version.split('.').map(|part| part.parse::<u8>());
+    let mut parts = version.split('.').map(str::parse::<u8>);
     let number = match parts.next()?.ok()? {
         0 => parts.next()?.ok()?,
         number => number,

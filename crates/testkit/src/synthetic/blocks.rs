@@ -120,10 +120,10 @@ impl World {
     /// Who is first: one that withholds, one that was chosen, or anybody.
     fn sender(&mut self, chosen: bool) -> Option<u64> {
         let holding: Vec<u64> = self.knobs.withholders.iter().copied().filter(|id| self.peers.contains_key(id)).collect();
-        if self.random.chance(self.knobs.withheld) {
-            if let Some(&id) = self.random.pick(&holding) {
-                return Some(id);
-            }
+        if self.random.chance(self.knobs.withheld)
+            && let Some(&id) = self.random.pick(&holding)
+        {
+            return Some(id);
         }
         let able: Vec<u64> =
             self.peers.values().filter(|p| p.ready && p.manner.blocks && p.chosen == chosen).map(|p| p.id).collect();

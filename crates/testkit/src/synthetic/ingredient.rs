@@ -77,6 +77,9 @@ pub enum Ingredient {
     Divergence(monitor::Divergence),
 }
 
+/// What happens, with the time at which it begins, nanoseconds since the epoch.
+pub(super) type Playing = Vec<(u64, Box<dyn Play>)>;
+
 /// What an ingredient does while it happens.
 pub(super) trait Play: Send {
     /// Does something, and says after how many seconds it will do the next; `None` when it is over.
@@ -96,7 +99,7 @@ struct Stage<'a> {
     strength: f64,
     script: &'a Script,
     random: &'a mut Random,
-    playing: Vec<(u64, Box<dyn Play>)>,
+    playing: Playing,
     truths: Vec<Truth>,
 }
 
@@ -149,7 +152,7 @@ impl Ingredient {
 }
 
 /// What will happen at a node, with the times at which it begins, and the truth about it.
-pub(super) fn plan(node: &str, script: &Script, run: Run, random: &mut Random) -> (Vec<(u64, Box<dyn Play>)>, Vec<Truth>) {
+pub(super) fn plan(node: &str, script: &Script, run: Run, random: &mut Random) -> (Playing, Vec<Truth>) {
     let (begin, strength) = (script.begin, run.strength);
     let mut stage = Stage { node, begin, strength, script, random, playing: Vec::new(), truths: Vec::new() };
     for ingredient in script.ingredients.clone() {

@@ -14,12 +14,11 @@ use super::world::{What, World};
 macro_rules! message {
     ($world:expr, $peer:expr, $direction:ident, $size:expr, $type:ident { $($field:ident: $value:expr),* $(,)? }) => {{
         let (peer, size) = ($peer, $size);
-        $(let $field = $value;)*
         if let Some((address, connection_type, network)) = $world.carry(peer, event::Direction::$direction, size) {
             let direction = event::Direction::$direction.into();
             $world.say(
                 event::Source::Ebpf,
-                $type { peer, direction, address, connection_type, network, size, raw: None, $($field),* },
+                $type { peer, direction, address, connection_type, network, size, raw: None, $($field: $value),* },
             );
         }
     }};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use event::{Event, Kind, LossStage, Source};
 
 use super::chance::{hash, mix};
-use super::ingredient::Play;
+use super::ingredient::{Play, Playing};
 use super::peer::Peer;
 use super::script::{Node, Population, Script, Watch};
 use super::stamp::Stamp;
@@ -190,7 +190,7 @@ impl World {
         &self.truths
     }
 
-    fn prepare(&mut self, playing: Vec<(u64, Box<dyn Play>)>) {
+    fn prepare(&mut self, playing: Playing) {
         self.attach();
         self.settle();
         for (index, (at, play)) in playing.into_iter().enumerate() {
