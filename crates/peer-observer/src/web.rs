@@ -137,6 +137,7 @@ fn span(
     {
         return Ok(span);
     }
+    tracing::info!("reading the recording once, to know when it begins and ends");
     let (mut from, mut to) = (u64::MAX, 0);
     for event in crate::archive::recorded(paths, selection)? {
         match event {

@@ -77,7 +77,12 @@ impl State {
         let mut peers: Vec<&Peer> = node.peers.values().collect();
         peers.sort_unstable_by_key(|peer| peer.id);
         let peers: Vec<Value> = peers.into_iter().map(|peer| self.row(node, peer)).collect();
-        let gone: Vec<Value> = node.gone.iter().rev().map(|peer| self.row(node, peer)).collect();
+        let without_info = |mut row: Value| {
+            row["info"] = Value::Null;
+            row
+        };
+        // many, and what the node said of them is history: `/api/peer` has it
+        let gone: Vec<Value> = node.gone.iter().rev().map(|peer| without_info(self.row(node, peer))).collect();
         Ok(self.dated(json!({ "node": name, "nodeRun": node.node_run.map(U64), "peers": peers, "gone": gone })))
     }
 
