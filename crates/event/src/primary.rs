@@ -27,6 +27,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::{Event, HealthBeat, Kind, KindId, KindSet, Source};
 
 /// A source whose last sign of life is older is not primary while another is alive, nanoseconds. Sources beat each second.
@@ -201,12 +203,16 @@ pub const fn witnesses(id: KindId) -> Witnesses {
         | KindId::HealthDetached
         | KindId::HealthReconciled
         | KindId::HealthDiverged
-        | KindId::HealthJoined => Witnesses::Own,
+        | KindId::HealthJoined
+        | KindId::FindingOpened
+        | KindId::FindingUpdated
+        | KindId::FindingCleared
+        | KindId::FindingExpired => Witnesses::Own,
     }
 }
 
 /// What the filter did, and where it is not sure.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Account {
     /// How often another source became primary.
     pub switches: u64,
@@ -221,7 +227,9 @@ pub struct Account {
 }
 
 /// The filter of everything that counts.
-#[derive(Clone, PartialEq, Debug, Default)]
+///
+/// Its state can be kept, so that whoever counts in pieces counts the same as in one go.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Primaries {
     nodes: HashMap<String, Node>,
     account: Account,
@@ -322,7 +330,7 @@ impl Account {
 /// More than the largest number of a [`Source`].
 pub const SOURCES: usize = Source::Capture as usize + 1;
 
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 struct Node {
     /// Time of the newest beat.
     now: u64,
@@ -331,7 +339,7 @@ struct Node {
 }
 
 /// What is known of one source.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
 struct Life {
     /// Which life of it; 0 before anything was heard.
     run: u64,
@@ -428,7 +436,7 @@ fn is_attached(beat: &HealthBeat) -> bool {
 }
 
 /// Who is primary from when on.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 struct Spans {
     /// By time. The first holds from the beginning.
     borders: VecDeque<Border>,
@@ -440,12 +448,22 @@ struct Spans {
     account: Account,
 }
 
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 struct Border {
     from: u64,
     /// The last sign of life of the one before; `from` if that is no question.
     since: u64,
+    #[serde(serialize_with = "number", deserialize_with = "source")]
     source: Source,
+}
+
+/// A source by its number in the schema, which never changes.
+fn number<S: Serializer>(source: &Source, serializer: S) -> Result<S::Ok, S::Error> {
+    (*source as i32).serialize(serializer)
+}
+
+fn source<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Source, D::Error> {
+    Source::try_from(i32::deserialize(deserializer)?).map_err(serde::de::Error::custom)
 }
 
 impl Spans {

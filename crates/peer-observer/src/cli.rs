@@ -59,6 +59,12 @@ pub enum Command {
     /// stays until the program is told to end.
     Metrics(Metrics),
 
+    /// Recognise attacks and anomalies, live or in a recording
+    ///
+    /// Says when one begins, gets worse, and is over, with the numbers it rests on and what it does not prove. Over a bus the findings are
+    /// published there as well. A recording gives the findings that were there when it was made.
+    Detect(Box<Detect>),
+
     /// Show nodes in this terminal: the numbers that matter, and the peers
     ///
     /// Reads a bus or a recording; `peer-observer run --top` shows the node on this machine. The keys are listed at `?`.
@@ -157,6 +163,9 @@ pub struct Run {
 
     #[command(flatten, next_help_heading = "Metrics [metrics]")]
     pub metrics: tools::metrics::Config,
+
+    #[command(flatten, next_help_heading = "Detectors [detect]")]
+    pub detect: tools::detect::Config,
 
     #[command(flatten, next_help_heading = "Archive [archive]")]
     pub archive: tools::archive::Config,
@@ -387,6 +396,38 @@ pub struct Metrics {
     pub nats: bus::NatsOptions,
 }
 
+/// `detect`
+#[derive(clap::Args, Debug)]
+pub struct Detect {
+    /// Look at these recordings, merged by time, instead of what a bus brings
+    ///
+    /// With `--detect-state` a recording may be looked at in pieces: what the pieces give is what the whole gives.
+    #[arg(long, num_args = 1.., value_name = "FILES", conflicts_with = "nats")]
+    pub recording: Vec<PathBuf>,
+
+    /// Only events of these nodes
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    pub node: Vec<event::NodeName>,
+
+    /// How to print a finding: `text` for people, `json` for programs
+    #[arg(long, value_enum, default_value_t = tools::logger::Format::Text, value_name = "FORMAT")]
+    pub format: tools::logger::Format,
+
+    /// Print precision, recall, F1 and time to detect for a directory of recordings with truth files, and nothing else
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["recording", "nats"])]
+    pub score: Option<PathBuf>,
+
+    /// Print every threshold, its value in force and what it means, and nothing else
+    #[arg(long, conflicts_with_all = ["recording", "nats", "score"])]
+    pub thresholds: bool,
+
+    #[command(flatten, next_help_heading = "Detectors [detect]")]
+    pub detect: tools::detect::Config,
+
+    #[command(flatten, next_help_heading = "NATS [nats]")]
+    pub nats: bus::NatsOptions,
+}
+
 /// `top`
 #[derive(clap::Args, Debug)]
 pub struct Top {
@@ -554,6 +595,7 @@ pub const SECTIONS: &[Section] = &[
     Section::of::<extract::ipc::Config>("ipc", "The node's IPC socket, in builds with the feature `ipc`"),
     Section::of::<tools::logger::Config>("logger", "The logger: a line per event"),
     Section::of::<tools::metrics::Config>("metrics", "Metrics: numbers for Prometheus"),
+    Section::of::<tools::detect::Config>("detect", "The detectors: attacks and anomalies, as they happen"),
     Section::of::<tools::archive::Config>(
         "archive",
         "The archive: keeps what happens; runs only where this section or `--archive` is there",

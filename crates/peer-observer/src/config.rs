@@ -152,11 +152,55 @@ fn entries(name: &str, value: &Value, section: &Section) -> anyhow::Result<Vec<(
     let table = value.as_table().ok_or_else(|| anyhow!("`{name}` must be a table: `[{name}]` on a line of its own"))?;
     // a node's name is the name of its table
     let keys: Vec<(String, Arg)> = section.keys().into_iter().filter(|(k, _)| !(section.name == "node" && k == "name")).collect();
+    let flat = if name == "detect" { &thresholds(table.clone())? } else { table };
     let entry = |(key, value): (&String, &Value)| match keys.iter().find(|(k, _)| k == key) {
         Some((_, arg)) => Ok((arg.clone(), words(&format!("[{name}] {key}"), arg, value)?)),
         None => bail!("there is no key `{key}` in `[{name}]`{}", nearest(key, keys.iter().map(|(k, _)| k.as_str()))),
     };
-    table.iter().map(entry).collect()
+    flat.iter().map(entry).collect()
+}
+
+/// Thresholds may stand in tables, `[detect.thresholds]` and `[detect.nodes.alice.thresholds]`: they are as many values of one key.
+fn thresholds(mut detect: Table) -> anyhow::Result<Table> {
+    fn of(value: Value, place: &str, prefix: &str, lines: &mut Vec<Value>) -> anyhow::Result<()> {
+        let Value::Table(rows) = value else { bail!("`{place}` must be a table: `[{place}]` on a line of its own") };
+        for (name, value) in rows {
+            let number = match value {
+                Value::Integer(number) => number.to_string(),
+                Value::Float(number) => number.to_string(),
+                other => bail!("[{place}] {name}: a threshold is a number, not a {}", other.type_str()),
+            };
+            lines.push(Value::String(format!("{prefix}{name}={number}")));
+        }
+        Ok(())
+    }
+    let mut lines = Vec::new();
+    if let Some(common) = detect.remove("thresholds") {
+        of(common, "detect.thresholds", "", &mut lines)?;
+    }
+    match detect.remove("nodes") {
+        None => {}
+        Some(Value::Table(nodes)) => {
+            for (node, keys) in nodes {
+                let place = format!("detect.nodes.{node}");
+                let Value::Table(mut keys) = keys else { bail!("`{place}` must be a table") };
+                if let Some(own) = keys.remove("thresholds") {
+                    of(own, &format!("{place}.thresholds"), &format!("{node}:"), &mut lines)?;
+                }
+                if let Some(key) = keys.keys().next() {
+                    bail!("there is no key `{key}` in `[{place}]`{}", nearest(key, ["thresholds"].into_iter()));
+                }
+            }
+        }
+        Some(_) => bail!("`detect.nodes` must be a table of nodes, as in `[detect.nodes.alice.thresholds]`"),
+    }
+    if !lines.is_empty() {
+        match detect.entry("threshold").or_insert(Value::Array(Vec::new())) {
+            Value::Array(known) => known.extend(lines),
+            _ => bail!("[detect] threshold: expected a list"),
+        }
+    }
+    Ok(detect)
 }
 
 /// What clap says of a value, without its talk of flags and usage.

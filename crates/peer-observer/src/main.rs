@@ -8,6 +8,7 @@ mod bench;
 mod cli;
 mod config;
 mod demo;
+mod detect;
 mod doctor;
 mod exit;
 mod extractors;
@@ -49,6 +50,7 @@ fn run() -> Result<ExitCode, Failure> {
         Command::Extract(options) => wiring::extract(options, file.as_ref(), &told)?,
         Command::Logger(options) => wiring::logger(options)?,
         Command::Metrics(options) => metrics::run(options)?,
+        Command::Detect(options) => detect::run(*options)?,
         Command::Top(options) => top::run(*options)?,
         Command::Archive(options) => return archive::run(options),
         Command::Replay(options) => archive::replay(*options)?,

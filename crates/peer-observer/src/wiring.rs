@@ -160,6 +160,7 @@ struct Parts {
     printed: Option<(tools::logger::Config, Filter)>,
     kept: Option<(tools::archive::Config, Filter)>,
     metrics: Option<(tools::metrics::Config, bool)>,
+    detect: Option<(tools::detect::Config, bool)>,
     /// A screen in the place of lines.
     top: bool,
 }
@@ -199,6 +200,7 @@ pub fn run(options: cli::Run, file: Option<&File>, told: &[String]) -> Result<()
         ipc: (asked("ipc") || nodes.iter().any(|node| node.ipc.ipc_socket.is_some())).then_some((options.ipc, true)),
         printed: (!options.quiet && !options.top && wanted("logger")).then_some((options.logger, filter)),
         metrics: wanted("metrics").then_some((options.metrics, asked("metrics"))),
+        detect: wanted("detect").then_some((options.detect, asked("detect"))),
         kept: crate::archive::asked(options.archive, asked("archive"))?,
         top: options.top,
     };
@@ -232,7 +234,7 @@ pub fn extract(options: cli::Extract, file: Option<&File>, told: &[String]) -> R
 }
 
 /// Finds the nodes, gives up every capability, and runs until told to stop.
-fn start(nodes: &[extract::node::Config], parts: Parts, wait: bool, nats: &NatsOptions) -> Result<(), Failure> {
+fn start(nodes: &[extract::node::Config], mut parts: Parts, wait: bool, nats: &NatsOptions) -> Result<(), Failure> {
     if parts.top {
         crate::top::check()?;
     }
@@ -259,11 +261,15 @@ fn start(nodes: &[extract::node::Config], parts: Parts, wait: bool, nats: &NatsO
     let metrics = parts.metrics.as_ref().map_or(Ok(None), |(config, asked)| crate::metrics::take_port(config, *asked))?;
     let logs = known.iter().map(|node| parts.log.as_ref().map_or(Ok(None), |(_, asked)| open_log(node, *asked, wait)));
     let logs = logs.collect::<Result<Vec<_>, _>>()?;
+    let detect = match parts.detect.take() {
+        Some((config, asked)) => Some((config.prepare(true).map_err(crate::detect::unreadable)?, asked)),
+        None => None,
+    };
     let node = |((known, listener), log)| Node { known, listener, log, probes: None };
     let mut nodes = known.into_iter().zip(listeners).zip(logs).map(node).collect::<Vec<_>>();
     #[cfg(feature = "ebpf")]
     probes::open(&mut nodes, parts.ebpf.as_ref(), parts.rpc.is_some(), wait, nats)?;
-    block_on(live(nodes, parts, metrics, nats))
+    block_on(live(nodes, parts, metrics, detect, nats))
 }
 
 /// What the operator named and is read after the start: it has to be readable for whoever the program goes on as.
@@ -329,6 +335,7 @@ async fn live(
     nodes: Vec<Node>,
     mut parts: Parts,
     metrics: Option<crate::metrics::Taken>,
+    detect: Option<(tools::detect::Prepared, bool)>,
     nats: &NatsOptions,
 ) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
@@ -359,6 +366,14 @@ async fn live(
     for node in &nodes {
         join(node.known.name(), &parts, &bus, &mut joins).await?;
     }
+    // likewise, when nothing more comes from those either
+    let mut detectors = Extractors::new(bus.clone());
+    if let Some((detect, asked)) = detect {
+        let filter = detect.filter(nodes.iter().map(|node| node.known.name().clone()));
+        if let Some(events) = own_events(&bus, "detectors", filter, asked).await? {
+            detectors.task(tools::detect::run(detect, events, bus.clone(), detectors.stopped(), |_| Ok(())));
+        }
+    }
     let mut extractors = Extractors::new(bus.clone());
     let watched = async {
         for node in nodes {
@@ -369,14 +384,14 @@ async fn live(
     let outcome = match signals.unless_received(watched).await {
         Ok(Some(())) => {
             service::ready();
-            watch_over(&mut signals, &mut extractors, &mut joins, [&mut logger, &mut counted, &mut kept]).await
+            watch_over(&mut signals, &mut extractors, [&mut joins, &mut detectors], [&mut logger, &mut counted, &mut kept]).await
         }
         Ok(None) => Ok(()),
         Err(failure) => Err(failure),
     };
     service::stopping();
     let end = async {
-        let stopped = extractors.stop().await.and(joins.stop().await);
+        let stopped = extractors.stop().await.and(joins.stop().await).and(detectors.stop().await);
         bus.close().await;
         if let Some(logger) = logger {
             logger.await.map_err(anyhow::Error::new)??;
@@ -393,7 +408,7 @@ async fn live(
 async fn watch_over(
     signals: &mut Signals,
     extractors: &mut Extractors,
-    joins: &mut Extractors,
+    [joins, detectors]: [&mut Extractors; 2],
     tools: [&mut Option<JoinHandle<anyhow::Result<()>>>; 3],
 ) -> Result<(), Failure> {
     let [logger, counted, kept] = tools;
@@ -403,6 +418,7 @@ async fn watch_over(
             () = signals.received() => return Ok(()),
             ended = extractors.ended() => return ended,
             ended = joins.ended() => return ended,
+            ended = detectors.ended() => return ended,
             ended = async { logger.as_mut().expect("checked").await }, if logger.is_some() => {
                 *logger = None;
                 // nobody reads the lines any more

@@ -29,9 +29,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("po-ebpf", &["po-event"]),
     ("po-bus", &["po-event"]),
     ("po-extract", &["po-event", "po-bus", "po-ebpf"]),
-    ("po-tools", &["po-event", "po-bus"]),
+    ("po-detect", &["po-event"]),
+    ("po-tools", &["po-event", "po-bus", "po-detect"]),
     ("po-testkit", &["po-event", "po-bus"]),
-    ("peer-observer", &["po-event", "po-bus", "po-ebpf", "po-extract", "po-tools"]),
+    ("peer-observer", &["po-event", "po-bus", "po-ebpf", "po-extract", "po-detect", "po-tools"]),
 ];
 
 #[test]

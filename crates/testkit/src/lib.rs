@@ -1,5 +1,6 @@
 //! What tests need of the world: real Bitcoin nodes, peers that behave or misbehave on command, a real NATS
-//! server, and a small regtest network in which everything happens that an observer should see.
+//! server, a small regtest network in which everything happens that an observer should see ([`scenario`], [`hour`]), and
+//! scenarios made of numbers for what no regtest network can show ([`synthetic`]).
 //!
 //! The principal types are [`Node`] (a regtest bitcoind of its own) and [`Peer`] (a P2P connection to it):
 //!
@@ -29,6 +30,7 @@ pub mod peer;
 pub mod rpc;
 pub mod scenario;
 pub mod secrets;
+pub mod synthetic;
 pub mod tls;
 pub mod wait;
 

@@ -6,6 +6,7 @@
 
 pub mod archive;
 mod complaint;
+pub mod detect;
 mod intake;
 pub mod join;
 pub mod logger;

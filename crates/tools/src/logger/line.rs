@@ -4,16 +4,17 @@
 //! 10:31:07.123456 alice --> 12 inv items=35 (35 wtx) · 1.2.3.4:8333 outbound_full_relay
 //! 10:31:07.201113 alice <-- 12 getdata items=2 (2 wtx) · 1.2.3.4:8333 outbound_full_relay
 //! 10:31:08.000312 alice # CONN closed peer=12 address=1.2.3.4:8333 …
+//! 10:31:08.000312 alice ! WARN opened D39 inv_queue node: many announcements wait: 12000 for one peer, …
 //! ```
 //!
-//! `-->` goes to the peer, `<--` comes from it; everything else begins with its family. Nothing here knows a kind by name: a new
-//! kind in the schema is shown without a change.
+//! `-->` goes to the peer, `<--` comes from it; everything else begins with its family. Nothing here knows a kind by name, findings
+//! excepted, which are sentences: a new kind in the schema is shown without a change.
 
 use std::fmt::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};
 use event::text::{Fields, Printable, Value};
-use event::{Direction, Event, Kind, Net};
+use event::{Direction, Event, Finding, Kind, Net, Severity};
 
 /// Whether to use escape sequences for colours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,9 +44,10 @@ impl fmt::Display for Line<'_> {
             write!(f, "{} ", Printable(&event.node))?;
         }
         let Some(kind) = &event.kind else { return write!(f, "? a kind of event that this release does not know") };
-        match kind.net() {
-            Some(net) => message(f, kind, &net, paint),
-            None => fact(f, kind, paint),
+        match (kind.net(), detect::of(event)) {
+            (Some(net), _) => message(f, kind, &net, paint),
+            (None, Some(finding)) => found(f, kind, finding, paint),
+            (None, None) => fact(f, kind, paint),
         }
     }
 }
@@ -81,6 +83,34 @@ fn fact(f: &mut fmt::Formatter<'_>, kind: &Kind, paint: impl Fn(Style) -> Paint)
     let style = paint(if trouble { TROUBLE } else { FACT });
     write!(f, "{style}# {} {}{style:#}", id.family().to_ascii_uppercase(), id.short_name())?;
     values(f, kind, &[])
+}
+
+/// How bad, what it is and about whom, the sentence.
+fn found(f: &mut fmt::Formatter<'_>, kind: &Kind, finding: &Finding, paint: impl Fn(Style) -> Paint) -> fmt::Result {
+    let Finding { detector, name, summary, unknown, .. } = finding;
+    let over = matches!(kind, Kind::FindingCleared(_) | Kind::FindingExpired(_));
+    let style = paint(match finding.severity() {
+        _ if over => TO_PEER,
+        Severity::Critical | Severity::Warn => TROUBLE,
+        Severity::Info | Severity::Unspecified => FACT,
+    });
+    let severity = finding.severity().word().to_ascii_uppercase();
+    write!(f, "{style}! {severity} {} {} {}{style:#}", kind.id().short_name(), Printable(detector), Printable(name))?;
+    if let Some(entity) = &finding.entity {
+        write!(f, " {}", entity.kind().word())?;
+        if let Some(peer) = entity.peer {
+            write!(f, " {peer}")?;
+        }
+        for text in [&entity.address, &entity.name].into_iter().filter(|text| !text.is_empty()) {
+            write!(f, " {}", Printable(text))?;
+        }
+    }
+    write!(f, ": {}", Printable(summary))?;
+    if *unknown {
+        f.write_str(" (unknown: events are missing)")?;
+    }
+    let dim = paint(DIM);
+    write!(f, "{dim} · {}{dim:#}", Printable(&finding.id))
 }
 
 fn values(f: &mut fmt::Formatter<'_>, of: &dyn Fields, skip: &[&str]) -> fmt::Result {

@@ -196,6 +196,7 @@ pub fn count(node: &mut Node, around: &mut Around<'_>, event: &Event, kind: &Kin
         | Kind::LogLife(_)
         | Kind::HealthArchived(_)
         | Kind::HealthBeat(_) => {}
+        Kind::FindingOpened(_) | Kind::FindingUpdated(_) | Kind::FindingCleared(_) | Kind::FindingExpired(_) => {}
     }
 }
 

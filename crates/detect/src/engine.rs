@@ -1,0 +1,322 @@
+//! The engine: events in, in order; detectors; findings out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use event::primary::Primaries;
+use event::{Event, Kind, KindId, KindSet, Source};
+
+use crate::context::{Context, Facts};
+use crate::desk::{Account, Desk, Shared};
+use crate::detector::{Entry, Running, Scope};
+use crate::finding::{Findings, Statement};
+use crate::order::{Order, Place};
+use crate::thresholds::{Limits, Thresholds};
+use crate::time::SECOND;
+
+/// Nodes remembered; the one that was silent for longest gives way.
+const NODES: usize = 1024;
+
+/// Shows events to detectors, and collects what they find.
+///
+/// One engine serves all nodes of a fleet. Its only clock is the events' own: beats move it when nothing happens.
+pub struct Engine {
+    pub(crate) entries: &'static [Entry],
+    /// Of each kind the detectors that want it.
+    routes: Vec<Route>,
+    pub(crate) thresholds: Thresholds,
+    pub(crate) key: u64,
+    pub(crate) order: Order,
+    pub(crate) primaries: Primaries,
+    pub(crate) nodes: BTreeMap<String, Node>,
+    /// Detectors that see all nodes.
+    pub(crate) fleet: Vec<Post>,
+    pub(crate) shared: Shared,
+    pub(crate) totals: Totals,
+    /// Time of the newest event that was looked at, of any node.
+    pub(crate) clock: u64,
+}
+
+/// The places of detectors.
+#[derive(Clone, Debug, Default)]
+struct Route {
+    posts: Vec<u8>,
+    fleet: Vec<u8>,
+}
+
+/// What the engine did so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Totals {
+    /// Events looked at.
+    pub events: u64,
+    /// Events that came too late to be put in order, and were left out.
+    pub late: u64,
+    /// How often a node's clock was set back.
+    pub set_back: u64,
+    /// Events that were missing where the engine reads them.
+    pub missed: u64,
+    /// Nodes that gave way to others.
+    pub forgotten: u64,
+}
+
+/// A detector at its place, with its open findings.
+pub(crate) struct Post {
+    pub(crate) detector: Box<dyn Running>,
+    pub(crate) desk: Desk,
+    /// When it was last told that time passes, in its own steps.
+    pub(crate) step: u64,
+}
+
+/// All that belongs to a node.
+pub(crate) struct Node {
+    pub(crate) facts: Facts,
+    pub(crate) limits: Limits,
+    pub(crate) posts: Vec<Post>,
+    pub(crate) now: u64,
+    pub(crate) second: u64,
+    /// What time it was at the newest node when it was last heard of.
+    pub(crate) heard: u64,
+}
+
+/// A node of which nothing was heard for so long, while others were, is told that time passes.
+const SILENT: u64 = 30 * SECOND;
+
+impl Post {
+    fn new(entry: &Entry) -> Self {
+        Self { detector: (entry.make)(), desk: Desk::default(), step: 0 }
+    }
+
+    fn observe(&mut self, event: &Event, context: Context<'_>, shared: &mut Shared) {
+        let Self { detector, desk, .. } = self;
+        let about = detector.about();
+        detector.observe(event, &context, &mut Findings { about, context, desk, shared });
+    }
+
+    fn gone(&mut self, context: Context<'_>, shared: &mut Shared, peer: Option<u64>) {
+        self.desk.gone(self.detector.about(), &context, shared, peer);
+    }
+
+    fn tick(&mut self, context: Context<'_>, shared: &mut Shared) {
+        let Self { detector, desk, step } = self;
+        let about = detector.about();
+        let now = context.now / about.every.max(SECOND);
+        if now != *step {
+            *step = now;
+            detector.tick(&context, &mut Findings { about, context, desk, shared });
+            desk.pass(about, &context, shared);
+        }
+    }
+}
+
+impl Node {
+    /// Its clock was set back: what has no time any more begins anew.
+    fn set_back(&mut self, time: u64) {
+        self.now = time;
+        self.second = time / SECOND;
+        self.facts.set_back(time);
+        for post in &mut self.posts {
+            post.step = 0;
+            post.desk.set_back(time);
+        }
+    }
+}
+
+impl Engine {
+    /// An engine with every detector, that knows nothing yet.
+    ///
+    /// `key` makes hashes that nobody outside can predict. The same events, thresholds and key give the same findings.
+    pub fn new(thresholds: Thresholds, key: u64) -> Self {
+        Self::with(crate::all(), thresholds, key)
+    }
+
+    /// An engine with these detectors only.
+    pub fn with(entries: &'static [Entry], thresholds: Thresholds, key: u64) -> Self {
+        let mut routes = vec![Route::default(); KindId::ALL.len()];
+        let (mut posts, mut of_fleet) = (0_u8.., 0_u8..);
+        for Entry { about, .. } in entries {
+            let place = if about.scope == Scope::Node { posts.next() } else { of_fleet.next() };
+            for kind in about.kinds.iter().copied().collect::<KindSet>().iter() {
+                let route = &mut routes[kind.index()];
+                if about.scope == Scope::Node { &mut route.posts } else { &mut route.fleet }.extend(place);
+            }
+        }
+        let fleet = entries.iter().filter(|entry| entry.about.scope == Scope::Fleet).map(Post::new).collect();
+        Self {
+            entries,
+            routes,
+            thresholds,
+            key,
+            order: Order::default(),
+            primaries: Primaries::default(),
+            nodes: BTreeMap::new(),
+            fleet,
+            shared: Shared::default(),
+            totals: Totals::default(),
+            clock: 0,
+        }
+    }
+
+    /// The kinds of events that it wants.
+    pub fn kinds(&self) -> KindSet {
+        let wanted = self.entries.iter().flat_map(|entry| entry.about.kinds.iter().copied()).collect::<KindSet>();
+        wanted.union(Facts::needs()).union(Primaries::needs())
+    }
+
+    /// Takes an event. What it and those before it led to is appended to `out`.
+    pub fn observe(&mut self, event: Arc<Event>, out: &mut Vec<Statement>) {
+        // what detectors said, now or when it was recorded, is no fact about the node
+        if event.source() == Source::Detect || event.kind.is_none() {
+            return;
+        }
+        match self.order.push(event.clone()) {
+            Place::InOrder => {}
+            Place::Late => {
+                self.totals.late += 1;
+                if let Some(node) = self.nodes.get_mut(&event.node) {
+                    node.facts.late(event.source(), node.now);
+                }
+            }
+            Place::SetBack => {
+                self.totals.set_back += 1;
+                for earlier in self.order.begin_anew(&event.node, &event) {
+                    self.look(&earlier);
+                }
+                if let Some(node) = self.nodes.get_mut(&event.node) {
+                    node.set_back(event.time);
+                }
+            }
+        }
+        while let Some(due) = self.order.next_due() {
+            self.look(&due);
+        }
+        out.append(&mut self.shared.out);
+    }
+
+    /// So many events did not reach us: nobody knows of which node or source.
+    pub fn missed(&mut self, count: u64) {
+        self.totals.missed += count;
+        for node in self.nodes.values_mut() {
+            node.facts.lose_all(node.now, count);
+        }
+    }
+
+    /// Nothing follows: looks at what still waits.
+    pub fn finish(&mut self, out: &mut Vec<Statement>) {
+        while let Some(event) = self.order.next_waiting() {
+            self.look(&event);
+        }
+        out.append(&mut self.shared.out);
+    }
+
+    /// What it did so far.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// What it counts about a node.
+    pub fn account(&self, node: &str) -> &Account {
+        self.shared.account(node)
+    }
+
+    /// Names of the nodes that it knows, and what time it is there.
+    pub fn nodes(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.nodes.iter().map(|(name, node)| (name.as_str(), node.now))
+    }
+
+    /// Time of a node's newest event that was looked at.
+    pub fn now(&self, node: &str) -> Option<u64> {
+        self.nodes.get(node).map(|node| node.now)
+    }
+
+    fn look(&mut self, event: &Event) {
+        let Some(id) = event.id() else { return };
+        self.totals.events += 1;
+        self.know(&event.node);
+        let Self { routes, key, primaries, nodes, fleet, shared, .. } = self;
+        let (name, Some(Node { facts, limits, posts, now, second, heard })) = (&event.node, nodes.get_mut(&event.node)) else {
+            return;
+        };
+        let admitted = primaries.admit(event);
+        *now = event.time.max(*now);
+        *heard = self.clock.max(event.time);
+        if *now / SECOND != *second {
+            *second = *now / SECOND;
+            let context = Context { now: *now, node: name, facts, limits, key: *key };
+            for post in posts.iter_mut().chain(fleet.iter_mut()) {
+                post.tick(context, shared);
+            }
+        }
+        if !admitted {
+            facts.heard(event.source());
+            return;
+        }
+        let restarted = facts.learn(event, *now);
+        let context = Context { now: *now, node: name, facts, limits, key: *key };
+        if restarted {
+            for post in posts.iter_mut() {
+                post.detector.restarted(name);
+                post.gone(context, shared, None);
+            }
+            for post in fleet.iter_mut() {
+                post.detector.restarted(name);
+            }
+        }
+        let route = &routes[id.index()];
+        for place in &route.posts {
+            posts[usize::from(*place)].observe(event, context, shared);
+        }
+        for place in &route.fleet {
+            fleet[usize::from(*place)].observe(event, context, shared);
+        }
+        if let Some(Kind::ConnClosed(closed)) = &event.kind {
+            for post in posts.iter_mut() {
+                post.gone(context, shared, Some(closed.peer));
+            }
+            facts.peers.closed(closed.peer);
+        }
+        self.pass(event.time);
+    }
+
+    /// Nodes of which nothing is heard have a time as well: that which passes at the others.
+    fn pass(&mut self, time: u64) {
+        if time <= self.clock || time / SECOND == self.clock / SECOND || self.nodes.len() < 2 {
+            self.clock = self.clock.max(time);
+            return;
+        }
+        self.clock = time;
+        let Self { key, nodes, shared, .. } = self;
+        for (name, Node { facts, limits, posts, now, second, heard }) in nodes {
+            let passed = time.saturating_sub(*heard);
+            if passed > SILENT {
+                *now = now.saturating_add(passed);
+                *second = *now / SECOND;
+                *heard = time;
+                let context = Context { now: *now, node: name, facts, limits, key: *key };
+                posts.iter_mut().for_each(|post| post.tick(context, shared));
+            }
+        }
+    }
+
+    /// Makes room for a node that is new.
+    pub(crate) fn know(&mut self, name: &str) {
+        if self.nodes.contains_key(name) {
+            return;
+        }
+        if self.nodes.len() >= NODES {
+            let oldest = self.nodes.iter().min_by_key(|(name, node)| (node.now, *name)).map(|(name, _)| name.clone());
+            if let Some(name) = oldest {
+                self.nodes.remove(&name);
+                self.shared.accounts.remove(&name);
+                self.shared.fleet.forget(&name);
+                self.totals.forgotten += 1;
+            }
+        }
+        let posts = self.entries.iter().filter(|entry| entry.about.scope == Scope::Node).map(Post::new).collect();
+        let node = Node { facts: Facts::default(), limits: self.thresholds.of(name), posts, now: 0, second: 0, heard: 0 };
+        self.nodes.insert(name.to_owned(), node);
+        self.shared.fleet.nodes = self.nodes.len();
+    }
+}
+
+#[cfg(test)]
+mod tests;

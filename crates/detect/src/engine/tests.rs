@@ -1,0 +1,272 @@
+use std::sync::Arc;
+
+use event::{ConnOpened, Event, HealthBeat, HealthLost, Source};
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::*;
+use crate::stage::{BEGIN, Stage, line};
+use crate::time::MINUTE;
+use crate::{About, Case, Detector, Entity, Judgement, entry, evidence};
+
+/// Fires for the node while more than three connections were opened within ten seconds.
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct Opens {
+    times: Vec<u64>,
+}
+
+impl Detector for Opens {
+    const ABOUT: About = About {
+        id: "D0",
+        name: "opens",
+        version: 1,
+        title: "for tests",
+        scope: Scope::Node,
+        kinds: &[KindId::ConnOpened],
+        every: SECOND,
+        needs: &[Source::Ebpf],
+        window: MINUTE,
+        guards: &[],
+        fooled_by_loss: false,
+        thresholds: &[],
+        does_not_prove: "anything",
+    };
+
+    fn observe(&mut self, event: &Event, context: &Context<'_>, findings: &mut Findings<'_>) {
+        assert!(event.time <= context.now);
+        assert!(self.times.last().is_none_or(|last| *last <= event.time), "events come in order");
+        self.times.push(event.time);
+        if self.times.len() > 3 {
+            let fires = Judgement::Fires(event::Severity::Warn);
+            let summary = format!("{} opened", self.times.len());
+            findings.judge(&Entity::Node, fires, || Case { summary, evidence: vec![evidence(event)], ..Case::default() });
+        }
+    }
+
+    fn tick(&mut self, context: &Context<'_>, findings: &mut Findings<'_>) {
+        let before = context.since(10 * SECOND);
+        self.times.retain(|time| *time >= before);
+        let judgement = if self.times.len() > 3 { Judgement::Fires(event::Severity::Warn) } else { Judgement::Clear };
+        findings.judge(&Entity::Node, judgement, Case::default);
+    }
+
+    fn restarted(&mut self, _: &str) {
+        self.times.clear();
+    }
+}
+
+const OPENS: &[Entry] = &[entry::<Opens>()];
+
+fn stage() -> Stage {
+    Stage::new(OPENS, &[])
+}
+
+fn burst(stage: &mut Stage, time: f64) {
+    (0..4_u32).for_each(|n| stage.at(time + f64::from(n) / 10.0, ConnOpened { peer: n.into(), ..ConnOpened::default() }));
+}
+
+#[test]
+fn a_finding_is_opened_reminded_of_and_cleared() {
+    let mut stage = stage();
+    burst(&mut stage, 1.0);
+    stage.until(120.0);
+    assert_eq!(stage.told(), "1 opened D0 warn node: 4 opened\n72 cleared D0 warn node: 4 opened\n");
+    // again within half an hour
+    burst(&mut stage, 130.0);
+    assert!(stage.told().starts_with("130 opened D0 warn node again: "));
+    // it goes on for an hour
+    (27..800).for_each(|n| burst(&mut stage, f64::from(n) * 5.0));
+    let times: Vec<String> = stage.told().lines().map(|line| line.split(" D0").next().unwrap().to_owned()).collect();
+    assert_eq!(times, ["1930 updated", "3730 updated"]);
+}
+
+#[test]
+fn missing_events_are_unknown_then_known_again() {
+    let mut stage = stage();
+    burst(&mut stage, 1.0);
+    stage.at(5.0, HealthLost { count: 3, ..HealthLost::default() });
+    stage.until(200.0);
+    let told = stage.told();
+    let times: Vec<&str> = told.lines().map(|line| line.split(':').next().unwrap()).collect();
+    // the loss is a minute back only at 66; then the clear has to last for a minute
+    assert_eq!(times, ["1 opened D0 warn node", "12 updated D0 warn node unknown", "126 cleared D0 warn node unknown"]);
+}
+
+#[test]
+fn a_silent_detector_s_finding_expires() {
+    const SILENT: &[Entry] = &[entry::<Once>()];
+    /// Says something once.
+    #[derive(Default, Serialize, Deserialize)]
+    struct Once;
+    impl Detector for Once {
+        const ABOUT: About = About { id: "D1", ..Opens::ABOUT };
+        fn observe(&mut self, _: &Event, _: &Context<'_>, findings: &mut Findings<'_>) {
+            findings.judge(&Entity::Asn(64_496), Judgement::Fires(event::Severity::Info), Case::default);
+        }
+        fn tick(&mut self, _: &Context<'_>, _: &mut Findings<'_>) {}
+        fn restarted(&mut self, _: &str) {}
+    }
+    let mut stage = Stage::new(SILENT, &[("finding.silent", 100.0)]);
+    stage.at(1.5, ConnOpened::default());
+    stage.until(150.0);
+    assert_eq!(stage.told(), "2 opened D1 info asn AS64496: \n102 expired D1 info asn AS64496: \n");
+}
+
+#[test]
+fn what_most_nodes_have_is_one_finding_about_the_fleet() {
+    let mut stage = stage();
+    for (n, node) in ["alice", "bob", "carol", "dave"].into_iter().enumerate() {
+        stage.node = node;
+        burst(&mut stage, 1.0 + n as f64 / 2.0);
+    }
+    stage.until(3.0);
+    let told = stage.told();
+    let lines: Vec<&str> = told.lines().map(|line| line.split(':').next().unwrap()).collect();
+    let expect = [
+        "1 opened D0 warn node",
+        "2 bob opened D0 warn node",
+        "2 _fleet opened D0 warn fleet",
+        "2 carol opened D0 warn node part",
+        "3 dave opened D0 warn node part",
+    ];
+    assert_eq!(lines, expect);
+}
+
+/// A play with everything: two nodes, loss, a clock that is set back.
+fn play() -> Vec<Arc<Event>> {
+    let mut stage = stage();
+    burst(&mut stage, 1.0);
+    stage.at(4.2, HealthLost { count: 1, ..HealthLost::default() });
+    stage.node = "bob";
+    burst(&mut stage, 20.0);
+    burst(&mut stage, 60.0);
+    stage.node = "alice";
+    burst(&mut stage, 130.5);
+    stage.until(300.0);
+    stage.played
+}
+
+fn run(events: impl IntoIterator<Item = Arc<Event>>) -> String {
+    let mut engine = Engine::with(OPENS, Thresholds::default(), 7);
+    let mut said = Vec::new();
+    events.into_iter().for_each(|event| engine.observe(event, &mut said));
+    engine.finish(&mut said);
+    read(&said)
+}
+
+fn read(said: &[Statement]) -> String {
+    said.iter().fold(String::new(), |mut text, statement| {
+        line(&mut text, statement);
+        text + &format!("{:?}\n", statement.kind)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever order sources come in, within what is allowed, the findings are the same.
+    #[test]
+    fn order_of_arrival_does_not_matter(delays in proptest::collection::vec(0_u64..1_900_000_000, 2000)) {
+        let events = play();
+        let mut delayed: Vec<_> = events.iter().zip(delays.iter().cycle()).map(|(event, delay)| (event.time + delay, event)).collect();
+        delayed.sort_by_key(|(time, _)| *time);
+        let shuffled = run(delayed.into_iter().map(|(_, event)| event.clone()));
+        prop_assert_eq!(shuffled, run(events));
+    }
+
+    /// In pieces, with the state kept in between, the findings are the same.
+    #[test]
+    fn pieces_are_as_good_as_the_whole(mut cuts in proptest::collection::vec(0_usize..2000, 0..6)) {
+        let events = play();
+        cuts.sort_unstable();
+        cuts.push(events.len());
+        let mut said = Vec::new();
+        let mut engine = Engine::with(OPENS, Thresholds::default(), 7);
+        let mut from = 0;
+        for cut in cuts {
+            let to = cut.min(events.len());
+            events[from..to].iter().for_each(|event| engine.observe(event.clone(), &mut said));
+            let (restored, anew) = Engine::restore_with(OPENS, &engine.save(), Thresholds::default()).unwrap();
+            prop_assert!(anew.is_empty());
+            engine = restored;
+            from = to;
+        }
+        engine.finish(&mut said);
+        prop_assert_eq!(read(&said), run(events));
+    }
+
+    /// Bytes that are no state do no harm.
+    #[test]
+    fn no_bytes_make_it_panic(noise in proptest::collection::vec(any::<(usize, u8)>(), 1..20)) {
+        let mut bytes = { let mut stage = stage(); burst(&mut stage, 1.0); stage.engine.save() };
+        for (at, byte) in noise {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        let _ = Engine::restore(&bytes, Thresholds::default());
+        // with a checksum that is right
+        let sum = crc32fast::hash(&bytes[15..]).to_le_bytes();
+        bytes[11..15].copy_from_slice(&sum);
+        let _ = Engine::restore(&bytes, Thresholds::default());
+    }
+}
+
+fn beat(time: u64, sequence: u64, run: u64) -> Arc<Event> {
+    let event = Event { time, sequence, run, ..Event::new("alice", Source::Ebpf, HealthBeat::default()) };
+    Arc::new(event)
+}
+
+#[test]
+fn late_events_are_counted_and_left_out() {
+    let mut engine = Engine::with(OPENS, Thresholds::default(), 0);
+    let mut said = Vec::new();
+    for n in 0..10 {
+        engine.observe(beat(BEGIN + n * SECOND, n, 1), &mut said);
+    }
+    let late = Event { time: BEGIN + SECOND, ..Event::new("alice", Source::Rpc, ConnOpened::default()) };
+    engine.observe(Arc::new(late), &mut said);
+    engine.finish(&mut said);
+    assert_eq!((engine.totals().late, engine.totals().events), (1, 10));
+}
+
+#[test]
+fn one_event_from_the_future_does_not_make_others_late() {
+    let mut engine = Engine::with(OPENS, Thresholds::default(), 0);
+    let mut said = Vec::new();
+    for n in 0..10 {
+        engine.observe(beat(BEGIN + n * SECOND, n, 1), &mut said);
+    }
+    let future = Event { time: BEGIN + crate::time::DAY, ..Event::new("alice", Source::Log, ConnOpened::default()) };
+    engine.observe(Arc::new(future), &mut said);
+    for n in 10..100 {
+        engine.observe(beat(BEGIN + n * SECOND, n, 1), &mut said);
+    }
+    assert_eq!((engine.totals().late, engine.now("alice")), (0, Some(BEGIN + 97 * SECOND)));
+}
+
+#[test]
+fn a_clock_that_is_set_back_begins_anew() {
+    let mut engine = Engine::with(OPENS, Thresholds::default(), 0);
+    let mut said = Vec::new();
+    for n in 0..100 {
+        engine.observe(beat(BEGIN + n * SECOND, n, 1), &mut said);
+    }
+    for n in 0..50 {
+        engine.observe(beat(BEGIN - 3600 * SECOND + n * SECOND, 100 + n, 1), &mut said);
+    }
+    assert_eq!((engine.totals().set_back, engine.totals().late), (1, 0));
+    assert_eq!(engine.now("alice"), Some(BEGIN - 3600 * SECOND + 47 * SECOND));
+}
+
+#[test]
+fn a_state_of_another_version_is_refused_in_words() {
+    let mut bytes = stage().engine.save();
+    assert!(Engine::restore(&bytes, Thresholds::default()).is_ok());
+    bytes[9] = 99;
+    let refused = |bytes: &[u8]| Engine::restore(bytes, Thresholds::default()).err().unwrap().to_string();
+    assert_eq!(refused(&bytes), "the state of the detectors has version 99, and this program reads version 1");
+    assert_eq!(refused(b"weather"), "this is no state of detectors");
+    bytes[9] = 1;
+    bytes.pop();
+    assert_eq!(refused(&bytes), "the state of the detectors is damaged");
+}

@@ -1,0 +1,247 @@
+//! How good the detectors are, by what is known to be true.
+//!
+//! A truth is found if a finding of its detector about its node and entity is open at some moment between begin and end, or is opened up to
+//! a minute later. Several findings about one truth count once. A finding of severity warn or worse that belongs to no truth is a false
+//! alarm; of what severity it is by the end counts. Where only some detectors are looked at, only their findings are counted.
+
+use std::collections::BTreeMap;
+
+use event::{EntityKind, Event, Finding, Kind, Severity};
+
+use crate::finding::Statement;
+use crate::of;
+use crate::time::{MINUTE, seconds};
+
+/// What a detector should find.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Truth {
+    /// `D39`.
+    pub detector: String,
+    /// Name of the node.
+    pub node: String,
+    /// In the word of the schema: `node`, `peer`, …
+    pub entity_kind: String,
+    /// The address of a peer with its port, a range, the name of a source; empty for the node itself, and where any will do.
+    pub entity: String,
+    /// When it begins, nanoseconds since the epoch.
+    pub begin: u64,
+    /// When it is over.
+    pub end: u64,
+}
+
+/// A finding from its opening to its end.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Found {
+    /// Name of the node.
+    pub node: String,
+    /// As it was last told.
+    pub finding: Finding,
+    /// When it was opened.
+    pub opened: u64,
+    /// When it was cleared or expired.
+    pub ended: Option<u64>,
+}
+
+/// What a run of the detectors came to, per detector.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Score {
+    /// By number of the detector.
+    pub tallies: BTreeMap<String, Tally>,
+}
+
+/// What a detector found and what not.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Tally {
+    /// Truths there were.
+    pub truths: u64,
+    /// Truths that were found.
+    pub found: u64,
+    /// Findings of severity warn or worse.
+    pub alarms: u64,
+    /// Of those, how many belong to no truth.
+    pub false_alarms: u64,
+    /// Findings of severity info.
+    pub infos: u64,
+    /// Times from the beginning of a truth to its finding, nanoseconds, sorted.
+    pub delays: Vec<u64>,
+}
+
+/// A finding is still about a truth that was over so long ago.
+const GRACE: u64 = MINUTE;
+
+/// Puts together what was told of each finding, by the time of opening.
+pub fn found(statements: impl IntoIterator<Item = Statement>) -> Vec<Found> {
+    let mut all: Vec<Found> = Vec::new();
+    let mut places: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for Statement { time, node, kind, .. } in statements {
+        let ended = matches!(kind, Kind::FindingCleared(_) | Kind::FindingExpired(_)).then_some(time);
+        let event = Event { kind: Some(kind), ..Event::default() };
+        let Some(finding) = of(&event).cloned() else { continue };
+        let place = *places.entry((node.to_string(), finding.id.clone())).or_insert_with(|| {
+            let opened = finding.opened;
+            all.push(Found { node: node.to_string(), finding: finding.clone(), opened, ended: None });
+            all.len() - 1
+        });
+        all[place].finding = finding;
+        all[place].ended = ended;
+    }
+    all
+}
+
+/// Compares what was found with what is true. With `only`, other detectors are left out.
+pub fn score(found: &[Found], truths: &[Truth], only: Option<&str>) -> Score {
+    let mut score = Score::default();
+    let wanted = |detector: &str| only.is_none_or(|only| only == detector);
+    for truth in truths.iter().filter(|truth| wanted(&truth.detector)) {
+        let tally = score.tallies.entry(truth.detector.clone()).or_default();
+        tally.truths += 1;
+        let first = found.iter().filter(|found| found.is_about(truth)).map(|found| found.opened).min();
+        if let Some(opened) = first {
+            tally.found += 1;
+            tally.delays.push(opened.saturating_sub(truth.begin));
+        }
+    }
+    for one in found.iter().filter(|found| wanted(&found.finding.detector)) {
+        let tally = score.tallies.entry(one.finding.detector.clone()).or_default();
+        if one.finding.severity < Severity::Warn as i32 {
+            tally.infos += 1;
+            continue;
+        }
+        tally.alarms += 1;
+        tally.false_alarms += u64::from(!truths.iter().any(|truth| one.is_about(truth)));
+    }
+    for tally in score.tallies.values_mut() {
+        tally.delays.sort_unstable();
+    }
+    score
+}
+
+impl Found {
+    fn is_about(&self, truth: &Truth) -> bool {
+        let Some(entity) = &self.finding.entity else { return false };
+        let kind = EntityKind::try_from(entity.kind).unwrap_or_default();
+        let same = truth.entity.is_empty()
+            || match kind {
+                EntityKind::Node => true,
+                EntityKind::Peer | EntityKind::Address | EntityKind::Range => entity.address == truth.entity,
+                _ => entity.name == truth.entity,
+            };
+        let in_time = self.opened <= truth.end.saturating_add(GRACE) && self.ended.is_none_or(|ended| ended >= truth.begin);
+        self.finding.detector == truth.detector && self.node == truth.node && kind.word() == truth.entity_kind && same && in_time
+    }
+}
+
+impl Score {
+    /// Adds another run.
+    pub fn add(&mut self, other: &Self) {
+        for (detector, theirs) in &other.tallies {
+            let mine = self.tallies.entry(detector.clone()).or_default();
+            mine.truths += theirs.truths;
+            mine.found += theirs.found;
+            mine.alarms += theirs.alarms;
+            mine.false_alarms += theirs.false_alarms;
+            mine.infos += theirs.infos;
+            mine.delays.extend(&theirs.delays);
+            mine.delays.sort_unstable();
+        }
+    }
+
+    /// Everything together.
+    pub fn total(&self) -> Tally {
+        let mut all = Self::default();
+        for tally in self.tallies.values() {
+            all.add(&Self { tallies: [(String::new(), tally.clone())].into() });
+        }
+        all.tallies.remove("").unwrap_or_default()
+    }
+
+    /// A table for people.
+    pub fn table(&self) -> String {
+        let mut text =
+            String::from("| detector | truths | precision | recall | F1 | false alarms | time to detect: median | longest |\n");
+        text.push_str("|---|---|---|---|---|---|---|---|\n");
+        let total = self.total();
+        for (detector, tally) in self.tallies.iter().map(|(name, tally)| (name.as_str(), tally)).chain([("all", &total)]) {
+            let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.3}"));
+            let delay = |value: Option<u64>| value.map_or("–".to_owned(), |nanos| format!("{:.1} s", seconds(nanos)));
+            let Tally { truths, false_alarms, delays, .. } = tally;
+            text.push_str(&format!(
+                "| {detector} | {truths} | {} | {} | {} | {false_alarms} | {} | {} |\n",
+                number(tally.precision()),
+                number(tally.recall()),
+                number(tally.f1()),
+                delay(delays.get(delays.len() / 2).copied()),
+                delay(delays.last().copied()),
+            ));
+        }
+        text
+    }
+}
+
+impl Tally {
+    /// Share of the alarms that are right; absent without alarms.
+    pub fn precision(&self) -> Option<f64> {
+        (self.alarms > 0).then(|| 1.0 - self.false_alarms as f64 / self.alarms as f64)
+    }
+
+    /// Share of the truths that were found; absent without truths.
+    pub fn recall(&self) -> Option<f64> {
+        (self.truths > 0).then(|| self.found as f64 / self.truths as f64)
+    }
+
+    /// The harmonic mean of both; absent where either is.
+    pub fn f1(&self) -> Option<f64> {
+        let (precision, recall) = (self.precision()?, self.recall()?);
+        Some(if precision + recall > 0.0 { 2.0 * precision * recall / (precision + recall) } else { 0.0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::SECOND;
+    use event::{FindingCleared, FindingEntity, FindingOpened};
+    use expect_test::expect;
+
+    fn told(detector: &str, id: &str, severity: Severity, from: u64, to: u64) -> [Statement; 2] {
+        let finding = Finding {
+            detector: detector.into(),
+            id: id.into(),
+            entity: Some(FindingEntity { kind: EntityKind::Node.into(), ..FindingEntity::default() }),
+            severity: severity.into(),
+            opened: from * SECOND,
+            ..Finding::default()
+        };
+        let statement = |time: u64, kind| Statement { time: time * SECOND, node: "alice".into(), node_run: None, kind };
+        let finding = Some(finding);
+        [statement(from, FindingOpened { finding: finding.clone() }.into()), statement(to, FindingCleared { finding }.into())]
+    }
+
+    fn truth(detector: &str, begin: u64, end: u64) -> Truth {
+        let (begin, end) = (begin * SECOND, end * SECOND);
+        Truth { detector: detector.into(), node: "alice".into(), entity_kind: "node".into(), entity: String::new(), begin, end }
+    }
+
+    #[test]
+    fn what_is_found_missed_and_cried() {
+        let told = [
+            told("D1", "a", Severity::Warn, 110, 150),
+            // the same truth again
+            told("D1", "b", Severity::Critical, 180, 190),
+            // before it
+            told("D1", "c", Severity::Warn, 10, 99),
+            told("D1", "d", Severity::Info, 1000, 1001),
+            told("D2", "e", Severity::Warn, 5000, 5001),
+        ];
+        let truths = [truth("D1", 100, 200), truth("D1", 3000, 3100), truth("D2", 4990, 4995)];
+        let score = score(&found(told.into_iter().flatten()), &truths, None);
+        expect![[r#"
+            | detector | truths | precision | recall | F1 | false alarms | time to detect: median | longest |
+            |---|---|---|---|---|---|---|---|
+            | D1 | 2 | 0.667 | 0.500 | 0.571 | 1 | 10.0 s | 10.0 s |
+            | D2 | 1 | 1.000 | 1.000 | 1.000 | 0 | 10.0 s | 10.0 s |
+            | all | 3 | 0.750 | 0.667 | 0.706 | 1 | 10.0 s | 10.0 s |
+        "#]]
+        .assert_eq(&score.table());
+    }
+}

@@ -1,0 +1,244 @@
+//! Every number that decides, in one table.
+//!
+//! A row has a name (`d39.queue_warn`), a default, a unit, where the number comes from and what it means. An operator may set any of them
+//! for all nodes or for one; detectors ask by [`Limit`], which costs an index. A number is changed here, before scenarios are run and for
+//! a reason that the row's source names; it is not tuned until a test passes.
+//!
+//! Sources: `S` and a number is a source of the catalogue of attacks, `S:Core` is Bitcoin Core's own constant, `O` is ours: reasoned, and
+//! still to be calibrated on the main network.
+
+use std::collections::BTreeMap;
+
+/// A row of the table.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Threshold {
+    /// As an operator writes it: the detector or guard, a dot, what it limits.
+    pub name: &'static str,
+    /// Without configuration.
+    pub default: f64,
+    /// `seconds`, `share` (0 to 1), …; empty for a plain number.
+    pub unit: &'static str,
+    /// Where the number comes from.
+    pub source: &'static str,
+    /// What it decides.
+    pub meaning: &'static str,
+}
+
+/// Makes the enumeration and the table from one list.
+macro_rules! thresholds {
+    ($($limit:ident = $name:literal, $default:expr, $unit:literal, $source:literal, $meaning:literal;)*) => {
+        /// A threshold, by its place in the table.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Limit {
+            $(#[doc = $meaning] $limit,)*
+        }
+
+        /// Every threshold, in the order of the table.
+        pub const ALL: &[Limit] = &[$(Limit::$limit,)*];
+
+        /// The table.
+        pub const TABLE: &[Threshold] = &[
+            $(Threshold { name: $name, default: $default, unit: $unit, source: $source, meaning: $meaning },)*
+        ];
+    };
+}
+
+thresholds! {
+    // guards (attacks.md, section 0.1)
+    GuardRestart = "guard.restart", 1800.0, "seconds", "S3", "G1: nothing is alerted so soon after the node's start";
+    GuardAttached = "guard.attached", 300.0, "seconds", "S3", "G1: nor so soon after an extractor came back";
+    GuardBehind = "guard.behind", 10.0, "blocks", "S8", "G2: more headers than blocks than this counts as initial download";
+    GuardGetaddr = "guard.getaddr", 1000.0, "addresses", "S:Core", "G3: answers to our `getaddr` that are not counted";
+    GuardBlock = "guard.block", 2.0, "seconds", "O", "G5: nothing is alerted so soon after a block was connected";
+    GuardFleet = "guard.fleet", 0.6, "share", "O", "G8: what this share of the nodes has is one finding about the fleet";
+    GuardFleetNodes = "guard.fleet_nodes", 3.0, "nodes", "O", "G8: with fewer nodes than this there is no fleet";
+    GuardUnusual = "guard.unusual", 6.0, "deviations", "O", "A guard that suppresses so much more than usual is a finding itself (robust z)";
+
+    // findings
+    FindingSettle = "finding.settle", 60.0, "seconds", "O", "A finding is cleared after its criterion was not met for so long";
+    FindingRemind = "finding.remind", 1800.0, "seconds", "S8", "Nobody is told again of the same finding more often";
+    FindingSilent = "finding.silent", 3600.0, "seconds", "O", "A finding of which its detector heard nothing for so long expires";
+
+    // D39: the queue of announcements, and the message handler
+    D39QueueWarn = "d39.queue_warn", 10_000.0, "transactions", "S8", "Warn: so many wait to be announced to one peer";
+    D39QueueCritical = "d39.queue_critical", 50_000.0, "transactions", "S8", "Critical: so many wait to be announced to one peer";
+    D39SumWarn = "d39.sum_warn", 500_000.0, "transactions", "O", "Warn: so many wait for all peers together";
+    D39SumCritical = "d39.sum_critical", 1_500_000.0, "transactions", "S22", "Critical: so many wait for all peers together";
+    D39Spread = "d39.spread", 50.0, "", "O", "The longest queue so many times the median: one peer that does not read, not a storm";
+    D39BusyWarn = "d39.busy_warn", 0.7, "share", "S5", "Warn: share of a CPU that the message handler uses over five minutes";
+    D39BusyCritical = "d39.busy_critical", 0.95, "share", "S5", "Critical: share of a CPU that the message handler uses over five minutes";
+    D39PingWarn = "d39.ping_warn", 1.0, "seconds", "O", "Warn: a ping of our own waits so long in the node's message queue, three times in a row";
+    D39PingCritical = "d39.ping_critical", 10.0, "seconds", "O", "Critical: a ping of our own waits so long in the node's message queue";
+
+    // D50: compact blocks that could not be put together
+    D50Warn = "d50.rate_warn", 0.7, "share", "S7", "Warn: of the last blocks, the share put together without asking is below this";
+    D50Critical = "d50.rate_critical", 0.5, "share", "S7", "Critical: of the last blocks, the share put together without asking is below this";
+    D50Drop = "d50.drop", 0.15, "share", "O", "Critical: the share fell by so much against the last seven days";
+    D50Blocks = "d50.blocks", 144.0, "blocks", "O", "How many of the last blocks are looked at";
+    D50Enough = "d50.enough", 24.0, "blocks", "O", "Nothing is said before so many blocks were seen";
+    D50Usual = "d50.usual", 0.8, "share", "S7", "The share that is usual, until three days of blocks have shown what is usual at this node";
+    D50Bytes = "d50.bytes", 100_000.0, "bytes", "O", "Warn: the ninth decile of what had to be asked for, per block";
+    D50Trip = "d50.round_trip", 1.0, "seconds", "O", "Warn: the ninth decile of the extra round trip";
+
+    // D59: the observer itself
+    D59Silent = "d59.silent", 10.0, "seconds", "O", "Warn: a source has not beaten for so long";
+    D59SilentLong = "d59.silent_long", 120.0, "seconds", "O", "Critical: a source has not beaten for so long";
+    D59Quiet = "d59.quiet", 60.0, "seconds", "O", "Warn: the probes beat but state no message for so long, while the node is connected to peers";
+    D59LossWarn = "d59.loss_warn", 0.0001, "share", "O", "Warn: of the events of five minutes, more than this were lost";
+    D59LossCritical = "d59.loss_critical", 0.01, "share", "O", "Critical: of the events of five minutes, more than this were lost";
+    D59Diverged = "d59.diverged", 0.01, "share", "O", "Warn: probes and node count the bytes of a message type so differently";
+    D59Lag = "d59.lag", 10.0, "seconds", "O", "Warn: a source publishes so long after the fact";
+    D59Undecoded = "d59.undecodable", 0.01, "share", "O", "Warn: of the messages of five minutes, more than this were cut short or unreadable";
+    D59Late = "d59.late", 0.001, "share", "O", "Warn: of the events of five minutes, more than this came too late to be put in order";
+    D59Crowded = "d59.crowded", 100.0, "entries", "O", "Warn: detectors had to forget so many entries within five minutes: somebody fills their tables";
+}
+
+/// The numbers in force: the table's, and what an operator set.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Thresholds {
+    common: Vec<f64>,
+    nodes: BTreeMap<String, Vec<(Limit, f64)>>,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self { common: TABLE.iter().map(|row| row.default).collect(), nodes: BTreeMap::new() }
+    }
+}
+
+/// A threshold that cannot be set so.
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+pub enum ThresholdError {
+    /// No row has this name.
+    #[error("there is no threshold `{name}`{hint}", hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?")))]
+    Unknown {
+        /// As it was written.
+        name: String,
+        /// The most similar one, if there is one.
+        near: Option<&'static str>,
+    },
+    /// No number that could be meant.
+    #[error("`{name}` cannot be {value}: it is a number from 0 to {most}")]
+    OutOfRange {
+        /// The row.
+        name: &'static str,
+        /// As it was written.
+        value: f64,
+        /// The largest that makes sense.
+        most: f64,
+    },
+}
+
+impl Limit {
+    /// The threshold of this name.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub fn from_name(name: &str) -> Result<Self, ThresholdError> {
+        let Some(at) = TABLE.iter().position(|row| row.name == name) else {
+            let near = TABLE.iter().map(|row| (strsim::jaro_winkler(name, row.name), row.name));
+            let near = near.filter(|(likeness, _)| *likeness > 0.7).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name);
+            return Err(ThresholdError::Unknown { name: name.chars().take(100).collect(), near });
+        };
+        Ok(ALL[at])
+    }
+
+    /// Its row.
+    pub fn row(self) -> &'static Threshold {
+        &TABLE[self as usize]
+    }
+}
+
+impl Thresholds {
+    /// Sets a number for all nodes, or for one.
+    ///
+    /// # Errors
+    ///
+    /// No threshold has this name, or the number cannot be meant.
+    pub fn set(&mut self, node: Option<&str>, name: &str, value: f64) -> Result<(), ThresholdError> {
+        let limit = Limit::from_name(name)?;
+        let row = limit.row();
+        let most = if row.unit == "share" { 1.0 } else { 1e15 };
+        if !(0.0..=most).contains(&value) {
+            return Err(ThresholdError::OutOfRange { name: row.name, value, most });
+        }
+        match node {
+            None => self.common[limit as usize] = value,
+            Some(node) => {
+                let own = self.nodes.entry(node.to_owned()).or_default();
+                own.retain(|(known, _)| *known != limit);
+                own.push((limit, value));
+            }
+        }
+        Ok(())
+    }
+
+    /// The numbers for a node.
+    pub fn of(&self, node: &str) -> Limits {
+        let mut values = self.common.clone();
+        for (limit, value) in self.nodes.get(node).into_iter().flatten() {
+            values[*limit as usize] = *value;
+        }
+        Limits(values.into())
+    }
+
+    /// Nodes with numbers of their own.
+    pub fn nodes(&self) -> impl Iterator<Item = &str> {
+        self.nodes.keys().map(String::as_str)
+    }
+
+    /// What differs from the table: node (none for all), row, value.
+    pub fn changed(&self) -> impl Iterator<Item = (Option<&str>, &'static Threshold, f64)> {
+        let common = TABLE.iter().zip(&self.common).filter(|(row, value)| row.default != **value);
+        let nodes = self
+            .nodes
+            .iter()
+            .flat_map(|(node, own)| own.iter().map(move |(limit, value)| (Some(node.as_str()), limit.row(), *value)));
+        common.map(|(row, value)| (None, row, *value)).chain(nodes)
+    }
+}
+
+/// The numbers for one node.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Limits(std::sync::Arc<[f64]>);
+
+impl Limits {
+    /// One of them.
+    pub fn get(&self, limit: Limit) -> f64 {
+        self.0[limit as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_found() {
+        for (at, row) in TABLE.iter().enumerate() {
+            assert_eq!(Limit::from_name(row.name).unwrap() as usize, at, "{}", row.name);
+            assert!(row.default >= 0.0 && !row.meaning.is_empty() && !row.source.is_empty(), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn a_node_may_have_its_own() {
+        let mut thresholds = Thresholds::default();
+        thresholds.set(None, "d39.queue_warn", 5000.0).unwrap();
+        thresholds.set(Some("alice"), "d39.queue_warn", 7.0).unwrap();
+        assert_eq!(thresholds.of("alice").get(Limit::D39QueueWarn), 7.0);
+        assert_eq!(thresholds.of("bob").get(Limit::D39QueueWarn), 5000.0);
+        assert_eq!(thresholds.of("bob").get(Limit::D39QueueCritical), 50_000.0);
+        assert_eq!(thresholds.changed().count(), 2);
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        let error = |name: &str, value| Thresholds::default().set(None, name, value).unwrap_err().to_string();
+        assert_eq!(error("d39.queue_warm", 1.0), "there is no threshold `d39.queue_warm`; did you mean `d39.queue_warn`?");
+        assert_eq!(error("weather", 1.0), "there is no threshold `weather`");
+        assert_eq!(error("d39.busy_warn", 1.5), "`d39.busy_warn` cannot be 1.5: it is a number from 0 to 1");
+        assert!(error("d39.queue_warn", f64::NAN).starts_with("`d39.queue_warn` cannot be NaN"));
+    }
+}

@@ -1,0 +1,176 @@
+//! What happens besides the usual: attacks, and what looks like one.
+
+mod addresses;
+mod blocks;
+mod connections;
+mod monitor;
+mod relay;
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::script::Script;
+use super::world::World;
+use super::{Run, ScriptError, Truth};
+use crate::cast::Random;
+
+/// What an ingredient is (`what` in the file), with its numbers. All have `at` (since the beginning) and `lasts`.
+///
+/// Attacks say which detector has to find them; their main number is multiplied by the run's strength. The others must not be found
+/// by anybody, and are as the file says.
+#[derive(Clone, Deserialize, Debug)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum Ingredient {
+    /// D01: a peer sends `messages` (500) × strength of `entries` (10) addresses each, evenly over `lasts` (1m).
+    AddressFlood(addresses::Flood),
+    /// The node asks an outbound peer for addresses, and is sent a thousand.
+    GetaddrAnswer(addresses::Answer),
+    /// A peer passes on `per_minute` (5) addresses, one by one.
+    AddressChatter(addresses::Chatter),
+    /// D02: `unique_per_day` (250,000) × strength addresses that nobody has heard of, passed on by everybody. `clustered` (false): all in
+    /// a few ranges.
+    AddressSurge(addresses::Surge),
+    /// The same with few enough addresses that they may be the customers of one provider: `unique_per_day` (16,000), in one range.
+    AddressChurn(addresses::Churn),
+    /// D09: `share` (0.4) × strength of the inbound peers go, evenly over `lasts`, and nobody comes until `lasts` and `holds` (20m) are
+    /// over.
+    PeerLoss(connections::Loss),
+    /// `peers` (30) inbound peers go, evenly over `lasts`, and as many come at the same time.
+    Turnover(connections::Turnover),
+    /// The node is stopped, is away for `down` (40s), and begins again. Peers come back within half an hour.
+    Restart(connections::Restart),
+    /// D10: `per_minute` (40) × strength connections from `ranges` (3) ranges, to stay.
+    SlotChurn(connections::SlotChurn),
+    /// `per_minute` (10) connections of one wallet's users, from everywhere, each for a minute.
+    WalletRush(connections::WalletRush),
+    /// D11: `per_minute` (4) × strength brief connections (`life`: 20s) from `addresses` (40) of `range` (245.65.3.0/24 or an IPv6 /64).
+    RangeChurn(connections::RangeChurn),
+    /// `peers` (10) honest ones in one `range`, for long.
+    Campus(connections::Campus),
+    /// D14: `peers` (1) that listen, answer pings, and do nothing else.
+    Listener(relay::Listener),
+    /// A peer that wants blocks only, and says so unless `forgot` (false).
+    BlocksOnly(relay::BlocksOnly),
+    /// A wallet with a bloom filter.
+    Wallet(relay::Wallet),
+    /// D39: transactions wait to be announced, up to `peak` (60,000) × strength at every peer, while the handler takes `handler` (0.97) of
+    /// a processor and pings take `ping` (12) seconds × strength.
+    InvQueue(relay::InvQueue),
+    /// A peer asks for the whole mempool (BIP 35) and gets `entries` (5,000).
+    MempoolAnswer(relay::MempoolAnswer),
+    /// The handler is busy with blocks: `handler` (0.9) of a processor for `busy` (20s) every five minutes.
+    BusyBlocks(relay::BusyBlocks),
+    /// D50: the share of blocks that need no question falls by `drop` (0.45) × strength.
+    ReconstructionFailure(blocks::ReconstructionFailure),
+    /// No block can be put together without asking, for `lasts`: the mempool is still empty.
+    EmptyMempool(blocks::EmptyMempool),
+    /// D51: `peers` (1) that announce blocks before anybody else, `share` (0.8) × strength of them, and do not deliver.
+    WithheldBlock(blocks::WithheldBlock),
+    /// Everybody's blocks take `seconds` (8) longer: it is the node's own line.
+    SlowLine(blocks::SlowLine),
+    /// D59: `count` (1,000) × strength records are lost in the kernel, every ten seconds.
+    LostRecords(monitor::LostRecords),
+    /// D59: a `source` says nothing any more, not even that it is alive.
+    SilentSource(monitor::SilentSource),
+    /// D59: what the probes see and what the node counts differ by `share` (0.05) × strength.
+    Divergence(monitor::Divergence),
+}
+
+/// What an ingredient does while it happens.
+pub(super) trait Play: Send {
+    /// Does something, and says after how many seconds it will do the next; `None` when it is over.
+    fn step(&mut self, world: &mut World) -> Option<f64>;
+}
+
+/// How an ingredient comes into a scenario.
+trait Plan {
+    /// Puts it on the stage.
+    fn plan(self, stage: &mut Stage<'_>);
+}
+
+/// What is planned, for one node.
+struct Stage<'a> {
+    node: &'a str,
+    begin: u64,
+    strength: f64,
+    script: &'a Script,
+    random: &'a mut Random,
+    playing: Vec<(u64, Box<dyn Play>)>,
+    truths: Vec<Truth>,
+}
+
+impl Stage<'_> {
+    fn play(&mut self, at: Duration, play: impl Play + 'static) {
+        self.playing.push((self.begin + at.as_nanos() as u64, Box::new(play)));
+    }
+
+    fn truth(&mut self, detector: &str, (entity_kind, entity): (&'static str, String), at: Duration, lasts: Duration) {
+        let begin = self.begin + at.as_nanos() as u64;
+        let (detector, node) = (detector.to_owned(), self.node.to_owned());
+        self.truths.push(Truth { detector, node, entity_kind, entity, begin, end: begin + lasts.as_nanos() as u64 });
+    }
+
+    fn node(&self) -> (&'static str, String) {
+        ("node", self.node.to_owned())
+    }
+}
+
+impl Ingredient {
+    fn plan(self, stage: &mut Stage<'_>) {
+        match self {
+            Self::AddressFlood(it) => it.plan(stage),
+            Self::GetaddrAnswer(it) => it.plan(stage),
+            Self::AddressChatter(it) => it.plan(stage),
+            Self::AddressSurge(it) => it.plan(stage),
+            Self::AddressChurn(it) => it.plan(stage),
+            Self::PeerLoss(it) => it.plan(stage),
+            Self::Turnover(it) => it.plan(stage),
+            Self::Restart(it) => it.plan(stage),
+            Self::SlotChurn(it) => it.plan(stage),
+            Self::WalletRush(it) => it.plan(stage),
+            Self::RangeChurn(it) => it.plan(stage),
+            Self::Campus(it) => it.plan(stage),
+            Self::Listener(it) => it.plan(stage),
+            Self::BlocksOnly(it) => it.plan(stage),
+            Self::Wallet(it) => it.plan(stage),
+            Self::InvQueue(it) => it.plan(stage),
+            Self::MempoolAnswer(it) => it.plan(stage),
+            Self::BusyBlocks(it) => it.plan(stage),
+            Self::ReconstructionFailure(it) => it.plan(stage),
+            Self::EmptyMempool(it) => it.plan(stage),
+            Self::WithheldBlock(it) => it.plan(stage),
+            Self::SlowLine(it) => it.plan(stage),
+            Self::LostRecords(it) => it.plan(stage),
+            Self::SilentSource(it) => it.plan(stage),
+            Self::Divergence(it) => it.plan(stage),
+        }
+    }
+}
+
+/// What will happen at a node, with the times at which it begins, and the truth about it.
+pub(super) fn plan(node: &str, script: &Script, run: Run, random: &mut Random) -> (Vec<(u64, Box<dyn Play>)>, Vec<Truth>) {
+    let (begin, strength) = (script.begin, run.strength);
+    let mut stage = Stage { node, begin, strength, script, random, playing: Vec::new(), truths: Vec::new() };
+    for ingredient in script.ingredients.clone() {
+        ingredient.plan(&mut stage);
+    }
+    (stage.playing, stage.truths)
+}
+
+impl Script {
+    /// That it can be played.
+    pub(super) fn check(&self) -> Result<(), ScriptError> {
+        let impossible = |what: &str| Err(ScriptError::Impossible(what.to_owned()));
+        if self.length.is_zero() || self.nodes.is_empty() {
+            return impossible("it needs a `length` and a node");
+        }
+        if self.population.thin == 0 || self.population.known_addresses == 0 || self.population.block_interval <= 0.0 {
+            return impossible("`thin`, `known_addresses` and `block_interval` are at least 1");
+        }
+        if self.node.uptime.as_nanos() as u64 > self.begin {
+            return impossible("the node cannot have begun before 1970");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,262 @@
+//! Addresses: floods, surges, and answers that nobody should mind.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use event::{ConnectionType, NetGetaddr, Network, NetworkAddress};
+use serde::Deserialize;
+
+use super::super::chance::mix;
+use super::super::peer::{self, Manner, Stranger};
+use super::super::relay::{address, message};
+use super::super::script::length;
+use super::super::world::World;
+use super::{Plan, Play, Stage};
+
+/// Somebody who relays addresses, at an address known beforehand.
+fn sender(stage: &mut Stage<'_>) -> Stranger {
+    let ip = IpAddr::V4(peer::ipv4(stage.random.unit(), stage.random.next()));
+    let stranger = Stranger::at(ip, stage.script.population.addresses_per_second, stage.random);
+    let manner = Manner { announces: true, requests: 0.05, gossip: Some(0.02), pings: true, ..Manner::STILL };
+    Stranger { manner, ..stranger }
+}
+
+const LONG: f64 = 30.0 * 86_400.0;
+
+/// See [`super::Ingredient::AddressFlood`].
+#[derive(Clone, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Flood {
+    #[serde(deserialize_with = "length")]
+    at: Duration,
+    #[serde(deserialize_with = "length", default = "minute")]
+    lasts: Duration,
+    #[serde(default = "five_hundred")]
+    messages: u32,
+    #[serde(default = "ten")]
+    entries: u32,
+}
+
+fn minute() -> Duration {
+    Duration::from_secs(60)
+}
+
+fn five_hundred() -> u32 {
+    500
+}
+
+fn ten() -> u32 {
+    10
+}
+
+impl Plan for Flood {
+    fn plan(self, stage: &mut Stage<'_>) {
+        let stranger = sender(stage);
+        stage.truth("D01", ("peer", stranger.address.clone()), self.at, self.lasts);
+        let messages = (f64::from(self.messages) * stage.strength) as u64;
+        let wait = self.lasts.as_secs_f64() / messages.max(1) as f64;
+        // it is there before it begins, as the one of 2021 was
+        let early = self.at.saturating_sub(Duration::from_secs(30));
+        stage.play(early, Flooding { stranger, peer: None, messages, entries: self.entries.into(), wait, sent: 0 });
+    }
+}
+
+struct Flooding {
+    stranger: Stranger,
+    peer: Option<u64>,
+    messages: u64,
+    entries: u64,
+    wait: f64,
+    sent: u64,
+}
+
+impl Play for Flooding {
+    fn step(&mut self, world: &mut World) -> Option<f64> {
+        let Some(id) = self.peer else {
+            self.peer = world.accept(self.stranger.clone(), LONG);
+            return self.peer.map(|_| 30.0);
+        };
+        let seconds = world.seconds() as u32;
+        let first = (1 << 50) + self.sent * self.entries;
+        let addresses = (first..first + self.entries).map(|number| address(number, seconds - 600)).collect();
+        world.tell_addresses(id, addresses);
+        self.sent += 1;
+        (self.sent < self.messages).then_some(self.wait)
+    }
+}
+
+/// See [`super::Ingredient::GetaddrAnswer`].
+#[derive(Clone, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    #[serde(deserialize_with = "length")]
+    at: Duration,
+    #[serde(skip)]
+    asked: Option<u64>,
+}
+
+impl Plan for Answer {
+    fn plan(self, stage: &mut Stage<'_>) {
+        stage.play(self.at, self);
+    }
+}
+
+impl Play for Answer {
+    fn step(&mut self, world: &mut World) -> Option<f64> {
+        if let Some(id) = self.asked {
+            let answer = world.address_book();
+            world.tell_addresses(id, answer);
+            return None;
+        }
+        let full = |peer: &&peer::Peer| peer.kind == ConnectionType::OutboundFullRelay && peer.ready;
+        let id = world.peers.values().find(full)?.id;
+        message!(world, id, Outbound, 0, NetGetaddr {});
+        if let Some(peer) = world.peers.get_mut(&id) {
+            peer.addresses.asked();
+        }
+        self.asked = Some(id);
+        Some(1.5)
+    }
+}
+
+/// See [`super::Ingredient::AddressChatter`].
+#[derive(Clone, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Chatter {
+    #[serde(deserialize_with = "length")]
+    at: Duration,
+    #[serde(deserialize_with = "length", default = "hour")]
+    lasts: Duration,
+    #[serde(default = "five")]
+    per_minute: f64,
+}
+
+fn hour() -> Duration {
+    Duration::from_hours(1)
+}
+
+fn five() -> f64 {
+    5.0
+}
+
+impl Plan for Chatter {
+    fn plan(self, stage: &mut Stage<'_>) {
+        let stranger = sender(stage);
+        let wait = 60.0 / self.per_minute;
+        let left = (self.lasts.as_secs_f64() / wait) as u64;
+        stage.play(self.at, Chattering { stranger, peer: None, wait, left });
+    }
+}
+
+struct Chattering {
+    stranger: Stranger,
+    peer: Option<u64>,
+    wait: f64,
+    left: u64,
+}
+
+impl Play for Chattering {
+    fn step(&mut self, world: &mut World) -> Option<f64> {
+        let Some(id) = self.peer else {
+            self.peer = world.accept(self.stranger.clone(), LONG);
+            return self.peer.map(|_| 30.0);
+        };
+        let entry = world.known_address();
+        world.tell_addresses(id, vec![entry]);
+        self.left = self.left.checked_sub(1)?;
+        Some(self.wait)
+    }
+}
+
+/// See [`super::Ingredient::AddressSurge`].
+#[derive(Clone, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Surge {
+    #[serde(deserialize_with = "length")]
+    at: Duration,
+    #[serde(deserialize_with = "length")]
+    lasts: Duration,
+    #[serde(default = "quarter_million")]
+    unique_per_day: f64,
+    #[serde(default)]
+    clustered: bool,
+}
+
+fn quarter_million() -> f64 {
+    250_000.0
+}
+
+impl Plan for Surge {
+    fn plan(self, stage: &mut Stage<'_>) {
+        stage.truth("D02", stage.node(), self.at, self.lasts);
+        let rate = self.unique_per_day * stage.strength / 86_400.0;
+        stage.play(self.at, Spreading::new(rate, self.lasts, if self.clustered { Shape::Ranges(4) } else { Shape::Anywhere }));
+    }
+}
+
+/// See [`super::Ingredient::AddressChurn`].
+#[derive(Clone, Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Churn {
+    #[serde(deserialize_with = "length")]
+    at: Duration,
+    #[serde(deserialize_with = "length")]
+    lasts: Duration,
+    #[serde(default = "sixteen_thousand")]
+    unique_per_day: f64,
+}
+
+fn sixteen_thousand() -> f64 {
+    16_000.0
+}
+
+impl Plan for Churn {
+    fn plan(self, stage: &mut Stage<'_>) {
+        stage.play(self.at, Spreading::new(self.unique_per_day / 86_400.0, self.lasts, Shape::Ranges(1)));
+    }
+}
+
+/// Where new addresses lie.
+#[derive(Clone, Copy)]
+enum Shape {
+    Anywhere,
+    Ranges(u64),
+}
+
+struct Spreading {
+    shape: Shape,
+    /// Messages, of five addresses each.
+    left: u64,
+    wait: f64,
+    number: u64,
+}
+
+impl Spreading {
+    fn new(per_second: f64, lasts: Duration, shape: Shape) -> Self {
+        let wait = 5.0 / per_second;
+        Self { shape, left: (lasts.as_secs_f64() / wait) as u64, wait, number: 1 << 51 }
+    }
+
+    fn address(&mut self, time: u32) -> NetworkAddress {
+        self.number += 1;
+        let usual = address(self.number, time);
+        let Shape::Ranges(ranges) = self.shape else { return usual };
+        let ip = peer::ipv4((self.number % ranges) as f64 / 8.0 + 0.1, mix(self.number));
+        NetworkAddress { network: Network::Ipv4.into(), address: Bytes::copy_from_slice(&ip.octets()), port: 8333, ..usual }
+    }
+}
+
+impl Play for Spreading {
+    fn step(&mut self, world: &mut World) -> Option<f64> {
+        self.left = self.left.checked_sub(1)?;
+        let talking: Vec<u64> =
+            world.peers.values().filter(|peer| peer.ready && peer.manner.gossip.is_some()).map(|peer| peer.id).collect();
+        let seconds = world.seconds() as u32;
+        if let Some(&id) = world.random.pick(&talking) {
+            let addresses = (0..5).map(|_| self.address(seconds - 900)).collect();
+            world.tell_addresses(id, addresses);
+        }
+        Some(world.random.exponential(self.wait))
+    }
+}

@@ -1,0 +1,274 @@
+//! The detectors at work: events in, findings out, state kept.
+//!
+//! What means something is in the crate `detect`, which knows neither a bus nor a file. Here it is given events, from a bus
+//! ([`run`]) or a recording ([`play`]), and what it finds is published, or printed; its state is written once a minute and at the end, so that
+//! the next start goes on where this one ended.
+
+mod page;
+pub mod score;
+mod state;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::{Bus, Delivery, Publisher, Subscription};
+use detect::finding::Statement;
+use detect::thresholds::{Limit, Thresholds};
+use detect::{Engine, FLEET};
+use event::{Event, Filter, NodeName, Source};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+pub use page::{page, thresholds};
+pub use state::StateFileError;
+
+use crate::intake::Intake;
+
+/// Thresholds, and where the state is kept.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[group(skip)]
+pub struct Config {
+    /// Keep the detectors' state in this file, and go on from it
+    ///
+    /// What is usual at a node takes days to learn; without this it is learned anew at every start. Written once a minute and at the
+    /// end. A state of another release is not used, and says so.
+    #[arg(long, alias = "state", value_name = "FILE")]
+    pub detect_state: Option<PathBuf>,
+
+    /// Set a threshold, for all nodes or for one: `d39.queue_warn=20000`, `alice:guard.restart=60`
+    ///
+    /// May be given several times. `peer-observer detect --thresholds` lists all of them. In the configuration file they may also stand in
+    /// tables: `[detect.thresholds]`, and `[detect.nodes.alice.thresholds]` for one node.
+    #[arg(long, value_name = "THRESHOLD=NUMBER")]
+    pub detect_threshold: Vec<Setting>,
+}
+
+/// A threshold that an operator sets.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Setting {
+    /// Only for this node.
+    pub node: Option<NodeName>,
+    /// Its name in the table.
+    pub name: &'static str,
+    /// Its value.
+    pub value: f64,
+}
+
+impl FromStr for Setting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (key, value) = text.split_once('=').ok_or("a threshold is set as `d39.queue_warn=20000`")?;
+        let (node, name) = match key.split_once(':') {
+            Some((node, name)) => (Some(node.trim().parse::<NodeName>().map_err(|error| error.to_string())?), name),
+            None => (None, key),
+        };
+        let value = value.trim().parse().map_err(|_| format!("`{value}` is no number"))?;
+        let name = Limit::from_name(name.trim()).map_err(|error| error.to_string())?.row().name;
+        Thresholds::default().set(None, name, value).map_err(|error| error.to_string())?;
+        Ok(Self { node, name, value })
+    }
+}
+
+impl Config {
+    /// The thresholds in force.
+    ///
+    /// # Panics
+    ///
+    /// Never: each was checked when it was read.
+    pub fn thresholds(&self) -> Thresholds {
+        let mut thresholds = Thresholds::default();
+        for Setting { node, name, value } in &self.detect_threshold {
+            let node = node.as_ref().map(NodeName::as_str);
+            thresholds.set(node, name, *value).expect("it was checked when it was read");
+        }
+        thresholds
+    }
+
+    /// An engine that begins with the state that was kept, or anew. `live`: its hashes get a key that nobody can guess; over a recording
+    /// everybody finds the same.
+    ///
+    /// # Errors
+    ///
+    /// The state is there and cannot be read. One of another version, or a damaged one, is no error: it is said, and set aside.
+    pub fn prepare(&self, live: bool) -> Result<Prepared, StateFileError> {
+        let file = self.detect_state.clone().map(state::File::new);
+        let engine = match &file {
+            Some(file) => file.read(self.thresholds())?,
+            None => None,
+        };
+        let key = || if live { state::key() } else { 0 };
+        let engine = engine.unwrap_or_else(|| Engine::new(self.thresholds(), key()));
+        Ok(Prepared { engine, file })
+    }
+}
+
+/// An engine, and where its state goes.
+pub struct Prepared {
+    engine: Engine,
+    file: Option<state::File>,
+}
+
+impl Prepared {
+    /// What has to be delivered for it.
+    pub fn filter(&self, nodes: impl IntoIterator<Item = NodeName>) -> Filter {
+        Filter { kinds: self.engine.kinds(), nodes: nodes.into_iter().collect() }
+    }
+}
+
+/// How often the state is written.
+const KEEP: Duration = Duration::from_mins(1);
+
+/// Watches a bus and publishes what is found, until `stop` and to the end of what was published by then; returns earlier when the
+/// subscription ends. Everything that is published is also given to `show`.
+///
+/// # Errors
+///
+/// The state cannot be written at the end. Before that it is said in the log, and tried again.
+pub async fn run(
+    prepared: Prepared,
+    events: Subscription,
+    bus: Bus,
+    stop: impl Future<Output = ()> + Send + 'static,
+    mut show: impl FnMut(&Statement) -> anyhow::Result<()> + Send,
+) -> anyhow::Result<()> {
+    const BATCH: usize = 1024;
+    let Prepared { mut engine, file } = prepared;
+    let mut out = Out::new(bus);
+    let mut intake = Intake::new(events, out.fleet.clone(), stop);
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut said = Vec::new();
+    let mut keep = interval_at(Instant::now() + KEEP, KEEP);
+    keep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            _ = keep.tick(), if file.is_some() => {
+                if let Some(file) = &file
+                    && let Err(error) = file.write(engine.save()).await
+                {
+                    tracing::warn!(error = format!("{error:#}"), "the detectors' state was not kept");
+                }
+            }
+            more = intake.next_batch(&mut batch, BATCH) => {
+                for delivery in batch.drain(..) {
+                    match delivery {
+                        Delivery::Event(event) => engine.observe(event, &mut said),
+                        Delivery::Missed(count) => engine.missed(count),
+                    }
+                }
+                for statement in said.drain(..) {
+                    show(&statement)?;
+                    out.publish(statement);
+                }
+                out.beat(&engine);
+                if !more {
+                    break;
+                }
+            }
+        }
+    }
+    // what still waits to be put in order waits in the state; without one this is its last chance
+    if let Some(file) = &file {
+        file.write(engine.save()).await?;
+    } else {
+        engine.finish(&mut said);
+        for statement in said.drain(..) {
+            show(&statement)?;
+            out.publish(statement);
+        }
+    }
+    intake.close();
+    Ok(())
+}
+
+/// Looks at a recording and gives what is found to `show`, until its end.
+///
+/// # Errors
+///
+/// What the recording has in place of an event, or the state cannot be written.
+pub fn play<E: From<anyhow::Error>>(
+    prepared: Prepared,
+    events: impl IntoIterator<Item = Result<Event, E>>,
+    mut show: impl FnMut(&Statement) -> Result<(), E>,
+) -> Result<detect::Totals, E> {
+    let Prepared { mut engine, file } = prepared;
+    let mut said = Vec::new();
+    for event in events {
+        engine.observe(Arc::new(event?), &mut said);
+        for statement in said.drain(..) {
+            show(&statement)?;
+        }
+    }
+    // pieces of one recording are looked at as a whole: what waits, waits for the next
+    if let Some(file) = &file {
+        file.write_now(&engine.save())?;
+    } else {
+        engine.finish(&mut said);
+        for statement in said.drain(..) {
+            show(&statement)?;
+        }
+    }
+    Ok(engine.totals())
+}
+
+/// A statement as the event that it becomes where nobody publishes it.
+pub fn event(statement: &Statement, sequence: u64) -> Event {
+    let Statement { time, node, node_run, kind } = statement.clone();
+    let source = Source::Detect.into();
+    Event { node: node.to_string(), node_run, source, run: 0, sequence, time, replay: true, kind: Some(kind) }
+}
+
+/// The publishers of findings, one for each node.
+struct Out {
+    bus: Bus,
+    nodes: BTreeMap<String, (Publisher, u64)>,
+    /// For findings about all nodes.
+    fleet: Publisher,
+}
+
+impl Out {
+    fn new(bus: Bus) -> Self {
+        let name: NodeName = FLEET.parse().expect("it is made of letters and an underscore");
+        let fleet = bus.publisher(name, Source::Detect);
+        Self { bus, nodes: BTreeMap::new(), fleet }
+    }
+
+    fn of(&mut self, node: &str) -> Option<&mut (Publisher, u64)> {
+        if !self.nodes.contains_key(node) {
+            // a name that no subject can have comes from nobody who uses our publishers
+            let name = node.parse().ok()?;
+            let publisher = if node == FLEET { self.fleet.clone() } else { self.bus.publisher(name, Source::Detect) };
+            self.nodes.insert(node.to_owned(), (publisher, 0));
+        }
+        self.nodes.get_mut(node)
+    }
+
+    fn publish(&mut self, statement: Statement) {
+        let Statement { time, node, node_run, kind } = statement;
+        if let Some((publisher, _)) = self.of(&node) {
+            publisher.publish(time, node_run, kind);
+        }
+    }
+
+    /// A beat for each node, once a second of its time: so that a subscriber can prove that it got every finding.
+    fn beat(&mut self, engine: &Engine) {
+        const BEAT: u64 = 1_000_000_000;
+        // nodes that the engine has forgotten are no longer beaten for
+        if self.nodes.len() > engine.nodes().count() + 1 {
+            self.nodes.retain(|name, _| name == FLEET || engine.now(name).is_some());
+        }
+        for (name, now) in engine.nodes() {
+            let Some((publisher, beaten)) = self.of(name) else { continue };
+            if now >= beaten.saturating_add(BEAT) || now < *beaten {
+                *beaten = now;
+                publisher.beat(now, None, 0, None, None);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
