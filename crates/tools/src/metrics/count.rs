@@ -2,6 +2,7 @@
 
 mod chain;
 mod conn;
+pub mod finding;
 mod gossip;
 mod health;
 mod inventory;
@@ -27,6 +28,8 @@ pub struct Around<'a> {
     pub firsts: &'a mut Firsts,
     /// Whether there is more than one node to compare.
     pub several: bool,
+    /// Set where there was no room to follow something.
+    pub crowded: bool,
 }
 
 /// When something was first seen on any node.
@@ -196,7 +199,9 @@ pub fn count(node: &mut Node, around: &mut Around<'_>, event: &Event, kind: &Kin
         | Kind::LogLife(_)
         | Kind::HealthArchived(_)
         | Kind::HealthBeat(_) => {}
-        Kind::FindingOpened(_) | Kind::FindingUpdated(_) | Kind::FindingCleared(_) | Kind::FindingExpired(_) => {}
+        Kind::FindingOpened(_) | Kind::FindingUpdated(_) | Kind::FindingCleared(_) | Kind::FindingExpired(_) => {
+            around.crowded |= !finding::said(node, kind, detect::of(event));
+        }
     }
 }
 

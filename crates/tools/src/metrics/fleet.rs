@@ -67,8 +67,11 @@ impl Fleet {
         }
         node.believe(event.source(), kind.id());
         table::EVENTS.add(&mut node.cells, (event.source(), kind.id()), 1);
-        let mut around = Around { lists: &self.lists, firsts: &mut self.firsts, several };
+        let mut around = Around { lists: &self.lists, firsts: &mut self.firsts, several, crowded: false };
         count::count(node, &mut around, event, kind);
+        if around.crowded {
+            tool::CROWDED.add(&mut self.tool, (), 1);
+        }
     }
 
     /// The subscription missed so many events.
@@ -121,6 +124,7 @@ impl Fleet {
             name: node.name.clone(),
             cells: node.cells.clone(),
             systems: node.systems.clone(),
+            detectors: node.findings.detectors.clone(),
             about: node.about.clone(),
             sources: node.sources(),
         }
@@ -128,7 +132,9 @@ impl Fleet {
 
     /// What there is to show of the tool itself, and the names of the lists.
     pub fn shown_tool(&mut self) -> (Cells, Vec<String>) {
-        tool::NODES.set(&mut self.tool, (), self.nodes.len() as f64);
+        // findings about all nodes have a name in the place of a node's
+        let nodes = self.nodes.iter().filter(|node| node.name != detect::FLEET);
+        tool::NODES.set(&mut self.tool, (), nodes.count() as f64);
         let account = self.primaries.account();
         for (what, count) in [
             (tool::Witness::Switches, account.switches),
@@ -170,6 +176,8 @@ pub struct Shown {
     pub cells: Cells,
     /// Autonomous systems by place.
     pub systems: Vec<u32>,
+    /// Names of detectors by place.
+    pub detectors: Vec<String>,
     /// What it says that it is.
     pub about: About,
     /// Sources that were heard, a bit each.

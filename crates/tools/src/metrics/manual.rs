@@ -33,7 +33,7 @@ fn describe(out: &mut String, row: &Row) {
         Shape::Histogram(_) => "histogram",
     };
     let _ = write!(out, "\n### `{}`\n\n{}\n\n- {kind}", row.name, row.help);
-    let families = ["net", "conn", "mempool", "chain", "state", "probe", "health"];
+    let families = ["net", "conn", "mempool", "chain", "state", "probe", "health", "finding"];
     match row.from {
         [] => {}
         from if from.len() == event::KindId::ALL.len() => out.push_str(", of every event"),
@@ -55,6 +55,7 @@ fn describe(out: &mut String, row: &Row) {
             }
             Words::Fixed(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" "),
             Words::Lists => "names of the operator's lists of addresses, at most 16".into(),
+            Words::Detectors => "names of detectors, at most 96, and `other`".into(),
             Words::Systems => "numbers of the 20 systems with most peers, and `other`".into(),
             Words::About(_) => "what the node says of itself".into(),
         };

@@ -8,13 +8,13 @@
 use event::{
     AddrmanStep, BlockAnnouncement, BlockPart, ChainTipStatus, ConnRefusal, ConnectionType, Direction, EndReason, FeeMode,
     FetchOutcome, HeadersIgnored, HeadersSyncStep, InventoryType, KindId, KindId as K, LogFileProblem, LogGapReason, LossStage,
-    Malformation, Network, OrphanStep, OutboundStep, RefusalReason, RemovalReason, RpcRefusal, Source, SyncStep, Transport,
-    UndecodableReason,
+    Malformation, Network, OrphanStep, OutboundStep, RefusalReason, RemovalReason, RpcRefusal, Severity, Source, SyncStep,
+    Transport, UndecodableReason,
 };
 
 use super::bucket::{Addresses, Calls, Claims, Delays, Durations, Entries, Feerates, Lacking, Lifetimes, PingIntervals, Stays};
 use super::cells::{Counter, Gauge, Histogram, Reported, metrics};
-use super::label::{Architecture, Chain, List, Message, System, Version, labels};
+use super::label::{Architecture, Chain, Detector, List, Message, System, Version, labels};
 use super::vocabulary::{
     Category, Check, Client, Index, Method, Misbehaviour, Nonce, Port, Protocol, RejectCode, Rejection, Service, Thread,
 };
@@ -602,6 +602,13 @@ metrics! {
     /// What the node may still write there.
     DISK_AVAILABLE: Gauge<()> = "disk_available_bytes" from &[K::StateDisk];
 
+    // what detectors hold to be the case
+    /// Findings that last, by detector and by the worst that each was.
+    FINDINGS: Gauge<(Detector, Severity)> = "findings_active" from
+        &[K::FindingOpened, K::FindingUpdated, K::FindingCleared, K::FindingExpired];
+    /// Findings that began, by how bad they were then.
+    FINDINGS_OPENED: Counter<(Detector, Severity)> = "findings_opened_total" from &[K::FindingOpened];
+
     // what a peer of the node sees
     /// Pings of our own, through the node's message queue: its backlog.
     PROBE_PINGS: Histogram<(), Durations> = "probe_ping_seconds" from &[K::ProbePing];
@@ -662,6 +669,8 @@ pub mod tool {
         UNUSABLE: Counter<(Unusable,)> = "metrics_unusable_messages_total" from &[];
         /// Events that were not counted because their node has no proper name, or there are too many nodes.
         STRAYS: Counter<()> = "metrics_stray_events_total" from &[];
+        /// Statements about findings that could not be followed because too many last; they are not among those that are active.
+        CROWDED: Counter<()> = "metrics_findings_not_followed_total" from &[];
         /// Events that were not counted because another source is the primary witness of their kind.
         SECONDARY: Counter<()> = "metrics_secondary_events_total" from &[];
         /// What the choice between witnesses did: changes of the primary source, and where counts are not sure because of one.

@@ -151,7 +151,6 @@ pub const FOREIGN: &[(&str, &str)] = &[
     ("process_start_time_seconds", "every client library's"),
     ("process_open_fds", "every client library's"),
     ("process_max_fds", "every client library's"),
-    ("peerobserver_findings_active", "the detectors', once there are any"),
 ];
 
 /// Every alert.
@@ -458,7 +457,7 @@ pub const ALERTS: &[Alert] = &[
         ],
     },
     finding("FindingCritical", "critical", "peerobserver_findings_active{severity=\"critical\"} > 0", Severity::Critical),
-    finding("FindingWarning", "warning", "peerobserver_findings_active{severity=\"warning\"} > 0", Severity::Warning),
+    finding("FindingWarning", "warning", "peerobserver_findings_active{severity=\"warn\"} > 0", Severity::Warning),
     finding("FindingInfo", "info", "peerobserver_findings_active{severity=\"info\"} > 0", Severity::Info),
 ];
 
@@ -494,10 +493,10 @@ const fn finding(name: &'static str, severity: &'static str, expr: &'static str,
                   own runbook: `peer-observer incidents list`.",
         fires: match of {
             Severity::Critical => case!("critical"),
-            Severity::Warning => case!("warning"),
+            Severity::Warning => case!("warn"),
             Severity::Info => case!("info"),
         },
-        twin: &[("peerobserver_findings_active{detector=\"addr_flood\",node=\"alice\",severity=\"other\"}", "1x20")],
+        twin: &[("peerobserver_findings_active{detector=\"addr_flood\",node=\"alice\",severity=\"unspecified\"}", "1x20")],
     }
 }
 
