@@ -76,6 +76,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             seed("log_line", &format!("{}-{name}", release.file_name().display()), &lines)?;
         }
     }
+    let mut engine = detect::Engine::new(detect::thresholds::Thresholds::default(), 0);
+    let mut said = Vec::new();
+    samples().into_iter().for_each(|event| engine.observe(event.into(), &mut said));
+    // behind magic, version and checksum
+    seed("detect_state", "samples", &engine.save()[15..])?;
+    for row in detect::thresholds::TABLE {
+        seed("detect_thresholds", row.name, format!("{}={}", row.name, row.default).as_bytes())?;
+    }
     Ok(())
 }
 

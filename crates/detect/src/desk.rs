@@ -237,6 +237,7 @@ impl Desk {
             }
             (Some(entry), Judgement::Clear) => {
                 entry.heard = now;
+                entry.finding.unknown = false;
                 let since = *entry.clear.get_or_insert(now);
                 if now >= since.saturating_add(context.span(Limit::FindingSettle)) {
                     entry.end(about, context, shared, FindingEnd::Cleared);
@@ -321,6 +322,13 @@ impl Desk {
             }
         }
         self.entries.retain(|_, entry| entry.ended.is_none_or(|ended| context.now < ended.saturating_add(remind)));
+    }
+
+    /// The node is forgotten: nobody will ever clear these.
+    pub(crate) fn close(&mut self, about: &'static About, context: &Context<'_>, shared: &mut Shared) {
+        for entry in self.entries.values_mut().filter(|entry| entry.ended.is_none()) {
+            entry.end(about, context, shared, FindingEnd::Crowded);
+        }
     }
 
     /// The clock was set back: nothing was told in the future.

@@ -304,8 +304,12 @@ impl Engine {
         }
         if self.nodes.len() >= NODES {
             let oldest = self.nodes.iter().min_by_key(|(name, node)| (node.now, *name)).map(|(name, _)| name.clone());
-            if let Some(name) = oldest {
-                self.nodes.remove(&name);
+            if let Some((name, node)) = oldest.and_then(|name| self.nodes.remove_entry(&name)) {
+                let Node { facts, limits, now, mut posts, .. } = node;
+                let context = Context { now, node: &name, facts: &facts, limits: &limits, key: self.key };
+                for post in &mut posts {
+                    post.desk.close(post.detector.about(), &context, &mut self.shared);
+                }
                 self.shared.accounts.remove(&name);
                 self.shared.fleet.forget(&name);
                 self.totals.forgotten += 1;

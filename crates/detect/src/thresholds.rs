@@ -233,6 +233,16 @@ mod tests {
         assert_eq!(thresholds.changed().count(), 2);
     }
 
+    proptest::proptest! {
+        /// No text and no number make it panic, and what is refused is told in a sentence of reasonable length.
+        #[test]
+        fn anything_may_be_written(name in "\\PC{0,200}", value in proptest::num::f64::ANY) {
+            if let Err(error) = Thresholds::default().set(None, &name, value) {
+                proptest::prop_assert!(error.to_string().len() < 1000);
+            }
+        }
+    }
+
     #[test]
     fn mistakes_are_told() {
         let error = |name: &str, value| Thresholds::default().set(None, name, value).unwrap_err().to_string();

@@ -66,6 +66,7 @@ fn watch(prepared: Prepared, options: cli::Detect, mut printer: Printer) -> Resu
     wiring::block_on(async {
         let mut signals = Signals::new()?;
         let Some(bus) = signals.unless_received(wiring::open(&options.nats)).await? else { return Ok(()) };
+        let node = options.node.first().cloned();
         let filter = prepared.filter(options.node);
         let subscribed = async { bus.subscribe(filter, Limits::default()).await.map_err(wiring::bus_failure) };
         let Some(events) = signals.unless_received(subscribed).await? else { return Ok(()) };
@@ -75,7 +76,7 @@ fn watch(prepared: Prepared, options: cli::Detect, mut printer: Printer) -> Resu
             let _ = stopped.await;
         };
         let show = move |statement: &Statement| printer.print(statement).map_err(anyhow::Error::new);
-        let mut tool = tokio::spawn(tools::detect::run(prepared, events, bus.clone(), stopped, show));
+        let mut tool = tokio::spawn(tools::detect::run(prepared, events, bus.clone(), node, stopped, show));
         service::ready();
         tokio::select! {
             () = signals.received() => {}

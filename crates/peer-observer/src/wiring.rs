@@ -369,9 +369,10 @@ async fn live(
     // likewise, when nothing more comes from those either
     let mut detectors = Extractors::new(bus.clone());
     if let Some((detect, asked)) = detect {
+        let first = nodes.first().map(|node| node.known.name().clone());
         let filter = detect.filter(nodes.iter().map(|node| node.known.name().clone()));
         if let Some(events) = own_events(&bus, "detectors", filter, asked).await? {
-            detectors.task(tools::detect::run(detect, events, bus.clone(), detectors.stopped(), |_| Ok(())));
+            detectors.task(tools::detect::run(detect, events, bus.clone(), first, detectors.stopped(), |_| Ok(())));
         }
     }
     let mut extractors = Extractors::new(bus.clone());

@@ -346,3 +346,25 @@ fn completions_are_printed_for_every_shell() {
         assert!(stdout(&output(&["completions", shell])).contains("peer-observer"));
     }
 }
+
+#[test]
+fn detect_says_what_it_needs_and_lists_its_thresholds() {
+    fails(&["detect"], 2, expect![[""]]);
+    fails(&["detect", "--thresholds", "--detect-threshold=d39.queue_warm=1"], 2, expect![[""]]);
+    let output =
+        output(&["detect", "--thresholds", "--detect-threshold=d39.queue_warn=20000", "--detect-threshold=bob:guard.restart=60"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let page = stdout(&output);
+    assert!(page.contains("\nd39.queue_warn = 20000 transactions (instead of 10000)\n"), "{page}");
+    assert!(page.ends_with("bob:guard.restart = 60\n"), "{page}");
+}
+
+/// Nothing worse happens to the nodes of the bundled recording than what the guard of a restart keeps back.
+#[test]
+fn detect_looks_at_a_recording() {
+    let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo.rec");
+    let output = output(&["detect", "--recording", recording]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    expect![[""]].assert_eq(&stdout(&output));
+    fails(&["detect", "--score", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program")], 7, expect![[""]]);
+}

@@ -122,7 +122,7 @@ impl Prepared {
 const KEEP: Duration = Duration::from_mins(1);
 
 /// Watches a bus and publishes what is found, until `stop` and to the end of what was published by then; returns earlier when the
-/// subscription ends. Everything that is published is also given to `show`.
+/// subscription ends. Everything that is published is also given to `show`. `node` is one of those that are watched, if one is known.
 ///
 /// # Errors
 ///
@@ -131,13 +131,16 @@ pub async fn run(
     prepared: Prepared,
     events: Subscription,
     bus: Bus,
+    node: Option<NodeName>,
     stop: impl Future<Output = ()> + Send + 'static,
     mut show: impl FnMut(&Statement) -> anyhow::Result<()> + Send,
 ) -> anyhow::Result<()> {
     const BATCH: usize = 1024;
     let Prepared { mut engine, file } = prepared;
-    let mut out = Out::new(bus);
-    let mut intake = Intake::new(events, out.fleet.clone(), stop);
+    let name = node.unwrap_or_else(|| FLEET.parse().expect("it is made of letters and an underscore"));
+    let mark = bus.publisher(name.clone(), Source::Detect);
+    let mut out = Out { bus, nodes: BTreeMap::from([(name.to_string(), (mark.clone(), 0))]) };
+    let mut intake = Intake::new(events, mark, stop);
     let mut batch = Vec::with_capacity(BATCH);
     let mut said = Vec::new();
     let mut keep = interval_at(Instant::now() + KEEP, KEEP);
@@ -225,22 +228,13 @@ pub fn event(statement: &Statement, sequence: u64) -> Event {
 struct Out {
     bus: Bus,
     nodes: BTreeMap<String, (Publisher, u64)>,
-    /// For findings about all nodes.
-    fleet: Publisher,
 }
 
 impl Out {
-    fn new(bus: Bus) -> Self {
-        let name: NodeName = FLEET.parse().expect("it is made of letters and an underscore");
-        let fleet = bus.publisher(name, Source::Detect);
-        Self { bus, nodes: BTreeMap::new(), fleet }
-    }
-
     fn of(&mut self, node: &str) -> Option<&mut (Publisher, u64)> {
         if !self.nodes.contains_key(node) {
             // a name that no subject can have comes from nobody who uses our publishers
-            let name = node.parse().ok()?;
-            let publisher = if node == FLEET { self.fleet.clone() } else { self.bus.publisher(name, Source::Detect) };
+            let publisher = self.bus.publisher(node.parse().ok()?, Source::Detect);
             self.nodes.insert(node.to_owned(), (publisher, 0));
         }
         self.nodes.get_mut(node)

@@ -89,7 +89,7 @@ fn missing_events_are_unknown_then_known_again() {
     let told = stage.told();
     let times: Vec<&str> = told.lines().map(|line| line.split(':').next().unwrap()).collect();
     // the loss is a minute back only at 66; then the clear has to last for a minute
-    assert_eq!(times, ["1 opened D0 warn node", "12 updated D0 warn node unknown", "126 cleared D0 warn node unknown"]);
+    assert_eq!(times, ["1 opened D0 warn node", "12 updated D0 warn node unknown", "126 cleared D0 warn node"]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! How often something happened lately.
 
+use std::num::NonZeroU64;
+
 use serde::{Deserialize, Serialize};
 
 const BUCKETS: usize = 30;
@@ -8,7 +10,7 @@ const BUCKETS: usize = 30;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SlidingCount {
     /// Nanoseconds that a bucket stands for.
-    width: u64,
+    width: NonZeroU64,
     /// Number of the newest bucket since the epoch.
     newest: u64,
     buckets: [u64; BUCKETS],
@@ -17,7 +19,7 @@ pub struct SlidingCount {
 impl SlidingCount {
     /// A count over so many nanoseconds.
     pub fn new(window: u64) -> Self {
-        Self { width: (window / BUCKETS as u64).max(1), newest: 0, buckets: [0; BUCKETS] }
+        Self { width: NonZeroU64::new(window / BUCKETS as u64).unwrap_or(NonZeroU64::MIN), newest: 0, buckets: [0; BUCKETS] }
     }
 
     /// So many at this time. What is older than the window does not count.

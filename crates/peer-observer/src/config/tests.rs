@@ -134,3 +134,26 @@ fn the_defaults_explain_themselves_and_are_readable() {
     "#]]
     .assert_eq(&text);
 }
+
+/// Thresholds as an operator writes them.
+#[test]
+fn thresholds_may_stand_in_tables() {
+    let parse = |text: &str| File::parse(text, crate::cli::SECTIONS, &crate::cli::NODE);
+    let text = "[detect]\nthreshold = [\"guard.block=1\"]\n[detect.thresholds]\n\"d39.queue_warn\" = 20000\n\
+                [detect.nodes.alice.thresholds]\n\"guard.restart\" = 60.5\n";
+    let file = parse(text).unwrap();
+    let words = file.defaults.iter().find(|(id, _)| id == "detect_threshold").map(|(_, words)| words.clone());
+    assert_eq!(words.unwrap(), ["guard.block=1", "d39.queue_warn=20000", "alice:guard.restart=60.5"]);
+    let error = |text: &str| parse(text).unwrap_err().to_string();
+    let wrong = "[detect]: invalid value 'd39.queue_warm=1' for '--detect-threshold <THRESHOLD=NUMBER>': there is no threshold \
+                 `d39.queue_warm`; did you mean `d39.queue_warn`?";
+    assert_eq!(error("[detect.thresholds]\n\"d39.queue_warm\" = 1\n"), wrong);
+    assert_eq!(
+        error("[detect.thresholds]\n\"d39.queue_warn\" = \"many\"\n"),
+        "[detect.thresholds] d39.queue_warn: a threshold is a number, not a string"
+    );
+    assert_eq!(
+        error("[detect.nodes.alice]\nthreshold = 1\n"),
+        "there is no key `threshold` in `[detect.nodes.alice]`; did you mean `thresholds`?"
+    );
+}

@@ -1,1 +1,185 @@
+use std::fs;
 
+use bus::Limits;
+use detect::score::Truth;
+use event::KindSet;
+use expect_test::expect;
+use testkit::synthetic::{self, Run};
+
+use super::*;
+
+/// A storm of transactions at a small node, ten minutes in twenty-five.
+const STORM: &str = r#"
+    about = "announcements pile up"
+    length = "25m"
+    [population]
+    peers = 12
+    transactions_per_second = 0.2
+    inbound_per_minute = 0.5
+    [[ingredient]]
+    what = "inv_queue"
+    at = "10m"
+    lasts = "10m"
+"#;
+
+fn storm() -> (Vec<Event>, Vec<Truth>) {
+    let scenario = synthetic::load(STORM, Run { seed: 5, strength: 1.0 }).unwrap();
+    let truth = |truth: &synthetic::Truth| Truth {
+        detector: truth.detector.clone(),
+        node: truth.node.clone(),
+        entity_kind: truth.entity_kind.to_owned(),
+        entity: truth.entity.clone(),
+        begin: truth.begin,
+        end: truth.end,
+    };
+    let truths = scenario.truths().iter().map(truth).collect();
+    (scenario.collect(), truths)
+}
+
+fn played(config: &Config, events: impl IntoIterator<Item = Event>) -> Vec<Statement> {
+    let mut said = Vec::new();
+    let events = events.into_iter().map(Ok::<_, anyhow::Error>);
+    play(config.prepare(false).unwrap(), events, |statement| {
+        said.push(statement.clone());
+        Ok(())
+    })
+    .unwrap();
+    said
+}
+
+fn told(said: &[Statement]) -> Vec<String> {
+    said.iter().map(|statement| format!("{} {} {:?}", statement.time, statement.node, statement.kind)).collect()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// As `run` has it: events published one by one, findings read from the bus.
+async fn published(config: &Config, events: Vec<Event>) -> Vec<Statement> {
+    let bus = Bus::local();
+    let prepared = config.prepare(false).unwrap();
+    let input = bus.subscribe(prepared.filter([]), Limits::default()).await.unwrap();
+    let findings: KindSet = KindSet::matching("finding").unwrap();
+    let mut output = bus.subscribe(Filter { kinds: findings, nodes: vec![] }, Limits::default()).await.unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let stopped = async { drop(stopped.await) };
+    let tool = tokio::spawn(run(prepared, input, bus.clone(), None, stopped, |_| Ok(())));
+    for event in events {
+        // waits where a subscriber has no room
+        bus.forward(event).await;
+    }
+    drop(stop);
+    tool.await.unwrap().unwrap();
+    bus.close().await;
+    let mut said = Vec::new();
+    while let Some(delivery) = output.next().await {
+        let Delivery::Event(event) = delivery else { panic!("nothing is missed") };
+        assert_eq!((event.source(), event.sequence as usize >= said.len()), (Source::Detect, true));
+        let Event { time, node, node_run, kind, .. } = (*event).clone();
+        said.push(Statement { time, node: node.into(), node_run, kind: kind.unwrap() });
+    }
+    said
+}
+
+#[test]
+fn a_bus_a_recording_and_its_pieces_give_the_same() {
+    let (events, _) = storm();
+    let whole = told(&played(&Config::default(), events.clone()));
+    assert!(whole.iter().any(|line| line.contains("FindingOpened")) && whole.iter().any(|line| line.contains("FindingCleared")));
+    let live = told(&runtime().block_on(published(&Config::default(), events.clone())));
+    assert_eq!(live, whole);
+
+    let place = tempfile::tempdir().unwrap();
+    let config = Config { detect_state: Some(place.path().join("state")), ..Config::default() };
+    let mut pieces = Vec::new();
+    for piece in events.chunks(events.len() / 7) {
+        pieces.extend(told(&played(&config, piece.to_vec())));
+    }
+    // what waits at the end of a piece waits for the next one; there is none after the last
+    let waiting = whole.len() - pieces.len();
+    assert!(waiting <= 1, "{waiting} statements of the last two seconds");
+    assert_eq!(pieces, whole[..pieces.len()]);
+}
+
+#[test]
+fn a_state_of_another_release_is_set_aside_and_said() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("state");
+    let config = Config { detect_state: Some(path.clone()), ..Config::default() };
+    let (events, _) = storm();
+    played(&config, events.into_iter().take(1000));
+    let mut state = fs::read(&path).unwrap();
+    state[9] = 99;
+    fs::write(&path, &state).unwrap();
+    config.prepare(true).unwrap();
+    assert!(!path.exists());
+    assert_eq!(fs::read(place.path().join("state.unusable")).unwrap(), state);
+    // a directory is no state, and nothing that may be moved away
+    fs::create_dir(&path).unwrap();
+    let error = config.prepare(true).err().unwrap();
+    assert!(error.to_string().starts_with("failed to read the detectors' state "), "{error}");
+}
+
+#[test]
+fn settings_are_checked_where_they_are_read() {
+    let error = |text: &str| text.parse::<Setting>().unwrap_err();
+    expect!["there is no threshold `d39.queue_warm`; did you mean `d39.queue_warn`?"].assert_eq(&error("d39.queue_warm=1"));
+    expect!["a threshold is set as `d39.queue_warn=20000`"].assert_eq(&error("d39.queue_warn"));
+    expect!["`many` is no number"].assert_eq(&error("d39.queue_warn=many"));
+    expect!["`d39.busy_warn` cannot be 2: it is a number from 0 to 1"].assert_eq(&error("d39.busy_warn=2"));
+    assert!(error("a.b:d39.queue_warn=1").contains("is no node name"));
+    let config = Config {
+        detect_threshold: vec!["alice:d39.queue_warn=7".parse().unwrap(), "guard.block=0".parse().unwrap()],
+        ..Config::default()
+    };
+    let thresholds = config.thresholds();
+    assert_eq!(thresholds.of("alice").get(Limit::D39QueueWarn), 7.0);
+    assert_eq!(thresholds.of("bob").get(Limit::D39QueueWarn), 10_000.0);
+    assert_eq!(thresholds.of("bob").get(Limit::GuardBlock), 0.0);
+}
+
+#[test]
+fn a_labelled_set_is_scored() {
+    let place = tempfile::tempdir().unwrap();
+    let (events, truths) = storm();
+    let write = |name: &str, events: &[Event]| {
+        let file = fs::File::create(place.path().join(format!("{name}.rec"))).unwrap();
+        let mut writer = extract::recording::Writer::new(file, 1).unwrap();
+        events.iter().for_each(|event| writer.write(event).unwrap());
+        writer.finish().unwrap();
+    };
+    write("storm", &events);
+    // the same before anything happens
+    let quiet = events.iter().position(|event| event.time >= truths[0].begin).unwrap();
+    write("quiet", &events[..quiet]);
+    let rfc = |nanos: u64| event::text::Rfc3339::from_nanos(nanos).to_string();
+    let Truth { begin, end, .. } = truths[0];
+    let labels = format!(
+        "[[truth]]\ndetector = \"D39\"\nnode = \"alice\"\nkind = \"node\"\nbegin = \"{}\"\nend = \"{}\"\n",
+        rfc(begin),
+        rfc(end)
+    );
+    fs::write(place.path().join("storm.truth.toml"), &labels).unwrap();
+    fs::write(place.path().join("quiet.truth.toml"), "").unwrap();
+    let scored = score::score(place.path()).unwrap();
+    let names: Vec<_> = scored.iter().map(|scored| scored.name.as_str()).collect();
+    assert_eq!(names, ["quiet", "storm"]);
+    let tally = &scored[1].score.tallies["D39"];
+    assert_eq!((tally.truths, tally.found, tally.false_alarms), (1, 1, 0));
+    assert_eq!(scored[0].score.total().alarms, 0);
+    assert!(score::table(&scored).contains("| D39 | 1 | 1.000 | 1.000 | 1.000 | 0 |"));
+
+    fs::write(place.path().join("quiet.truth.toml"), labels.replace("D39", "D99")).unwrap();
+    let error = format!("{:#}", score::score(place.path()).err().unwrap());
+    assert!(error.ends_with("quiet.truth.toml is wrong: there is no detector `D99`"), "{error}");
+}
+
+#[test]
+fn a_finding_is_a_line() {
+    let (events, _) = storm();
+    let said = played(&Config::default(), events);
+    let opened = said.iter().find(|statement| matches!(statement.kind, event::Kind::FindingOpened(_))).unwrap();
+    let line = crate::logger::Line(&event(opened, 0), crate::logger::Colour::Off).to_string();
+    expect!["06:10:25.000011 alice ! WARN opened D39 inv_queue node: many announcements wait: 11000 for one peer, 124001 for all; the handler uses 19 % of a CPU; a ping waits 0.0 s · fbaefd81d34d3494"].assert_eq(&line);
+}

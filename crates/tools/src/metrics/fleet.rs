@@ -124,7 +124,6 @@ impl Fleet {
             name: node.name.clone(),
             cells: node.cells.clone(),
             systems: node.systems.clone(),
-            detectors: node.findings.detectors.clone(),
             about: node.about.clone(),
             sources: node.sources(),
         }
@@ -176,8 +175,6 @@ pub struct Shown {
     pub cells: Cells,
     /// Autonomous systems by place.
     pub systems: Vec<u32>,
-    /// Names of detectors by place.
-    pub detectors: Vec<String>,
     /// What it says that it is.
     pub about: About,
     /// Sources that were heard, a bit each.

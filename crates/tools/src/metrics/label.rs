@@ -28,8 +28,6 @@ pub enum Words {
     Lists,
     /// Numbers of the autonomous systems with most peers, and `other` for the rest.
     Systems,
-    /// Names of detectors that were heard, and `other` for what is no name or one too many.
-    Detectors,
     /// What the node says it is: one word at a time.
     About(Fact),
 }
@@ -48,9 +46,6 @@ pub enum Fact {
 /// Autonomous systems that are shown by number.
 pub const SYSTEMS: usize = 20;
 
-/// Detectors that are shown by name.
-pub const DETECTORS: usize = 96;
-
 /// Lists of addresses that there may be.
 pub const LISTS: usize = 16;
 
@@ -61,7 +56,6 @@ impl Words {
             Self::Fixed(words) => words.len(),
             Self::Lists => LISTS,
             Self::Systems => SYSTEMS + 1,
-            Self::Detectors => DETECTORS + 1,
             Self::About(_) => 1,
         }
     }
@@ -173,7 +167,6 @@ of_schema! {
         PrivateBroadcastDone Other;
     Transport as "transport": Unspecified Detecting V1 V2 Other;
     ChainTipStatus as "status": Other Active ValidFork ValidHeaders HeadersOnly Invalid Unknown;
-    Severity as "severity": Unspecified Info Warn Critical;
     FeeMode as "mode": Unspecified Economical Conservative Other;
     FetchOutcome as "outcome":
         Unspecified Ok Unreachable Unauthorized Forbidden UnknownMethod WarmingUp Busy Timeout Refused Malformed TooLarge;
@@ -193,6 +186,7 @@ of_schema! {
     SyncStep as "step": Unspecified StallStarted StallTimeoutRaised StallTimeoutLowered Presync Headers Done;
     RpcRefusal as "reason": Unspecified Password Method QueueFull;
     LogGapReason as "reason": Unspecified RateLimitBegan RateLimitEnded EarlyLines LineCut;
+    Severity as "severity": Unspecified Info Warn Critical;
     LogFileProblem as "problem": Unspecified Shrunk Replaced Foreign Damaged Unreadable Gone;
     OutboundStep as "step":
         Unspecified Dialing Feeler Anchor NetworkSpecific Proxy StaleTip ExtraOn ExtraOff ExtraBlockRelay;
@@ -284,18 +278,6 @@ impl Label for System {
 
     fn index(self) -> usize {
         self.0.min(SYSTEMS)
-    }
-}
-
-/// A place among the detectors that were heard; the last is all others.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Detector(pub usize);
-
-impl Label for Detector {
-    const DIMENSION: Dimension = Dimension { name: "detector", words: Words::Detectors };
-
-    fn index(self) -> usize {
-        self.0.min(DETECTORS)
     }
 }
 

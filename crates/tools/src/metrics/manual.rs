@@ -55,7 +55,6 @@ fn describe(out: &mut String, row: &Row) {
             }
             Words::Fixed(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" "),
             Words::Lists => "names of the operator's lists of addresses, at most 16".into(),
-            Words::Detectors => "names of detectors, at most 96, and `other`".into(),
             Words::Systems => "numbers of the 20 systems with most peers, and `other`".into(),
             Words::About(_) => "what the node says of itself".into(),
         };

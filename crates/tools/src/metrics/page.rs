@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use super::cells::{Cells, Row, Shape};
 use super::fleet::Shown;
-use super::label::{DETECTORS, SYSTEMS, Words};
+use super::label::{SYSTEMS, Words};
 use super::process::Process;
 use super::table::{self, tool};
 use super::witness;
@@ -171,11 +171,6 @@ impl Writer {
             match label.words {
                 Words::Fixed(words) => self.labels.push_str(words[at]),
                 Words::Lists => self.labels.push_str(lists.get(at).map_or("", String::as_str)),
-                Words::Detectors if at == DETECTORS => self.labels.push_str("other"),
-                Words::Detectors => {
-                    let name = node.and_then(|node| node.detectors.get(at)).map_or("", String::as_str);
-                    self.labels.push_str(name);
-                }
                 Words::Systems if at == SYSTEMS => self.labels.push_str("other"),
                 Words::Systems => {
                     let number = node.and_then(|node| node.systems.get(at)).copied().unwrap_or_default();
@@ -256,7 +251,7 @@ fn means_something(row: &Row, place: usize, node: Option<&Shown>) -> bool {
             Words::Fixed(words) if words[word] == "unspecified" => false,
             Words::Fixed(_) if label.name == "source" => node.is_none_or(|node| node.sources & (1 << word) != 0),
             Words::Fixed(_) => true,
-            Words::Lists | Words::Systems | Words::Detectors | Words::About(_) => false,
+            Words::Lists | Words::Systems | Words::About(_) => false,
         }
     })
 }

@@ -14,9 +14,9 @@ use event::{
 
 use super::bucket::{Addresses, Calls, Claims, Delays, Durations, Entries, Feerates, Lacking, Lifetimes, PingIntervals, Stays};
 use super::cells::{Counter, Gauge, Histogram, Reported, metrics};
-use super::label::{Architecture, Chain, Detector, List, Message, System, Version, labels};
+use super::label::{Architecture, Chain, List, Message, System, Version, labels};
 use super::vocabulary::{
-    Category, Check, Client, Index, Method, Misbehaviour, Nonce, Port, Protocol, RejectCode, Rejection, Service, Thread,
+    Category, Check, Client, Detector, Index, Method, Misbehaviour, Nonce, Port, Protocol, RejectCode, Rejection, Service, Thread,
 };
 
 labels! {
@@ -131,6 +131,7 @@ const NET: &[KindId] = {
 const GOSSIP: &[KindId] = &[K::NetAddr, K::NetAddrv2];
 const INVENTORY: &[KindId] = &[K::NetInv, K::NetGetdata, K::NetNotfound];
 const COMPACT: &[KindId] = &[K::NetCmpctblock, K::NetGetblocktxn, K::NetGetdata, K::ChainBlockConnected];
+const FINDING: &[KindId] = &[K::FindingOpened, K::FindingUpdated, K::FindingCleared, K::FindingExpired];
 const ALL: &[KindId] = &KindId::ALL;
 
 metrics! {
@@ -159,6 +160,10 @@ metrics! {
     DIVERGED: Counter<(Message, Direction)> = "diverged_total" from &[K::HealthDiverged];
     /// Facts of several witnesses, by how their join ended.
     JOINED: Counter<(Joined, Join)> = "joined_total" from &[K::HealthJoined];
+    /// What detectors hold to be the case now, by the worst that it was.
+    FINDINGS: Gauge<(Detector, Severity)> = "findings_active" from FINDING;
+    /// Findings that were opened, by how bad they were then.
+    FINDINGS_OPENED: Counter<(Detector, Severity)> = "findings_opened_total" from &[K::FindingOpened];
 
     // the node
     /// What the node is; the value is always 1.
@@ -601,13 +606,6 @@ metrics! {
     DISK_SIZE: Gauge<()> = "disk_size_bytes" from &[K::StateDisk];
     /// What the node may still write there.
     DISK_AVAILABLE: Gauge<()> = "disk_available_bytes" from &[K::StateDisk];
-
-    // what detectors hold to be the case
-    /// Findings that last, by detector and by the worst that each was.
-    FINDINGS: Gauge<(Detector, Severity)> = "findings_active" from
-        &[K::FindingOpened, K::FindingUpdated, K::FindingCleared, K::FindingExpired];
-    /// Findings that began, by how bad they were then.
-    FINDINGS_OPENED: Counter<(Detector, Severity)> = "findings_opened_total" from &[K::FindingOpened];
 
     // what a peer of the node sees
     /// Pings of our own, through the node's message queue: its backlog.

@@ -111,6 +111,17 @@ labels! {
         Other = "other",
     }
 
+    /// The detectors, by their numbers in the catalogue.
+    Detector as "detector" {
+        D01 = "D01", D02 = "D02", D03 = "D03", D04 = "D04", D05 = "D05", D06 = "D06", D07 = "D07", D08 = "D08", D09 = "D09", D10 = "D10",
+        D11 = "D11", D12 = "D12", D13 = "D13", D14 = "D14", D15 = "D15", D16 = "D16", D17 = "D17", D18 = "D18", D19 = "D19", D20 = "D20",
+        D21 = "D21", D22 = "D22", D23 = "D23", D24 = "D24", D25 = "D25", D26 = "D26", D27 = "D27", D28 = "D28", D29 = "D29", D30 = "D30",
+        D31 = "D31", D32 = "D32", D33 = "D33", D34 = "D34", D35 = "D35", D36 = "D36", D37 = "D37", D38 = "D38", D39 = "D39", D40 = "D40",
+        D41 = "D41", D42 = "D42", D43 = "D43", D44 = "D44", D45 = "D45", D46 = "D46", D47 = "D47", D48 = "D48", D49 = "D49", D50 = "D50",
+        D51 = "D51", D52 = "D52", D53 = "D53", D54 = "D54", D55 = "D55", D56 = "D56", D57 = "D57", D58 = "D58", D59 = "D59", D60 = "D60",
+        Other = "other",
+    }
+
     /// How the check of a block ended.
     Check as "result" {
         Valid = "valid",
@@ -131,6 +142,15 @@ labels! {
     RejectCode as "code" {
         Malformed = "malformed", Invalid = "invalid", Obsolete = "obsolete", Duplicate = "duplicate", Nonstandard = "nonstandard",
         Dust = "dust", Fee = "fee", Checkpoint = "checkpoint", Other = "other",
+    }
+}
+
+impl Detector {
+    /// By number; whoever may publish on a bus can claim any.
+    pub fn of(number: &str) -> Self {
+        let place =
+            number.strip_prefix('D').and_then(|digits| digits.parse::<usize>().ok()).and_then(|number| number.checked_sub(1));
+        place.and_then(|place| Self::ALL.get(place)).copied().unwrap_or(Self::Other)
     }
 }
 

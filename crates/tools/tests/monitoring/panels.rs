@@ -1514,6 +1514,21 @@ pub const DASHBOARDS: &[Dashboard] = &[
                 ],
             ),
             graph(
+                "What do detectors hold to be the case?",
+                "Open findings, by the worst that each was. docs/detectors.md says what each detector means.",
+                Count,
+                &[
+                    (
+                        "sum by (node, detector, severity) (peerobserver_findings_active{NODE})",
+                        "{{node}} {{detector}} {{severity}}",
+                    ),
+                    (
+                        "sum by (node, detector) (increase(peerobserver_findings_opened_total{NODE}[1h]))",
+                        "{{node}} {{detector}} opened",
+                    ),
+                ],
+            ),
+            graph(
                 "What cannot be decoded?",
                 "Kept as bytes. Unknown types come from experiments; malformed ones from somebody who tries.",
                 PerSecond,
@@ -1533,15 +1548,6 @@ pub const DASHBOARDS: &[Dashboard] = &[
                     ("rate(peerobserver_metrics_findings_not_followed_total[R])", "findings, too many"),
                     ("sum by (what) (rate(peerobserver_metrics_witnesses_total[R]))", "choice of witness: {{what}}"),
                 ],
-            ),
-            graph(
-                "How often do findings begin?",
-                "By how bad they are then. A detector that opens many a day cries wolf, or should be listened to.",
-                PerSecond,
-                &[(
-                    "sum by (node, detector, severity) (rate(peerobserver_findings_opened_total{NODE}[R]))",
-                    "{{node}} {{detector}} {{severity}}",
-                )],
             ),
             graph(
                 "How do joins end?",

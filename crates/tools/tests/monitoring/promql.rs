@@ -134,7 +134,7 @@ fn known(name: &str) -> Option<BTreeMap<String, Option<Vec<String>>>> {
     let of_row = |row: &Row| {
         let words = |words: Words| match words {
             Words::Fixed(words) => Some(words.iter().map(|word| (*word).to_owned()).collect()),
-            Words::Lists | Words::Systems | Words::Detectors | Words::About(_) => None,
+            Words::Lists | Words::Systems | Words::About(_) => None,
         };
         row.labels.iter().map(|label| (label.name.to_owned(), words(label.words))).collect::<BTreeMap<_, _>>()
     };

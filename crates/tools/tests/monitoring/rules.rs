@@ -473,13 +473,13 @@ const fn finding(name: &'static str, severity: &'static str, expr: &'static str,
         ($severity:literal) => {
             Case {
                 series: &[(
-                    concat!("peerobserver_findings_active{detector=\"addr_flood\",node=\"alice\",severity=\"", $severity, "\"}"),
+                    concat!("peerobserver_findings_active{detector=\"D01\",node=\"alice\",severity=\"", $severity, "\"}"),
                     "0 1x5 0x10",
                 )],
                 at: "3m",
                 clear: "8m",
-                labels: &[("detector", "addr_flood"), ("node", "alice")],
-                says: "addr_flood at alice: 1 active",
+                labels: &[("detector", "D01"), ("node", "alice")],
+                says: "D01 at alice: 1 active",
             }
         };
     }
@@ -490,13 +490,13 @@ const fn finding(name: &'static str, severity: &'static str, expr: &'static str,
         expr,
         summary: "{{ $labels.detector }} at {{ $labels.node }}: {{ $value }} active",
         runbook: "A detector holds that something goes on, and will say when it is over. Its finding has the evidence, what it does not prove, and its \
-                  own runbook: `peer-observer incidents list`.",
+                  own runbook: the `doc.md` of the detector's number in `detectors/`.",
         fires: match of {
             Severity::Critical => case!("critical"),
             Severity::Warning => case!("warn"),
             Severity::Info => case!("info"),
         },
-        twin: &[("peerobserver_findings_active{detector=\"addr_flood\",node=\"alice\",severity=\"unspecified\"}", "1x20")],
+        twin: &[("peerobserver_findings_active{detector=\"D01\",node=\"alice\",severity=\"unspecified\"}", "1x20")],
     }
 }
 

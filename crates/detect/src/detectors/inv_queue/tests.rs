@@ -199,7 +199,7 @@ fn loss_is_unknown_and_not_clear() {
         expect![[r#"
             15 opened D39 critical node: many announcements wait: 60000 for one peer, 600000 for all
             120 updated D39 critical node unknown: many announcements wait: 60000 for one peer, 600000 for all
-            525 cleared D39 critical node unknown: many announcements wait: 60000 for one peer, 600000 for all
+            525 cleared D39 critical node: many announcements wait: 60000 for one peer, 600000 for all
         "#]],
     );
 }

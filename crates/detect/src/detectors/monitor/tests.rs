@@ -97,7 +97,13 @@ fn probes_that_see_nothing_are_blind() {
         stage.until(200.0);
         lively(stage, 200, 300);
     };
-    check(play, expect![[""]]);
+    check(
+        play,
+        expect![[r#"
+        165 opened D59 warn source ebpf: ebpf is alive and has seen nothing for 65 s, though peers are connected
+        265 cleared D59 warn source ebpf: ebpf is alive and has seen nothing for 65 s, though peers are connected
+    "#]],
+    );
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use event::{Finding, Kind, Severity};
 
 use crate::metrics::cells::Cells;
-use crate::metrics::label::{DETECTORS, Detector};
 use crate::metrics::node::Node;
 use crate::metrics::table;
+use crate::metrics::vocabulary::Detector;
 
 /// Findings that are followed per node; the detectors have bounds of their own, and those are lower.
 const MOST: usize = 4096;
@@ -17,27 +17,9 @@ const MOST: usize = 4096;
 pub struct Findings {
     /// By id: whose, how bad.
     active: BTreeMap<String, (Detector, Severity)>,
-    /// Names of detectors in the order in which they were heard.
-    pub detectors: Vec<String>,
 }
 
 impl Findings {
-    /// The place of a detector's name. What is no name, and what is one too many, has one place together.
-    fn detector(&mut self, name: &str) -> Detector {
-        let proper = |name: &str| {
-            (1..=40).contains(&name.len())
-                && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-        };
-        match self.detectors.iter().position(|known| known == name) {
-            Some(place) => Detector(place),
-            None if self.detectors.len() < DETECTORS && proper(name) && name != "other" => {
-                self.detectors.push(name.to_owned());
-                Detector(self.detectors.len() - 1)
-            }
-            None => Detector(DETECTORS),
-        }
-    }
-
     /// Whoever found them is gone: nobody knows what lasts.
     pub fn forget(&mut self) {
         self.active.clear();
@@ -47,7 +29,7 @@ impl Findings {
 /// A statement about a finding; `false` where there is no room to follow it.
 pub fn said(node: &mut Node, kind: &Kind, finding: Option<&Finding>) -> bool {
     let Some(finding) = finding else { return true };
-    let detector = node.findings.detector(&finding.name);
+    let detector = Detector::of(&finding.detector);
     let active = &mut node.findings.active;
     let before = match kind {
         Kind::FindingOpened(_) | Kind::FindingUpdated(_) if active.len() < MOST || active.contains_key(&finding.id) => {

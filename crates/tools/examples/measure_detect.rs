@@ -1,0 +1,80 @@
+//! What detectors cost: `cargo run --release --package po-tools --example measure_detect -- RECORDING`, or `-- quiet-day` for a generated day
+//! at 125 peers.
+//!
+//! Events per second of CPU time of the one thread, all detectors, from events in memory (a recording) or as they are generated (a
+//! day: there the state after it counts, not the speed). Memory is the state as it is kept, and the heap's high-water mark less what it
+//! was before.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use detect::thresholds::Thresholds;
+use detect::{Engine, of};
+use event::Event;
+use testkit::synthetic::{self, QUIET_DAY, Run};
+use tools::archive::{Selection, open};
+
+fn main() -> Result<()> {
+    let what = std::env::args().nth(1).context("a recording, or `quiet-day`")?;
+    if what == "quiet-day" { quiet_day() } else { recording(what.into()) }
+}
+
+fn recording(path: PathBuf) -> Result<()> {
+    let events = open(&[path], &Selection::default())?.events().map(|event| Ok(Arc::new(event?))).collect::<Result<Vec<_>>>()?;
+    let length = events.last().map_or(0, |event| event.time).saturating_sub(events.first().map_or(0, |event| event.time));
+    println!("{} events of {:.0} s", events.len(), length as f64 / 1e9);
+    let mut rates = Vec::new();
+    for _ in 0..5 {
+        let mut engine = Engine::new(Thresholds::default(), 0);
+        let mut said = Vec::new();
+        let before = cpu_time();
+        for event in &events {
+            engine.observe(Arc::clone(event), &mut said);
+        }
+        engine.finish(&mut said);
+        let took = cpu_time() - before;
+        rates.push(events.len() as f64 / took.as_secs_f64());
+        if rates.len() == 5 {
+            report(&engine, &said);
+        }
+    }
+    rates.sort_by(f64::total_cmp);
+    println!("{:.0} events/s (median of five; from {:.0} to {:.0})", rates[2], rates[0], rates[4]);
+    Ok(())
+}
+
+fn quiet_day() -> Result<()> {
+    let before = peak_memory()?;
+    let mut engine = Engine::new(Thresholds::default(), 1);
+    let mut said = Vec::new();
+    let scenario = synthetic::load(QUIET_DAY, Run { seed: 1, strength: 1.0 })?;
+    scenario.for_each(|event| engine.observe(Arc::new(event), &mut said));
+    report(&engine, &said);
+    println!("{:.1} MB more than before at the most, the generator included", (peak_memory()? - before) as f64 / 1e6);
+    Ok(())
+}
+
+fn report(engine: &Engine, said: &[detect::Statement]) {
+    let totals = engine.totals();
+    println!("{} looked at, {} late; state {:.2} MB", totals.events, totals.late, engine.save().len() as f64 / 1e6);
+    for statement in said {
+        let event = Event { kind: Some(statement.kind.clone()), ..Event::default() };
+        if let (Some(finding), Some(id)) = (of(&event), event.id()) {
+            println!("  {} {} {}: {}", id.short_name(), finding.detector, finding.severity().word(), finding.summary);
+        }
+    }
+}
+
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+}
+
+/// Bytes.
+fn peak_memory() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel tells no high-water mark")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+}
