@@ -6,6 +6,7 @@
 //! **Invariants.** Memory is bounded: nodes, peers per node, seconds, lines. Text that a peer chose is visible ASCII before it is kept. An event
 //! is taken in once, by its primary witness.
 
+mod findings;
 mod node;
 mod nodes;
 mod number;

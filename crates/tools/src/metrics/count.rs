@@ -2,7 +2,7 @@
 
 mod chain;
 mod conn;
-mod finding;
+pub mod finding;
 mod gossip;
 mod health;
 mod inventory;
@@ -28,6 +28,8 @@ pub struct Around<'a> {
     pub firsts: &'a mut Firsts,
     /// Whether there is more than one node to compare.
     pub several: bool,
+    /// Set where there was no room to follow something.
+    pub crowded: bool,
 }
 
 /// When something was first seen on any node.
@@ -198,10 +200,9 @@ pub fn count(node: &mut Node, around: &mut Around<'_>, event: &Event, kind: &Kin
         | Kind::LogLife(_)
         | Kind::HealthArchived(_)
         | Kind::HealthBeat(_) => {}
-        Kind::FindingOpened(m) => finding::opened(node, m.finding.as_ref()),
-        Kind::FindingUpdated(m) => finding::lasts(node, m.finding.as_ref()),
-        Kind::FindingCleared(m) => finding::ended(node, m.finding.as_ref()),
-        Kind::FindingExpired(m) => finding::ended(node, m.finding.as_ref()),
+        Kind::FindingOpened(_) | Kind::FindingUpdated(_) | Kind::FindingCleared(_) | Kind::FindingExpired(_) => {
+            around.crowded |= !finding::said(node, kind, detect::of(event));
+        }
     }
 }
 

@@ -67,8 +67,11 @@ impl Fleet {
         }
         node.believe(event.source(), kind.id());
         table::EVENTS.add(&mut node.cells, (event.source(), kind.id()), 1);
-        let mut around = Around { lists: &self.lists, firsts: &mut self.firsts, several };
+        let mut around = Around { lists: &self.lists, firsts: &mut self.firsts, several, crowded: false };
         count::count(node, &mut around, event, kind);
+        if around.crowded {
+            tool::CROWDED.add(&mut self.tool, (), 1);
+        }
     }
 
     /// The subscription missed so many events.
@@ -128,7 +131,9 @@ impl Fleet {
 
     /// What there is to show of the tool itself, and the names of the lists.
     pub fn shown_tool(&mut self) -> (Cells, Vec<String>) {
-        tool::NODES.set(&mut self.tool, (), self.nodes.len() as f64);
+        // findings about all nodes have a name in the place of a node's
+        let nodes = self.nodes.iter().filter(|node| node.name != detect::FLEET);
+        tool::NODES.set(&mut self.tool, (), nodes.count() as f64);
         let account = self.primaries.account();
         for (what, count) in [
             (tool::Witness::Switches, account.switches),

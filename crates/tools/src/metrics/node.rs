@@ -6,6 +6,7 @@ use event::{Direction, Event, HealthBeat, Kind, KindId, Source};
 use super::addrman::Dump;
 use super::blocks::Blocks;
 use super::cells::Cells;
+use super::count::finding::Findings;
 use super::label::Fact;
 use super::table::{self, ROWS};
 
@@ -36,14 +37,14 @@ pub struct Node {
     pub peers: Option<Vec<(u64, u64, u64)>>,
     /// Orphans at the last look, by the beginning of their wtxid, ascending. Absent before the first.
     pub orphans: Option<Vec<u64>>,
+    /// What detectors hold to be the case.
+    pub findings: Findings,
     /// The last dump of the address manager.
     pub addrman: Option<Box<Dump>>,
     /// What the joins said last, with the run that they belong to.
     pub joined: (u64, [[u64; 5]; 3]),
     /// Lines of debug.log by category, matched and unmatched, as the parser said last, with the run that they belong to.
     pub log_lines: (u64, Vec<[u64; 2]>),
-    /// Findings that are open, by their id.
-    pub findings: std::collections::BTreeMap<String, (super::vocabulary::Detector, event::Severity)>,
     /// The compact block that is being looked at, and since when.
     pub matching: Option<([u8; 32], u64)>,
     /// This life of the node's process, and the one before.
@@ -105,10 +106,10 @@ impl Node {
             pings: Pings::default(),
             peers: None,
             orphans: None,
+            findings: Findings::default(),
             addrman: None,
             joined: Default::default(),
             log_lines: (0, vec![]),
-            findings: std::collections::BTreeMap::new(),
             matching: None,
             runs: [None; 2],
             lives: [Life::default(); SOURCES],
@@ -212,6 +213,9 @@ impl Node {
         for gauge in [table::SOURCE_LAG, table::SOURCE_ATTACHED, table::SOURCE_MISSING] {
             gauge.set_or_forget(&mut self.cells, (source,), None);
         }
+        if source == Source::Detect {
+            self.forget_findings();
+        }
         let speakers = self.speakers;
         self.forget(|kind| speakers[kind.index()] == source as u8);
     }
@@ -224,8 +228,15 @@ impl Node {
                 self.leave(Source::try_from(number as i32).unwrap_or_default());
             }
         }
+        self.forget_findings();
         self.forget(|_| true);
         table::NODE_START.set_or_forget(&mut self.cells, (), None);
+    }
+
+    /// Nobody says any more whether they last.
+    fn forget_findings(&mut self) {
+        self.findings.forget();
+        table::FINDINGS.fill(&mut self.cells, f64::NAN);
     }
 
     /// The node did not answer for this kind: what it answered before is old.
@@ -233,10 +244,11 @@ impl Node {
         self.forget(|id| id == kind);
     }
 
-    /// Takes away the values that are made of these kinds. What is known of the sources themselves stays.
+    /// Takes away the values that are made of these kinds. What is known of the sources themselves stays, and so does what was found: a
+    /// detector says itself what becomes of it when the node is another.
     fn forget(&mut self, of: impl Fn(KindId) -> bool) {
         for (row, offset) in ROWS.iter().zip(table::OFFSETS) {
-            let of_node = |id: &KindId| id.family() != "health";
+            let of_node = |id: &KindId| !matches!(id.family(), "health" | "finding");
             if row.shape.vanishes()
                 && row.from.len() < KindId::ALL.len()
                 && row.from.iter().filter(|id| of_node(id)).any(|id| of(*id))

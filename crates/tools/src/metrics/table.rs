@@ -673,6 +673,8 @@ pub mod tool {
         UNUSABLE: Counter<(Unusable,)> = "metrics_unusable_messages_total" from &[];
         /// Events that were not counted because their node has no proper name, or there are too many nodes.
         STRAYS: Counter<()> = "metrics_stray_events_total" from &[];
+        /// Statements about findings that could not be followed because too many last; they are not among those that are active.
+        CROWDED: Counter<()> = "metrics_findings_not_followed_total" from &[];
         /// Events that were not counted because another source is the primary witness of their kind.
         SECONDARY: Counter<()> = "metrics_secondary_events_total" from &[];
         /// What the choice between witnesses did: changes of the primary source, and where counts are not sure because of one.

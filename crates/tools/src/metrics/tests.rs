@@ -4,8 +4,9 @@ use std::process::{Command, Stdio};
 
 use super::*;
 use event::{
-    ConnectionType, Direction, Event, FetchOutcome, HealthAttached, HealthBeat, HealthDetached, Kind, KindId, NetPing,
-    NetUndecodable, Network, PeerInfo, Source, StateFetched, StateMempool, StatePeers, StateUptime,
+    ConnectionType, Direction, Event, FetchOutcome, Finding, FindingCleared, FindingExpired, FindingOpened, FindingUpdated,
+    HealthAttached, HealthBeat, HealthDetached, Kind, KindId, NetPing, NetUndecodable, Network, PeerInfo, Severity, Source,
+    StateFetched, StateMempool, StatePeers, StateUptime,
 };
 use expect_test::{Expect, expect, expect_file};
 use extract::recording::Recording;
@@ -501,6 +502,71 @@ fn a_compact_block_is_matched_between_its_two_steps() {
         counted([step(0, Started, 1), step(5, Matched, 2), step(6, Started, 3), step(16, Matched, 3), step(20, Matched, 3)]);
     assert_eq!(value(&mut fleet, "compact_block_matching_seconds_sum{node=\"alice\"}"), Some(0.01));
     assert_eq!(value(&mut fleet, "compact_block_matching_seconds_count{node=\"alice\"}"), Some(1.0));
+}
+
+fn finding(detector: &str, id: u64, severity: Severity) -> Finding {
+    Finding { detector: detector.into(), id: format!("{id:016x}"), severity: severity.into(), ..Default::default() }
+}
+
+fn opened(second: u64, finding: Finding) -> Event {
+    at(second, Source::Detect, FindingOpened { finding: Some(finding) })
+}
+
+#[test]
+fn findings_count_while_they_last() {
+    let queue = |severity| finding("D39", 1, severity);
+    let flood = |id| finding("D01", id, Severity::Info);
+    let mut fleet = counted([
+        opened(0, queue(Severity::Warn)),
+        opened(1, flood(2)),
+        opened(2, flood(3)),
+        at(3, Source::Detect, FindingUpdated { finding: Some(queue(Severity::Critical)) }),
+        at(4, Source::Detect, FindingExpired { finding: Some(flood(3)) }),
+    ]);
+    check(
+        &mut fleet,
+        "findings_active",
+        expect![[r#"
+            peerobserver_findings_active{node="alice",detector="D01",severity="info"} 1
+            peerobserver_findings_active{node="alice",detector="D39",severity="critical"} 1
+        "#]],
+    );
+    fleet.observe(&at(5, Source::Detect, FindingCleared { finding: Some(queue(Severity::Critical)) }));
+    check(
+        &mut fleet,
+        "findings",
+        expect![[r#"
+            peerobserver_findings_active{node="alice",detector="D01",severity="info"} 1
+            peerobserver_findings_opened_total{node="alice",detector="D01",severity="info"} 2
+            peerobserver_findings_opened_total{node="alice",detector="D39",severity="warn"} 1
+        "#]],
+    );
+    // another life of the node does not end them, the end of the detectors does
+    fleet.observe(&Event { node_run: Some(99), ..at(6, Source::Rpc, event::StateUptime { seconds: 1 }) });
+    check(
+        &mut fleet,
+        "findings_active",
+        expect![[r#"
+        peerobserver_findings_active{node="alice",detector="D01",severity="info"} 1
+    "#]],
+    );
+    fleet.observe(&at(7, Source::Detect, HealthDetached::default()));
+    check(&mut fleet, "findings_active", expect![[""]]);
+}
+
+/// Whoever may write to the bus can name any number of detectors and findings.
+#[test]
+fn a_hundred_thousand_findings_are_a_few_series() {
+    let mut fleet = Fleet::new(Lists::default());
+    for number in 0..100_000 {
+        fleet.observe(&opened(number, finding(&format!("D{number}"), number, Severity::Info)));
+        fleet.observe(&opened(number, finding("\"} 1\n", number + 1_000_000, Severity::Info)));
+    }
+    let active = samples(&mut fleet, "findings_active");
+    assert_eq!(active.lines().count(), 61, "60 of the catalogue, and the others");
+    let sum: f64 = active.lines().map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum();
+    assert_eq!(sum, 4096.0);
+    assert_eq!(value(&mut fleet, "metrics_findings_not_followed_total"), Some(200_000.0 - 4096.0));
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub fn of(id: KindId) -> u16 {
         (KindId::StateProcess | KindId::StateDisk, _) => &[Source::Proc],
         (_, "state") => &[Source::Rpc],
         (_, "probe") => &[Source::P2p],
+        (_, "finding") => &[Source::Detect],
         (KindId::HealthReconciled | KindId::HealthDiverged | KindId::HealthJoined, _) => &[Source::Join],
         // anybody
         _ => &[],

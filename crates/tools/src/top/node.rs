@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use event::primary::{SILENCE, SOURCES};
 use event::{Direction, Event, HealthBeat, Kind, KindId, LossStage, Source, StateProcess};
 
+use super::findings::Findings;
 use super::number;
 use super::peers::{self, Peers};
 use super::series::{Measure, Track, Window};
@@ -58,6 +59,8 @@ pub struct Node {
     /// For how long our ping has not been answered, nanoseconds.
     pub waiting: Option<u64>,
     pub process: Option<Process>,
+    /// What detectors hold to be the case.
+    pub findings: Findings,
     /// Bytes that it may still write to its disk.
     pub disk: Option<u64>,
     /// Events that were lost, by [`LossStage`].
@@ -160,6 +163,7 @@ impl Node {
             disconnected: 0,
             waiting: None,
             process: None,
+            findings: Findings::default(),
             disk: None,
             lost: Default::default(),
             happened: VecDeque::new(),
@@ -249,6 +253,7 @@ impl Node {
                 self.waiting = None;
                 self.track.set(Measure::Ping, None);
             }
+            Source::Detect => self.findings.forget(),
             Source::Proc => {
                 (self.process, self.disk) = (None, None);
                 self.track.set(Measure::Processor, None);
@@ -330,6 +335,9 @@ impl Node {
                 self.waiting = None;
             }
             Kind::ProbeUnanswered(m) => self.waiting = Some(m.waiting_nanos),
+            Kind::FindingOpened(_) | Kind::FindingUpdated(_) | Kind::FindingCleared(_) | Kind::FindingExpired(_) => {
+                self.findings.take(event);
+            }
             Kind::HealthLost(m) => self.lost(m.stage(), m.count, second),
             _ => {}
         }
@@ -429,5 +437,8 @@ fn is_news(kind: &Kind) -> bool {
             | Kind::HealthAttached(_)
             | Kind::HealthDetached(_)
             | Kind::HealthDiverged(_)
+            | Kind::FindingOpened(_)
+            | Kind::FindingCleared(_)
+            | Kind::FindingExpired(_)
     )
 }

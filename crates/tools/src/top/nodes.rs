@@ -3,6 +3,7 @@
 use event::primary::Primaries;
 use event::{Event, NodeName};
 
+use super::findings::Findings;
 use super::node::Node;
 use super::series::Measure;
 
@@ -14,6 +15,8 @@ const MOST: usize = 200;
 pub struct Nodes {
     /// In the order of their names.
     all: Vec<Node>,
+    /// What detectors hold to be the case of all nodes together.
+    pub findings: Findings,
     /// Which witness counts where there are several.
     primaries: Primaries,
     /// Events that this screen's own subscription missed.
@@ -26,6 +29,11 @@ impl Nodes {
     /// Takes in an event.
     pub fn observe(&mut self, event: &Event) {
         let Some(kind) = &event.kind else { return };
+        if event.node == detect::FLEET {
+            // no node, and beats for nobody
+            self.findings.take(event);
+            return;
+        }
         let Some(place) = self.place(&event.node) else {
             self.strays += 1;
             return;

@@ -3,8 +3,9 @@ use super::*;
 use std::path::{Path, PathBuf};
 
 use event::{
-    ChainBlockConnected, ConnClosed, ConnMisbehaving, ConnOpened, ConnectionType, Direction, Event, HealthBeat, HealthLost, Kind,
-    LossStage, NetPing, NetVersion, Network, PeerInfo, ProbePing, ProbeUnanswered, Source, StateMempool, StatePeers,
+    ChainBlockConnected, ConnClosed, ConnMisbehaving, ConnOpened, ConnectionType, Direction, EntityKind, Event, Finding,
+    FindingCleared, FindingEntity, FindingOpened, HealthBeat, HealthDetached, HealthLost, Kind, LossStage, NetPing, NetVersion,
+    Network, PeerInfo, ProbePing, ProbeUnanswered, Severity, Source, StateMempool, StatePeers,
 };
 use expect_test::{Expect, expect, expect_file};
 use extract::recording::Recording;
@@ -37,11 +38,11 @@ fn screen(top: &mut Top, width: u16, height: u16) -> String {
     buffer.content().chunks(width.max(1).into()).map(|row| line(row).trim_end().to_owned() + "\n").collect()
 }
 
-/// The lines of an 80 by 24 screen that have this in them.
+/// The lines of an 80 by 24 screen that have this in them, behind a bar: their blanks count.
 #[track_caller]
 fn check(top: &mut Top, with: &str, expect: Expect) {
     let screen = screen(top, 80, 24);
-    expect.assert_eq(&screen.lines().filter(|line| line.contains(with)).map(|line| format!("{line}\n")).collect::<String>());
+    expect.assert_eq(&screen.lines().filter(|line| line.contains(with)).map(|line| format!("|{line}\n")).collect::<String>());
 }
 
 fn press(top: &mut Top, keys: impl IntoIterator<Item = Key>) -> Vec<Go> {
@@ -125,10 +126,10 @@ fn peers_are_sorted_by_any_column() {
         &mut top,
         "203.0.113",
         expect![[r#"
-                 12 full   203.0.113.12:8333         12    96 B     0 B      –      –      –
-                  3 in     203.0.113.3:8333           3    24 B     0 B      –      –      –
-                  2 in     203.0.113.2:8333           2    16 B     0 B      –      –      –
-                  1 in     203.0.113.1:8333           1     8 B     0 B      –      –      –
+            |     12 full   203.0.113.12:8333         12    96 B     0 B      –      –      –
+            |      3 in     203.0.113.3:8333           3    24 B     0 B      –      –      –
+            |      2 in     203.0.113.2:8333           2    16 B     0 B      –      –      –
+            |      1 in     203.0.113.1:8333           1     8 B     0 B      –      –      –
         "#]],
     );
     assert_eq!(ids(&mut top), ["12", "3", "2", "1"]);
@@ -143,7 +144,7 @@ fn peers_are_sorted_by_any_column() {
         &mut top,
         "peers ·",
         expect![[r#"
-             4 peers · 3 in, 1 out · by address
+            | 4 peers · 3 in, 1 out · by address
         "#]],
     );
     assert_eq!(ids(&mut top), ["12", "1", "2", "3"], "by address, as words: `2` is before `:`");
@@ -169,7 +170,7 @@ fn the_table_scrolls_as_far_as_there_is_something() {
         &mut top,
         "peers ·",
         expect![[r#"
-             40 peers · 0 in, 40 out · by peer · 30 to 40 of 40
+            | 40 peers · 0 in, 40 out · by peer · 31 to 40 of 40
         "#]],
     );
     press(&mut top, [Key::Down, Key::Up]);
@@ -187,8 +188,8 @@ fn what_was_lost_is_shown_where_it_is_missing() {
         &mut top,
         "lost",
         expect![[r#"
-             ebpf up  lag 120 µs  lost 1 234 kernel
-             cpu                –                    lost           123/s        ▁▁▁▁▁▁▁█▁▁
+            | ebpf up  lag 120 µs  lost 1 234 kernel
+            | cpu                –                    lost           123/s        ▁▁▁▁▁▁▁█▁▁
         "#]],
     );
     // the third bar from the right
@@ -202,7 +203,7 @@ fn what_was_lost_is_shown_where_it_is_missing() {
         &mut top,
         "missed",
         expect![[r#"
-             this screen missed 7 events
+            | this screen missed 7 events
         "#]],
     );
 }
@@ -224,21 +225,21 @@ fn a_source_that_falls_silent_takes_its_values_along() {
         &mut top,
         "rpc",
         expect![[r#"
-             ebpf up rpc silent p2p up  lag 120 µs  lost nothing
+            | ebpf up rpc silent p2p up  lag 120 µs  lost nothing
         "#]],
     );
     check(
         &mut top,
         "backlog",
         expect![[r#"
-             inv queue         44              ████  backlog       1.5 ms              ████
+            | inv queue         44              ████  backlog       1.5 ms              ████
         "#]],
     );
     check(
         &mut top,
         "mempool",
         expect![[r#"
-             mempool    5 tx · 700 vB
+            | mempool    5 tx · 700 vB
         "#]],
     );
     for second in 5..40 {
@@ -248,7 +249,7 @@ fn a_source_that_falls_silent_takes_its_values_along() {
         &mut top,
         "mempool",
         expect![[r#"
-             mempool    –
+            | mempool    –
         "#]],
     );
     top.take(&Delivery::Event(at(NOW + 40, Source::P2p, ProbeUnanswered { waiting_nanos: 75_000_000_000, outstanding: 3 }).into()));
@@ -256,7 +257,82 @@ fn a_source_that_falls_silent_takes_its_values_along() {
         &mut top,
         "backlog",
         expect![[r#"
-             inv queue          – ████████           backlog        >1m15 █████████████████
+            | inv queue          – ████████           backlog        >1m15 █████████████████
+        "#]],
+    );
+}
+
+fn finding(id: &str, severity: Severity, summary: &str) -> Finding {
+    let entity = FindingEntity { kind: EntityKind::Peer.into(), peer: Some(12), ..Default::default() };
+    Finding {
+        detector: "D39".into(),
+        name: "inv_queue".into(),
+        id: id.into(),
+        entity: Some(entity),
+        severity: severity.into(),
+        opened: NOW * 1_000_000_000,
+        summary: summary.into(),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn findings_are_shown_while_they_last() {
+    let mut top = shown([beat(NOW, Source::Ebpf)]);
+    check(
+        &mut top,
+        "findings",
+        expect![[r#"
+            | findings   –
+        "#]],
+    );
+    top.take(&Delivery::Event(beat(NOW + 1, Source::Detect).into()));
+    check(
+        &mut top,
+        "findings",
+        expect![[r#"
+            | findings   nothing
+        "#]],
+    );
+    let one = finding("1", Severity::Warn, "9000 transactions wait");
+    let two = finding("2", Severity::Critical, "90000 transactions wait\u{7}");
+    let opened = |finding: &Finding| Kind::from(FindingOpened { finding: Some(finding.clone()) });
+    let cleared = |finding: &Finding| Kind::from(FindingCleared { finding: Some(finding.clone()) });
+    for kind in [opened(&one), opened(&two)] {
+        top.take(&Delivery::Event(at(NOW + 75, Source::Detect, kind).into()));
+    }
+    check(
+        &mut top,
+        "findings",
+        expect![[r#"
+            | findings   2 · critical D39 inv_queue peer 12 1s: 90000 transactions wait·
+        "#]],
+    );
+    top.take(&Delivery::Event(at(NOW + 76, Source::Detect, cleared(&two)).into()));
+    check(
+        &mut top,
+        "findings",
+        expect![[r#"
+            | findings   1 · warn D39 inv_queue peer 12 1s: 9000 transactions wait
+        "#]],
+    );
+    let fleet = Event { node: detect::FLEET.into(), ..at(NOW + 77, Source::Detect, opened(&two)) };
+    top.take(&Delivery::Event(fleet.into()));
+    check(
+        &mut top,
+        "findings",
+        expect![[r#"
+            | findings   2 · critical D39 inv_queue peer 12 1s: 90000 transactions wait·
+        "#]],
+    );
+    assert_eq!(top.now.all().len(), 1, "the fleet is no node");
+    top.take(&Delivery::Event(at(NOW + 78, Source::Detect, HealthDetached::default()).into()));
+    top.now.findings.forget();
+    check(
+        &mut top,
+        "findings",
+        expect![[r#"
+            | findings   –
         "#]],
     );
 }
@@ -327,14 +403,14 @@ fn several_nodes_are_a_line_each() {
     let mut top = shown(events);
     assert_eq!(press(&mut top, [Key::Char('n'), Key::Down, Key::Down]), [Go::On; 3]);
     let screen_ = screen(&mut top, 80, 24);
-    let lines: String = screen_.lines().filter(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect();
+    let lines: String = screen_.lines().filter(|line| !line.is_empty()).map(|line| format!("|{line}\n")).collect();
     expect![[r#"
-         3 nodes                                                2025-06-15 15:06:50 UTC
-         node          version peers msg/s  tx/s queue backlog   cpu   block   ago  lost
-         alice         –           0     0     0     –       –     –  900123  1m01     0
-         bob           –           0     –     –     –       –     –       –     –     5
-         carol         –           2     3     0     –       –     –       –     –     0
-         1 events of nodes that are not shown
+        | 3 nodes                                                2025-06-15 15:06:50 UTC
+        | node          version peers msg/s  tx/s queue backlog   cpu   block   ago  lost
+        | alice         –           0     0     0     –       –     –  900123  1m01     0
+        | bob           –           0     –     –     –       –     –       –     –     5
+        | carol         –           2     3     0     –       –     –       –     –     0
+        | 1 events of nodes that are not shown
     "#]]
     .assert_eq(&lines);
     press(&mut top, [Key::Enter]);
@@ -342,7 +418,7 @@ fn several_nodes_are_a_line_each() {
         &mut top,
         "carol",
         expect![[r#"
-             carol (3 of 3) · up 3h20                               2025-06-15 15:06:50 UTC
+            | carol (3 of 3) · up 3h20                               2025-06-15 15:06:50 UTC
         "#]],
     );
     press(&mut top, [Key::Tab]);
@@ -350,7 +426,7 @@ fn several_nodes_are_a_line_each() {
         &mut top,
         "alice",
         expect![[r#"
-             alice (1 of 3) · up 3h21                               2025-06-15 15:07:41 UTC
+            | alice (1 of 3) · up 3h21                               2025-06-15 15:07:41 UTC
         "#]],
     );
 }

@@ -56,6 +56,12 @@ pub const DASHBOARDS: &[Dashboard] = &[
                 Count,
                 &[("peerobserver_node_info{NODE}", "{{node}}: {{version}} {{chain}} {{architecture}}")],
             ),
+            number(
+                "What do detectors hold to be the case?",
+                "Findings that last, by detector; `_fleet` is all nodes together. Their sentences: `peer-observer top`, and the detectors' own lines.",
+                Count,
+                &[("sum by (node, detector, severity) (peerobserver_findings_active{NODE})", "{{node}} {{detector}} {{severity}}")],
+            ),
             graph(
                 "How many inbound connections has each node?",
                 "Judge the number, not its change: losing 20 within minutes is an anomaly.",
@@ -1539,6 +1545,7 @@ pub const DASHBOARDS: &[Dashboard] = &[
                     ("sum by (reason) (rate(peerobserver_metrics_unusable_messages_total[R]))", "{{reason}}"),
                     ("rate(peerobserver_metrics_stray_events_total[R])", "stray"),
                     ("rate(peerobserver_metrics_secondary_events_total[R])", "second witness"),
+                    ("rate(peerobserver_metrics_findings_not_followed_total[R])", "findings, too many"),
                     ("sum by (what) (rate(peerobserver_metrics_witnesses_total[R]))", "choice of witness: {{what}}"),
                 ],
             ),

@@ -158,10 +158,7 @@ fn known(name: &str) -> Option<BTreeMap<String, Option<Vec<String>>>> {
             GROUPS.iter().flat_map(|group| group.rules).flat_map(|rule| rule.labels).map(|(_, signal)| (*signal).to_owned());
         return Some(BTreeMap::from([("node".to_owned(), None), ("signal".to_owned(), Some(signals.collect()))]));
     }
-    FOREIGN.iter().any(|(foreign, _)| *foreign == name).then(|| {
-        let labels = ["node", "detector", "severity"].into_iter().filter(|_| name.starts_with("peerobserver_"));
-        labels.map(|label| (label.to_owned(), None)).collect()
-    })
+    FOREIGN.iter().any(|(foreign, _)| *foreign == name).then(BTreeMap::new)
 }
 
 /// Every expression of the rules.

@@ -312,6 +312,7 @@ pub const THEMES: &[Theme] = &[
     Theme {
         name: "Incidents",
         questions: &[
+            ("Does a detector hold that something goes on, how often?", Panels(&["What do detectors hold to be the case?"])),
             ("Which peer did it?", Not("a peer is no label; the page of peers, `top` and the archive say who")),
             (
                 "What happened across nodes within the same second?",

@@ -496,7 +496,7 @@ const fn finding(name: &'static str, severity: &'static str, expr: &'static str,
             Severity::Warning => case!("warn"),
             Severity::Info => case!("info"),
         },
-        twin: &[("peerobserver_findings_active{detector=\"D01\",node=\"alice\",severity=\"other\"}", "1x20")],
+        twin: &[("peerobserver_findings_active{detector=\"D01\",node=\"alice\",severity=\"unspecified\"}", "1x20")],
     }
 }
 

@@ -1,44 +1,55 @@
-//! What detectors conclude.
+//! Findings: how many last.
 
-use event::{Finding, Severity};
+use std::collections::BTreeMap;
 
+use event::{Finding, Kind, Severity};
+
+use crate::metrics::cells::Cells;
 use crate::metrics::node::Node;
 use crate::metrics::table;
 use crate::metrics::vocabulary::Detector;
 
-/// Open findings of a node that are remembered: more than its detectors have.
-const MOST: usize = 16_384;
+/// Findings that are followed per node; the detectors have bounds of their own, and those are lower.
+const MOST: usize = 4096;
 
-pub fn opened(node: &mut Node, finding: Option<&Finding>) {
-    if let Some(finding) = finding {
-        table::FINDINGS_OPENED.add(&mut node.cells, (Detector::of(&finding.detector), finding.severity()), 1);
-    }
-    lasts(node, finding);
+/// Those that last.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// By id: whose, how bad.
+    active: BTreeMap<String, (Detector, Severity)>,
 }
 
-/// It goes on, as it is now. Who began to listen later knows it from then on.
-pub fn lasts(node: &mut Node, finding: Option<&Finding>) {
-    let Some(finding) = finding else { return };
-    if node.findings.len() >= MOST && !node.findings.contains_key(&finding.id) {
-        return;
-    }
-    let now = (Detector::of(&finding.detector), finding.severity());
-    let before = node.findings.insert(finding.id.clone(), now);
-    show(node, before);
-    show(node, Some(now));
-}
-
-pub fn ended(node: &mut Node, finding: Option<&Finding>) {
-    if let Some(finding) = finding {
-        let before = node.findings.remove(&finding.id);
-        show(node, before);
+impl Findings {
+    /// Whoever found them is gone: nobody knows what lasts.
+    pub fn forget(&mut self) {
+        self.active.clear();
     }
 }
 
-/// How many there are of one sort.
-fn show(node: &mut Node, of: Option<(Detector, Severity)>) {
-    if let Some(sort) = of {
-        let count = node.findings.values().filter(|known| **known == sort).count();
-        table::FINDINGS.set(&mut node.cells, sort, count as f64);
+/// A statement about a finding; `false` where there is no room to follow it.
+pub fn said(node: &mut Node, kind: &Kind, finding: Option<&Finding>) -> bool {
+    let Some(finding) = finding else { return true };
+    let detector = Detector::of(&finding.detector);
+    let active = &mut node.findings.active;
+    let before = match kind {
+        Kind::FindingOpened(_) | Kind::FindingUpdated(_) if active.len() < MOST || active.contains_key(&finding.id) => {
+            change(&mut node.cells, (detector, finding.severity()), 1.0);
+            active.insert(finding.id.clone(), (detector, finding.severity()))
+        }
+        Kind::FindingOpened(_) | Kind::FindingUpdated(_) => return false,
+        _ => active.remove(&finding.id),
+    };
+    if let Some(before) = before {
+        change(&mut node.cells, before, -1.0);
     }
+    if let Kind::FindingOpened(_) = kind {
+        table::FINDINGS_OPENED.add(&mut node.cells, (detector, finding.severity()), 1);
+    }
+    true
+}
+
+/// One more or one less; where none is left there is no series.
+fn change(cells: &mut Cells, labels: (Detector, Severity), by: f64) {
+    let now = table::FINDINGS.get(cells, labels).unwrap_or(0.0) + by;
+    table::FINDINGS.set_or_forget(cells, labels, (now > 0.0).then_some(now));
 }

@@ -1,6 +1,6 @@
 //! One node: how it is, what it handles, who its peers are, what happened.
 
-use event::Source;
+use event::{Severity, Source};
 
 use super::canvas::{Canvas, Part, bad, bars, dim, good, painted, part, strong, title};
 use super::{Node, Nodes, Paint, peers};
@@ -43,13 +43,14 @@ pub fn draw(canvas: &mut Canvas<'_>, node: &Node, nodes: &Nodes, view: &mut View
     canvas.within(below, 0, width - beside, block(node));
     canvas.within(below + 1, 0, width - beside, pool(node));
     canvas.within(below + 2, 0, width - beside, process(node));
+    canvas.line(below + 3, findings(node, nodes));
     if beside > 0 {
         types(canvas, width - beside + 1, beside - 1, below + 2, node);
     }
     // the last line is the foot
     let end = canvas.height() - 1;
     let news = if canvas.height() >= TALL { (canvas.height() / 5).min(node.happened.len() + 1) } else { 0 };
-    peers::draw(canvas, below + 3, end - news, node, view);
+    peers::draw(canvas, below + 4, end - news, node, view);
     if news > 1 {
         canvas.line(end - news, [title(" What happened")]);
         let lines = node.happened.iter().rev().take(news - 1);
@@ -192,6 +193,30 @@ fn process(node: &Node) -> Vec<Part> {
     let words: Vec<String> = words.into_iter().flatten().collect();
     let text = if words.is_empty() { ABSENT.into() } else { words.join(" · ") };
     vec![dim(format!(" {:<10} ", "process")), part(text)]
+}
+
+/// How many last, and the worst in a sentence.
+fn findings(node: &Node, nodes: &Nodes) -> Vec<Part> {
+    let mut parts = vec![dim(format!(" {:<10} ", "findings"))];
+    let count = node.findings.count() + nodes.findings.count();
+    // of two that are as bad, the node's own
+    let worst = [nodes.findings.worst(), node.findings.worst()].into_iter().flatten().max_by_key(|active| active.severity as i32);
+    let Some(worst) = worst else {
+        // without a detector nobody looks
+        parts.push(if node.health(Source::Detect) == Some(Health::Up) { good("nothing") } else { part(ABSENT) });
+        return parts;
+    };
+    let text = format!("{count} · {} {}", worst.severity.word(), worst.about);
+    parts.push(match worst.severity {
+        Severity::Critical | Severity::Warn => bad(text),
+        Severity::Info | Severity::Unspecified => strong(text),
+    });
+    parts.push(part(format!(" {}", number::age(node.now.saturating_sub(worst.opened) / 1_000_000_000))));
+    if worst.unknown {
+        parts.push(dim(" (unknown: events are missing)"));
+    }
+    parts.push(part(format!(": {}", worst.summary)));
+    parts
 }
 
 /// Message types by how often they go by.

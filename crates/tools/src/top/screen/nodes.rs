@@ -17,7 +17,7 @@ pub fn draw(canvas: &mut Canvas<'_>, nodes: &Nodes, chosen: usize) {
     let first = chosen.saturating_sub(room - 1);
     for (at, (place, node)) in (2..2 + room).zip(nodes.all().iter().enumerate().skip(first)) {
         let text = row(&cells(node));
-        let troubled = node.losses().next().is_some() || is_blind(node);
+        let troubled = node.losses().next().is_some() || is_blind(node) || node.findings.count() > 0;
         canvas.line(
             at,
             [match (place == chosen, troubled) {
