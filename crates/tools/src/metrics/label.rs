@@ -185,7 +185,7 @@ of_schema! {
     SyncStep as "step": Unspecified StallStarted StallTimeoutRaised StallTimeoutLowered Presync Headers Done;
     RpcRefusal as "reason": Unspecified Password Method QueueFull;
     LogGapReason as "reason": Unspecified RateLimitBegan RateLimitEnded EarlyLines LineCut;
-    LogFileProblem as "problem": Unspecified Shrunk Replaced Foreign Damaged Unreadable Gone;
+    LogFileProblem as "problem": Unspecified Shrunk Replaced Foreign Damaged Unreadable Gone Unfinished ClockBack Mixed;
     OutboundStep as "step":
         Unspecified Dialing Feeler Anchor NetworkSpecific Proxy StaleTip ExtraOn ExtraOff ExtraBlockRelay;
     AddrmanStep as "step":
