@@ -15,6 +15,7 @@ fuzz_target!(|input: &[u8]| {
             assert_survives(&event);
         });
     }
+    parser.settle(&mut |_, kind| assert_survives(&Event::new("fuzz", Source::Log, kind)));
     let totals = parser.totals();
     assert_eq!(totals.lines, totals.matched + totals.unmatched + totals.continuations);
     parser.health(&mut |_, kind| assert_survives(&Event::new("fuzz", Source::Log, kind)));

@@ -305,20 +305,24 @@ mod tests {
         for probe in PROBES {
             let zeros = vec![0; probe.slots_size()];
             let mut args = Args::new(probe, &zeros).expect("slots are complete");
-            match probe.shape {
+            let kind = match probe.shape {
                 Shape::Message(_) => continue,
-                Shape::Fact(make) => drop(make(&mut args)),
+                Shape::Fact(make) => make(&mut args),
                 Shape::PeerFact(make) => {
                     let id = args.uint();
-                    make(&Peer::default(), id, &mut args);
+                    make(&Peer::default(), id, &mut args)
                 }
                 Shape::Connection(make) => {
                     let id = args.uint();
                     let peer = Peer::from_args(&mut args);
-                    make(&peer, id, &mut args);
+                    make(&peer, id, &mut args)
                 }
-            }
+            };
             assert!(args.is_empty(), "{}: arguments left over", probe.full_name);
+            // which kinds a node without this tracepoint does not state
+            let is_listed = event::primary::stated_by(kind.id()).contains(&probe.full_name);
+            let is_shared = matches!(event::primary::witnesses(kind.id()), event::primary::Witnesses::Of([_, _]));
+            assert_eq!(is_listed, is_shared, "{}: not in the list of `event::primary`", probe.full_name);
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::{Event, KindId, NodeName};
 
 /// A set of kinds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct KindSet([u64; Self::WORDS]);
 
 impl KindSet {

@@ -20,10 +20,13 @@
 //! The text of debug.log is no interface of Bitcoin Core, so the parser watches itself: [`Parser::health`] says how much it understood,
 //! and which pattern stopped matching when the node got another version; a template never seen before is stated as it comes.
 //!
-//! Times are the lines' own, also where they jump back. A line without one takes the last; see [`Parser::set_time`] for logs that have
-//! none.
+//! Times are the lines' own, also where they jump back, which is said. A line without one takes the last; see [`Parser::set_time`] for
+//! logs that have none.
+//!
+//! What is wrong with a file is stated as `health.log_file` without the file's name and the place: whoever reads it knows them.
 
 mod account;
+mod beginning;
 mod category;
 mod hex;
 mod line;
@@ -37,19 +40,31 @@ use std::sync::LazyLock;
 use memchr::memmem;
 
 use account::Account;
+use beginning::Beginning;
 pub use category::Category;
 use line::Splitter;
 pub use line::{Line, SourceLocation, split};
 use table::{Found, Table};
 use templates::Templates;
 
-use crate::{ConnClosing, EndReason, HealthParser, HealthTemplate, Kind, LogLevel, LogLine};
+use crate::{ConnClosing, EndReason, HealthLogFile, HealthLogGap, HealthParser, HealthTemplate, Kind};
+use crate::{LogFileProblem, LogGapReason, LogLevel, LogLine};
 
 /// The longest message that `log.line` keeps.
 const LONGEST_MESSAGE: usize = 4096;
 
 /// Empty lines before the first line of a node's life (Bitcoin Core `src/logging.cpp`, `StartLogging`: five).
 const LINES_BETWEEN_LIVES: u32 = 4;
+
+/// A time that goes back by less is a clock that is being adjusted, nanoseconds.
+const BACK: u64 = 1_000_000_000;
+
+/// So many statements without a time, and nothing with one in between, are no further lines of a message; and so many lines with times are
+/// no chance in a log without.
+const ENOUGH: u32 = 16;
+
+/// More further lines than this has no message of a node.
+const FURTHER: u64 = 1000;
 
 /// What a parser is to state.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -74,6 +89,8 @@ pub struct Totals {
     pub lines: u64,
     /// Of them with a time. None in many lines: not a log of Bitcoin Core, or one with `-logtimestamps=0`.
     pub dated: u64,
+    /// Of them with a category of Bitcoin Core.
+    pub categorised: u64,
     /// Of them matched by a pattern.
     pub matched: u64,
     /// Of them matched by none.
@@ -92,10 +109,31 @@ pub struct Parser {
     version: Option<String>,
     /// Of the last line that had one.
     time: u64,
+    /// The first lines, while it is open whether they are rests of a message.
+    beginning: Option<Beginning>,
+    /// What the last line with a time had.
+    stamp: u64,
     /// Lines begin with a time, so one without belongs to the line before.
     dated: bool,
+    /// That was believed, and proved wrong.
+    wary: bool,
+    /// Lines with times just before, while it is not believed.
+    dates: u32,
+    further: Further,
+    /// Lines of some place are being suppressed.
+    suppressing: bool,
     /// Empty lines just before.
     empty: u32,
+}
+
+/// Lines without a time, in a row, where lines have times.
+#[derive(Clone, Copy, Default)]
+struct Further {
+    lines: u64,
+    /// Of them such as the catalogue knows.
+    statements: u32,
+    /// It was said that they are no rest of a message.
+    told: bool,
 }
 
 impl Parser {
@@ -109,35 +147,82 @@ impl Parser {
             totals: Totals::default(),
             version: None,
             time: 0,
+            beginning: Some(Beginning::default()),
+            stamp: 0,
             dated: false,
+            wary: false,
+            dates: 0,
+            further: Further::default(),
+            suppressing: false,
             empty: 0,
         }
     }
 
     /// Takes a line, without its line feed, and hands out what it states, with its time in nanoseconds since the Unix epoch. Returns the
     /// node's life where the line begins one; everything handed out from this line on belongs to it.
+    ///
+    /// The first lines may be held back, if they have no time, until another tells whether they are the rest of a message; see
+    /// [`Parser::settle`].
     pub fn line(&mut self, line: &[u8], out: &mut impl FnMut(u64, Kind)) -> Option<Session> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() {
             self.empty += 1;
             return None;
         }
+        if self.beginning.is_some() { self.begin_with(line, out) } else { self.take(line, out) }
+    }
+
+    /// Nothing more is at hand: takes the first lines that were held back for what they seem to be. To be called at the end of a log, and
+    /// while there is nothing to read in one that grows.
+    pub fn settle(&mut self, out: &mut impl FnMut(u64, Kind)) -> Option<Session> {
+        let beginning = self.beginning.take_if(|beginning| !beginning.is_empty())?;
+        let mut session = None;
+        for line in beginning.lines() {
+            session = self.take(line, out).or(session);
+        }
+        session
+    }
+
+    #[cold]
+    fn begin_with(&mut self, line: &[u8], out: &mut impl FnMut(u64, Kind)) -> Option<Session> {
+        if let Some(time) = split(line).time {
+            // several lines and then another life are a life without times; else they began in another file, or were cut off
+            let is_life = |beginning: &mut Beginning| beginning.len() > 1 && self.empty >= LINES_BETWEEN_LIVES;
+            if let Some(beginning) = self.beginning.take_if(|beginning| !beginning.is_empty() && !is_life(beginning)) {
+                (self.time, self.dated) = (time, true);
+                for rest in beginning.lines() {
+                    self.totals.lines += 1;
+                    let parts = self.splitter.split(rest);
+                    self.further(rest, &parts, out);
+                }
+            }
+        } else if self.beginning.as_mut().is_some_and(|beginning| beginning.hold(line)) {
+            self.empty = 0;
+            return None;
+        }
+        let session = self.settle(out);
+        self.beginning = None;
+        self.take(line, out).or(session)
+    }
+
+    fn take(&mut self, line: &[u8], out: &mut impl FnMut(u64, Kind)) -> Option<Session> {
         if std::mem::take(&mut self.empty) >= LINES_BETWEEN_LIVES {
             // the node may have been started with other options
-            self.dated = false;
+            (self.dated, self.wary, self.suppressing) = (false, false, false);
         }
         let parts = self.splitter.split(line);
         self.totals.lines += 1;
         if let Some(time) = parts.time {
-            self.totals.dated += 1;
-            self.time = time;
-            self.dated = true;
+            self.dated(time, out);
         } else if self.dated {
-            self.totals.continuations += 1;
-            if self.options.unmatched {
-                out(self.time, log_line(&parts, true));
-            }
+            self.further(line, &parts, out);
             return None;
+        } else {
+            self.dates = 0;
+        }
+        self.totals.categorised += u64::from(parts.category != Category::NONE);
+        if parts.suppressing != self.suppressing {
+            self.suppressing(&parts, out);
         }
         match Table::get().find(parts.message) {
             Found::Row(place, fact) => {
@@ -158,6 +243,67 @@ impl Parser {
                 self.unmatched(&parts, out);
                 None
             }
+        }
+    }
+
+    /// A line has a time.
+    fn dated(&mut self, time: u64, out: &mut impl FnMut(u64, Kind)) {
+        self.totals.dated += 1;
+        if time.saturating_add(BACK) < self.stamp {
+            let seconds = (self.stamp - time) / 1_000_000_000;
+            out(time, problem(LogFileProblem::ClockBack, format!("the time of its lines goes back by {seconds} s")));
+        }
+        (self.time, self.stamp) = (time, time);
+        self.further = Further::default();
+        if !self.dated {
+            self.dates += 1;
+            if !self.wary || self.dates >= ENOUGH {
+                (self.dated, self.wary) = (true, false);
+            }
+        }
+    }
+
+    /// A line without a time where lines have them: it belongs to the message before it, unless it cannot.
+    fn further(&mut self, line: &[u8], parts: &Line<'_>, out: &mut impl FnMut(u64, Kind)) {
+        self.totals.continuations += 1;
+        if self.options.unmatched {
+            out(self.time, log_line(parts, true));
+        }
+        let further = &mut self.further;
+        further.lines += 1;
+        if !further.told && is_binary(line) {
+            further.told = true;
+            out(
+                self.time,
+                problem(
+                    LogFileProblem::Damaged,
+                    "bytes that no node writes; no fact is taken from there to the next line with a time".to_owned(),
+                ),
+            );
+        } else if !further.told && further.lines > FURTHER {
+            further.told = true;
+            let detail = format!("more than {FURTHER} lines without a time in a row; no fact is taken from them");
+            out(self.time, problem(LogFileProblem::Damaged, detail));
+        }
+        if let Found::Row(..) = Table::get().find(parts.message) {
+            further.statements += 1;
+            if further.statements >= ENOUGH {
+                let lines = std::mem::take(further).lines;
+                (self.dated, self.wary, self.dates) = (false, true, 0);
+                let detail =
+                    format!("its lines have no times, but one did: {lines} lines after it were taken for further lines of it");
+                out(self.time, problem(LogFileProblem::Mixed, detail));
+            }
+        }
+    }
+
+    /// A line says that others are left out from now on, or are not any more.
+    #[cold]
+    fn suppressing(&mut self, line: &Line<'_>, out: &mut impl FnMut(u64, Kind)) {
+        self.suppressing = line.suppressing;
+        // the line that says where has the mark already
+        if line.suppressing && !line.message.starts_with(b"Excessive logging detected from ") {
+            out(self.time, HealthLogGap { reason: LogGapReason::RateLimitBegan.into(), ..HealthLogGap::default() }.into());
         }
     }
 
@@ -198,6 +344,11 @@ impl Parser {
         }
     }
 
+    /// What a line without a time is dated now: as the last that had one.
+    pub fn time(&self) -> u64 {
+        self.time
+    }
+
     /// How many lines there were so far.
     pub fn totals(&self) -> Totals {
         self.totals
@@ -223,6 +374,17 @@ impl Parser {
         };
         out(time, parser.into());
     }
+}
+
+/// Something is wrong with the file, of which only the reader knows the name.
+fn problem(problem: LogFileProblem, detail: String) -> Kind {
+    HealthLogFile { problem: problem.into(), detail, ..HealthLogFile::default() }.into()
+}
+
+/// Whether there are bytes that no node writes: it escapes control characters but line feeds (Bitcoin Core `src/logging.cpp`,
+/// `LogEscapeMessage`).
+fn is_binary(line: &[u8]) -> bool {
+    line.iter().any(u8::is_ascii_control)
 }
 
 /// The release that a version is, or will become: 30 of `v30.2.0` and of `v29.99.0-1a2b3c`.

@@ -10,6 +10,9 @@
 //! of any source of the node: beats have the time of the clock, while a line of a log may have any. When nobody is alive, whoever was
 //! primary stays so; a recording without beats has one primary for as long as nobody detaches.
 //!
+//! A source that said when it attached that it lacks what it would state a kind by (`health.attached.missing`: a node of another release
+//! has fewer tracepoints) gives way, for this kind, to one that lacks nothing and is alive.
+//!
 //! # When it changes
 //!
 //! Every moment of event time has one primary, and that is never changed afterwards: an event counts if its source is the primary *at
@@ -23,7 +26,8 @@
 //! - Two witnesses may give one fact different times, a log by up to a second. A fact so close to a border may be counted by both or by
 //!   neither: [`Account::near`] is the number of statements for which that is possible.
 //!
-//! Only [`Primaries`] has a state, made of the events that it was shown; a restart knows everything again after the next beats.
+//! Only [`Primaries`] has a state, made of the events that it was shown; a restart knows everything again after the next beats, but for
+//! what a source lacks, which only `health.attached` says.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -57,6 +61,31 @@ pub enum Witnesses {
 
 /// The lists that have more than one source.
 const RANKS: [&[Source]; 3] = [&[Source::Ebpf, Source::Log], &[Source::Ipc, Source::Log], &[Source::Ebpf, Source::Capture]];
+
+/// The kinds that a source states by something that a node may not offer, where another may state them as well: tracepoints
+/// (`crates/ebpf/src/probes.rs`).
+const STATED_BY: [(KindId, &[&str]); 9] = [
+    (KindId::ConnOpened, &["net:inbound_connection", "net:outbound_connection"]),
+    (KindId::ConnClosed, &["net:closed_connection"]),
+    (KindId::ConnEvicted, &["net:evicted_inbound_connection"]),
+    (KindId::ConnMisbehaving, &["net:misbehaving_connection"]),
+    (KindId::MempoolAdded, &["mempool:added"]),
+    (KindId::MempoolRemoved, &["mempool:removed"]),
+    (KindId::MempoolReplaced, &["mempool:replaced"]),
+    (KindId::MempoolRejected, &["mempool:rejected"]),
+    (KindId::ChainBlockConnected, &["validation:block_connected"]),
+];
+
+/// The tracepoints by which the probes state a kind, where the log may state it as well.
+pub fn stated_by(id: KindId) -> &'static [&'static str] {
+    STATED_BY.iter().find(|(stated, _)| *stated == id).map_or(&[], |(_, by)| by)
+}
+
+/// The kinds that a source which lacks these does not state, or not always.
+fn lacking(missing: &[String]) -> KindSet {
+    let lacks = |by: &&[&str]| by.iter().any(|name| missing.iter().any(|missing| missing == name));
+    STATED_BY.into_iter().filter(|(_, by)| lacks(by)).map(|(id, _)| id).collect()
+}
 
 /// Who may state facts of a kind. There is no default: whoever adds a kind decides.
 pub const fn witnesses(id: KindId) -> Witnesses {
@@ -264,7 +293,7 @@ impl Primaries {
                 };
                 let node = self.node(event);
                 node.live(event);
-                node.spans[rank].admit(event)
+                node.spans_of(rank, id).admit(event)
             }
         }
     }
@@ -276,7 +305,8 @@ impl Primaries {
             Witnesses::Of([only]) => Some(*only),
             Witnesses::Of(list) => {
                 let rank = RANKS.iter().position(|rank| *rank == list)?;
-                self.nodes.get(node)?.spans[rank].current()
+                let node = self.nodes.get(node)?;
+                node.spans[rank][usize::from(node.is_lacked(rank, id))].current()
             }
         }
     }
@@ -298,8 +328,7 @@ impl Primaries {
 
     /// What the filter did so far.
     pub fn account(&self) -> Account {
-        let of_node = |node: &Node| node.spans.iter().map(|spans| spans.account).fold(Account::default(), Account::plus);
-        self.nodes.values().map(of_node).fold(self.account, Account::plus)
+        self.nodes.values().map(Node::account).fold(self.account, Account::plus)
     }
 
     fn node(&mut self, event: &Event) -> &mut Node {
@@ -308,7 +337,7 @@ impl Primaries {
             if self.nodes.len() >= NODES
                 && let Some(gone) = oldest.and_then(|name| self.nodes.remove(&name))
             {
-                self.account = gone.spans.iter().map(|spans| spans.account).fold(self.account, Account::plus);
+                self.account = self.account.plus(gone.account());
                 self.account.forgotten += 1;
             }
         }
@@ -336,7 +365,8 @@ struct Node {
     /// Time of the newest beat.
     now: u64,
     lives: [Life; SOURCES],
-    spans: [Spans; RANKS.len()],
+    /// Of each list, for kinds that its sources state, and for those that one of them lacks.
+    spans: [[Spans; 2]; RANKS.len()],
 }
 
 /// What is known of one source.
@@ -351,9 +381,29 @@ struct Life {
     sign: u64,
     /// Time of the last beat.
     beat: u64,
+    /// What it does not state, or not always.
+    lacks: KindSet,
 }
 
 impl Node {
+    fn account(&self) -> Account {
+        let spans = |[all, lacked]: &[Spans; 2]| {
+            // the same switches, and those that only some kinds saw
+            all.account.plus(Account { switches: 0, ..lacked.account })
+        };
+        self.spans.iter().map(spans).fold(Account::default(), Account::plus)
+    }
+
+    /// Whether a source of a list lacks a kind.
+    fn is_lacked(&self, rank: usize, id: KindId) -> bool {
+        RANKS[rank].iter().any(|source| self.lives[*source as usize].lacks.contains(id))
+    }
+
+    fn spans_of(&mut self, rank: usize, id: KindId) -> &mut Spans {
+        let lacked = self.is_lacked(rank, id);
+        &mut self.spans[rank][usize::from(lacked)]
+    }
+
     /// Learns from an event who is alive, and who is primary from now on.
     fn live(&mut self, event: &Event) {
         let source = event.source();
@@ -363,13 +413,14 @@ impl Node {
             return;
         }
         if !life.heard || event.run > life.run {
-            *life = Life { run: event.run, heard: true, attached: None, sign: event.time, beat: 0 };
+            *life = Life { run: event.run, heard: true, attached: None, sign: event.time, beat: 0, lacks: KindSet::NONE };
         }
         let mut sign = false;
         match &event.kind {
-            Some(Kind::HealthAttached(_)) => {
+            Some(Kind::HealthAttached(attached)) => {
                 sign = true;
                 life.attached = Some(true);
+                life.lacks = lacking(&attached.missing);
                 life.sign = life.sign.max(event.time);
             }
             Some(Kind::HealthDetached(_)) => life.attached = Some(false),
@@ -387,7 +438,7 @@ impl Node {
             _ => {}
         }
         if sign {
-            for spans in self.spans.iter_mut().filter(|spans| spans.current() == Some(source)) {
+            for spans in self.spans.iter_mut().flatten().filter(|spans| spans.current() == Some(source)) {
                 spans.standby = [0, spans.standby[0]];
             }
         }
@@ -401,7 +452,7 @@ impl Node {
             life.sign = life.sign.min(time);
             life.beat = life.beat.min(time);
         }
-        for spans in &mut self.spans {
+        for spans in self.spans.iter_mut().flatten() {
             // the moments after it come a second time: whoever is primary now has them all
             spans.borders.drain(..spans.borders.len().saturating_sub(1));
         }
@@ -414,16 +465,19 @@ impl Node {
 
     fn choose(&mut self, time: u64) {
         for (rank, list) in RANKS.iter().enumerate() {
-            let current = self.spans[rank].current();
-            let Some(best) = list.iter().copied().find(|source| self.alive(*source)).filter(|best| current != Some(*best)) else {
-                continue;
-            };
-            let silent = current.filter(|source| self.lives[*source as usize].attached != Some(false) && !self.alive(*source));
-            let border = match silent {
-                Some(source) => Border { from: self.now, since: self.lives[source as usize].sign, source: best },
-                None => Border { from: time, since: time, source: best },
-            };
-            self.spans[rank].change(border, silent.is_some());
+            let alive = || list.iter().copied().filter(|source| self.alive(*source));
+            let best = alive().next();
+            let whole = alive().find(|source| self.lives[*source as usize].lacks == KindSet::NONE).or(best);
+            for (lacked, best) in [best, whole].into_iter().enumerate() {
+                let current = self.spans[rank][lacked].current();
+                let Some(best) = best.filter(|best| current != Some(*best)) else { continue };
+                let silent = current.filter(|source| self.lives[*source as usize].attached != Some(false) && !self.alive(*source));
+                let border = match silent {
+                    Some(source) => Border { from: self.now, since: self.lives[source as usize].sign, source: best },
+                    None => Border { from: time, since: time, source: best },
+                };
+                self.spans[rank][lacked].change(border, silent.is_some());
+            }
         }
     }
 }

@@ -81,6 +81,7 @@ fn assert_sane(lines: &[Vec<u8>]) {
             testkit::events::assert_json(&event);
         });
     }
+    parser.settle(&mut |_, kind| testkit::events::assert_survives(&Event::new("alice", Source::Log, kind)));
     let totals = parser.totals();
     assert_eq!(totals.lines, totals.matched + totals.unmatched + totals.continuations);
     assert_eq!(totals.matched, parser.counts().map(|(_, lines)| lines).sum::<u64>());

@@ -73,7 +73,10 @@ async fn serve(rate: u64) -> anyhow::Result<()> {
         let address = "203.0.113.7:8333";
         let inbound = i32::from(Direction::Inbound);
         let (start, mut done) = (Instant::now(), 0);
-        while rate > 0 {
+        if rate == 0 {
+            return;
+        }
+        loop {
             std::thread::sleep(Duration::from_millis(2));
             let due = (start.elapsed().as_secs_f64() * rate as f64) as u64;
             for number in done..due {

@@ -19,6 +19,7 @@
 
 mod ends;
 mod joiner;
+mod life;
 mod refusals;
 
 use std::time::Duration;
@@ -51,6 +52,8 @@ pub fn filter(node: &NodeName) -> Filter {
         KindId::ConnMisbehaving,
         KindId::ConnClosing,
         KindId::MempoolRejected,
+        // where another life of the node begins
+        KindId::LogLife,
         // who was connected before
         KindId::StatePeers,
     ]

@@ -40,7 +40,7 @@ pub(super) struct Templates {
     /// Hashes of beginnings, each in its place.
     lately: Box<[u64; BEGINNINGS]>,
     skipped: u32,
-    /// Lines of no template when there was no room for another.
+    /// Lines that were compared with none, because there was no room for another.
     pub(super) untracked: u64,
 }
 
@@ -67,6 +67,11 @@ impl Templates {
 
     /// Takes an unmatched line. Returns its template where it is the first.
     pub(super) fn add(&mut self, category: Category, message: &[u8]) -> Option<String> {
+        if self.templates.len() == MOST {
+            // nothing more can be new, and who can write anything into the log shall not make reading it slow
+            self.untracked += 1;
+            return None;
+        }
         let beginning = beginning(category, message);
         let place = &mut self.lately[beginning as usize % BEGINNINGS];
         if *place == beginning {
@@ -89,12 +94,6 @@ impl Templates {
                 }
                 return None;
             }
-        }
-        if self.templates.len() == MOST {
-            self.untracked += 1;
-            // the group may have been made for this line: groups are bounded by templates
-            self.groups.retain(|_, members| !members.is_empty());
-            return None;
         }
         group.push(self.templates.len() as u16);
         let mut text = words.join(" ");
@@ -193,6 +192,9 @@ mod tests {
         assert_eq!(templates.untracked, 5000 - MOST as u64);
         assert!(templates.groups.len() <= MOST);
         let long = "x".repeat(1 << 20);
+        // none of them is looked at any more, whatever it is
+        assert!(templates.add(Category::NONE, b"aaa came").is_none());
+        assert_eq!(templates.untracked, 5001 - MOST as u64);
         assert_eq!(Templates::new().add(Category::NONE, long.as_bytes()).as_deref(), Some(GAP));
     }
 }

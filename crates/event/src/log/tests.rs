@@ -25,7 +25,10 @@ fn render(log: &[u8], options: Options) -> String {
         }
         text.push_str(&out);
     }
-    let Totals { lines, dated, matched, unmatched, continuations } = parser.totals();
+    let mut out = String::new();
+    parser.settle(&mut |time, kind| writeln!(out, "{}", shown(time, kind)).unwrap());
+    text.push_str(&out);
+    let Totals { lines, dated, matched, unmatched, continuations, .. } = parser.totals();
     assert_eq!(lines, matched + unmatched + continuations, "every line is accounted for");
     write!(text, "{lines} lines: {dated} dated, {matched} matched, {unmatched} unmatched, {continuations} continuations").unwrap();
     text
@@ -186,6 +189,17 @@ mod catalogue {
 mod spoofing {
     use super::*;
 
+    /// Two lines of which the first lost its end, as one.
+    #[test]
+    fn an_address_has_no_spaces() {
+        check(
+            "2026-01-01T00:00:02Z [net] Added connection to 1.2.3.42026-01-01T00:00:03Z [net] Added connection to 5.6.7.8:1 peer=4",
+            expect![[r#"
+                2026-01-01T00:00:02Z health.template {"category":"net","lines":"0","template":"Added connection to <*> [net] Added connection to <*> <*>"}
+                1 lines: 1 dated, 0 matched, 1 unmatched, 0 continuations"#]],
+        );
+    }
+
     /// What a peer chose is shown where it belongs, whatever it looks like.
     #[test]
     fn a_user_agent_makes_no_other_fact() {
@@ -265,10 +279,59 @@ mod lives {
         check(
             "2026-01-01T00:00:09Z Shutdown done\n2025-01-01T00:00:09.000001Z Shutdown done",
             expect![[r#"
-            2026-01-01T00:00:09Z log.life {"phase":"ended"}
-            2025-01-01T00:00:09.000001Z log.life {"phase":"ended"}
-            2 lines: 2 dated, 2 matched, 0 unmatched, 0 continuations"#]],
+                2026-01-01T00:00:09Z log.life {"phase":"ended"}
+                2025-01-01T00:00:09.000001Z health.log_file {"detail":"the time of its lines goes back by 31535999 s","problem":"clock_back"}
+                2025-01-01T00:00:09.000001Z log.life {"phase":"ended"}
+                2 lines: 2 dated, 2 matched, 0 unmatched, 0 continuations"#]],
         );
+    }
+
+    /// The log of a node that was started with `-logtimestamps=0`, and a line that looks as if it had a time.
+    #[test]
+    fn one_line_with_a_time_does_not_silence_a_log_without() {
+        let statement = "Shutdown done\n";
+        let log = format!("{}2026-01-01T00:00:00Z Shutdown done\n{}", statement.repeat(100), statement.repeat(1000));
+        let rendered = render(log.as_bytes(), Options::default());
+        let last = rendered.lines().last().unwrap();
+        assert_eq!(last, "1101 lines: 1 dated, 1085 matched, 0 unmatched, 16 continuations");
+        let said: Vec<&str> = rendered.lines().filter(|line| line.contains("health.log_file")).collect();
+        expect![[r#"2026-01-01T00:00:00Z health.log_file {"detail":"its lines have no times, but one did: 16 lines after it were taken for further lines of it","problem":"mixed"}"#]].assert_eq(&said.join("\n"));
+        // it is not believed again at once
+        let log = format!("{log}2026-01-01T00:00:00Z Shutdown done\n{}", statement.repeat(1000));
+        let rendered = render(log.as_bytes(), Options::default());
+        assert_eq!(rendered.lines().last().unwrap(), "2102 lines: 2 dated, 2086 matched, 0 unmatched, 16 continuations");
+    }
+
+    /// Only the end of a log was kept: the rest of a line is no statement, and not of the time when somebody reads it.
+    #[test]
+    fn a_log_that_begins_within_a_line() {
+        check(
+            "Shutdown done\nand another line of it\n2020-01-01T00:00:00Z Shutdown done",
+            expect![[r#"
+            2020-01-01T00:00:00Z log.life {"phase":"ended"}
+            3 lines: 1 dated, 1 matched, 0 unmatched, 2 continuations"#]],
+        );
+        check(
+            "Shutdown done\n\n\n\n\n\n2020-01-01T00:00:00Z Shutdown done",
+            expect![[r#"
+            2020-01-01T00:00:00Z log.life {"phase":"ended"}
+            2 lines: 1 dated, 1 matched, 0 unmatched, 1 continuations"#]],
+        );
+    }
+
+    #[test]
+    fn a_log_without_times_is_held_back_for_some_lines_only() {
+        let mut parser = Parser::new(Options::default());
+        let mut facts = 0;
+        for _ in 0..65 {
+            assert_eq!(facts, 0);
+            parser.line(b"Shutdown done", &mut |_, _| facts += 1);
+        }
+        assert_eq!(facts, 65);
+        let long = [b'x'; 100_000];
+        let mut parser = Parser::new(Options { unmatched: true });
+        parser.line(&long, &mut |_, _| facts += 1);
+        assert_eq!(facts, 67, "a template and a line");
     }
 
     #[test]
@@ -277,6 +340,7 @@ mod lives {
         let mut times = Vec::new();
         parser.set_time(5);
         parser.line(b"Shutdown done", &mut |time, _| times.push(time));
+        parser.settle(&mut |time, _| times.push(time));
         parser.set_time(6);
         parser.line(b"Shutdown done", &mut |time, _| times.push(time));
         parser.line(b"1970-01-01T00:00:00.000008Z Shutdown done", &mut |time, _| times.push(time));
@@ -302,6 +366,66 @@ mod lives {
 
 mod health {
     use super::*;
+
+    const DATED: &str = "2026-01-01T00:00:00Z Shutdown done\n";
+
+    /// A node that was killed with its machine leaves zeros; a disk leaves anything.
+    #[test]
+    fn bytes_that_no_node_writes_are_said_once_in_a_row() {
+        let garbage = "\0\0\0\nx\x07\n";
+        super::check(
+            &format!("{DATED}{garbage}{DATED}\u{fffd} is text\n{DATED}\0{DATED}"),
+            expect![[r#"
+            2026-01-01T00:00:00Z log.life {"phase":"ended"}
+            2026-01-01T00:00:00Z health.log_file {"detail":"bytes that no node writes; no fact is taken from there to the next line with a time","problem":"damaged"}
+            2026-01-01T00:00:00Z log.life {"phase":"ended"}
+            2026-01-01T00:00:00Z log.life {"phase":"ended"}
+            2026-01-01T00:00:00Z health.log_file {"detail":"bytes that no node writes; no fact is taken from there to the next line with a time","problem":"damaged"}
+            7 lines: 3 dated, 3 matched, 0 unmatched, 4 continuations"#]],
+        );
+    }
+
+    #[test]
+    fn a_message_of_a_thousand_lines_is_none() {
+        let further = "something that somebody else wrote\n".repeat(5000);
+        super::check(
+            &format!("{DATED}{further}{DATED}"),
+            expect![[r#"
+            2026-01-01T00:00:00Z log.life {"phase":"ended"}
+            2026-01-01T00:00:00Z health.log_file {"detail":"more than 1000 lines without a time in a row; no fact is taken from them","problem":"damaged"}
+            2026-01-01T00:00:00Z log.life {"phase":"ended"}
+            5002 lines: 2 dated, 2 matched, 0 unmatched, 5000 continuations"#]],
+        );
+    }
+
+    #[test]
+    fn a_mark_without_the_line_that_explains_it_is_a_gap() {
+        let mark = "[*] 2026-01-01T00:00:01Z Shutdown done\n";
+        super::check(
+            &format!("{DATED}{mark}{mark}{DATED}{mark}"),
+            expect![[r#"
+            2026-01-01T00:00:00Z log.life {"phase":"ended"}
+            2026-01-01T00:00:01Z health.log_gap {"reason":"rate_limit_began"}
+            2026-01-01T00:00:01Z log.life {"phase":"ended"}
+            2026-01-01T00:00:01Z log.life {"phase":"ended"}
+            2026-01-01T00:00:00Z log.life {"phase":"ended"}
+            2026-01-01T00:00:01Z health.log_gap {"reason":"rate_limit_began"}
+            2026-01-01T00:00:01Z log.life {"phase":"ended"}
+            5 lines: 5 dated, 5 matched, 0 unmatched, 0 continuations"#]],
+        );
+        let began = "[*] 2026-01-01T00:00:00Z [warning] Excessive logging detected from net.cpp:12 (f): >1048576 bytes logged during the \
+                     last time window of 3600s. Suppressing logging to disk from this source location until time window resets. Console \
+                     logging unaffected. Last log entry.\n";
+        super::check(
+            &format!("{DATED}{began}{mark}further\n{mark}"),
+            expect![[r#"
+            2026-01-01T00:00:00Z log.life {"phase":"ended"}
+            2026-01-01T00:00:00Z health.log_gap {"reason":"rate_limit_began","sourceLocation":"net.cpp:12","window":"3600"}
+            2026-01-01T00:00:01Z log.life {"phase":"ended"}
+            2026-01-01T00:00:01Z log.life {"phase":"ended"}
+            5 lines: 4 dated, 4 matched, 0 unmatched, 1 continuations"#]],
+        );
+    }
 
     fn health(parser: &mut Parser) -> String {
         let mut text = Vec::new();

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{ConnClosed, HealthAttached, HealthDetached, KindTotal, NetPing};
+use crate::{ConnClosed, ConnOpened, HealthAttached, HealthDetached, KindTotal, MempoolAdded, NetPing};
 use Source::{Ebpf, Log};
 
 const SECOND: u64 = 1_000_000_000;
@@ -165,4 +165,50 @@ fn every_list_of_several_has_its_place() {
             assert!(list.len() == 1 || RANKS.contains(&list), "{id}");
         }
     }
+}
+
+/// A node of release 28 has no tracepoints for connections, and one of 24 none for the mempool.
+#[test]
+fn a_source_that_lacks_a_kind_gives_way_for_this_kind_only() {
+    let lacking = |millis, missing: &[&str]| {
+        let missing = missing.iter().map(|name| (*name).to_owned()).collect();
+        at(millis, Ebpf, HealthAttached { missing, ..HealthAttached::default() })
+    };
+    let added = |millis, source| at(millis, source, MempoolAdded::default());
+    let mut primaries = Primaries::default();
+    primaries.admit(&lacking(0, &["net:closed_connection", "net:inbound_connection", "net:new"]));
+    // nobody else is there, and half of it is better than nothing
+    assert!(primaries.admit(&at(50, Ebpf, ConnOpened::default())));
+    primaries.admit(&attached(100, Log));
+    beats(&mut primaries, 1..3, &[Ebpf, Log]);
+    for (id, source) in [
+        (KindId::ConnClosed, Log),
+        (KindId::ConnOpened, Log),
+        (KindId::ConnEvicted, Ebpf),
+        (KindId::MempoolAdded, Ebpf),
+        (KindId::NetPing, Ebpf),
+    ] {
+        assert_eq!(primaries.primary("alice", id), Some(source), "{id}");
+    }
+    assert!(primaries.admit(&close(2000, Log)) && !primaries.admit(&close(2000, Ebpf)));
+    assert!(primaries.admit(&added(2000, Ebpf)) && !primaries.admit(&added(2000, Log)));
+    // the log falls silent
+    beats(&mut primaries, 3..9, &[Ebpf]);
+    assert_eq!(primaries.primary("alice", KindId::ConnOpened), Some(Ebpf));
+    // the node gets a new release
+    beats(&mut primaries, 9..12, &[Ebpf, Log]);
+    primaries.admit(&detached(12_000, Ebpf));
+    primaries.admit(&attached(13_000, Ebpf));
+    beats(&mut primaries, 14..16, &[Ebpf, Log]);
+    assert!(primaries.admit(&close(15_000, Ebpf)) && !primaries.admit(&close(15_000, Log)));
+    // what was the log's stays the log's
+    assert!(primaries.admit(&close(12_500, Log)) && !primaries.admit(&close(12_500, Ebpf)));
+}
+
+/// Every kind that probes and log both state is one of which it can be known whether the probes do.
+#[test]
+fn what_a_node_may_not_offer_is_known_of_every_kind_with_another_witness() {
+    let stated: KindSet = STATED_BY.into_iter().map(|(id, _)| id).collect();
+    let shared: KindSet = KindId::ALL.into_iter().filter(|id| matches!(witnesses(*id), Witnesses::Of([Ebpf, Log]))).collect();
+    assert_eq!(stated, shared);
 }

@@ -6,6 +6,7 @@ use event::primary::{LATENESS, Primaries, SILENCE};
 use event::{EndReason, Event, HealthAttached, HealthJoined, HealthLost, Kind, KindId, LossStage, Source};
 
 use super::ends::Ends;
+use super::life::{Lives, Which};
 use super::refusals::Refusals;
 
 /// What is stated: time, node's life, kind.
@@ -15,9 +16,6 @@ pub type Fact = (u64, Option<u64>, Kind);
 const ACCOUNT: u64 = 10_000_000_000;
 const BEAT: u64 = 1_000_000_000;
 
-/// Starts of one process that differ by no more are the same start, seconds: a log knows its own first line, others the process.
-const SAME_START: u64 = 3;
-
 /// Joins the facts of one node.
 #[derive(Debug)]
 pub struct Joiner {
@@ -26,8 +24,7 @@ pub struct Joiner {
     ends: Ends,
     refusals: Refusals,
     window: Window,
-    /// The node's life that facts are of.
-    node_run: Option<u64>,
+    lives: Lives,
     /// When the account was last published, and what it was.
     told: (u64, HealthJoined),
     beaten: u64,
@@ -114,7 +111,7 @@ impl Joiner {
             ends: Ends::new(window),
             refusals: Refusals::new(window),
             window,
-            node_run: None,
+            lives: Lives::default(),
             told: (0, HealthJoined::default()),
             beaten: 0,
             begun: false,
@@ -129,7 +126,7 @@ impl Joiner {
 
     /// The node's life that the last facts were of.
     pub fn node_run(&self) -> Option<u64> {
-        self.node_run
+        self.lives.now()
     }
 
     /// The time of a beat of our own, once a second of the node's time.
@@ -189,7 +186,7 @@ impl Joiner {
     /// So many events did not reach us: a fact may lack a witness because of that.
     pub fn missed(&mut self, count: u64, out: &mut impl FnMut(Fact)) {
         let lost = HealthLost { stage: LossStage::Subscription.into(), count, ..HealthLost::default() };
-        out((self.now(), self.node_run, lost.into()));
+        out((self.now(), self.node_run(), lost.into()));
     }
 
     /// No event follows: states what still waits, and the account.
@@ -215,27 +212,24 @@ impl Joiner {
 
     /// Follows the node's lives; `false` for what belongs to an earlier one.
     fn is_of_this_life(&mut self, event: &Event, out: &mut impl FnMut(Fact)) -> bool {
-        let (Some(run), Source::Ebpf | Source::Log) = (event.node_run, event.source()) else { return true };
-        match self.node_run {
-            Some(current) if run.saturating_add(SAME_START) < current => {
+        match self.lives.of(event) {
+            Which::This => true,
+            Which::Next => {
+                self.ends.flush(out);
+                self.ends.forget();
+                self.refusals.flush(&self.ends, out);
+                true
+            }
+            Which::Earlier => {
                 // the peer ids mean others by now
                 match &event.kind {
                     Some(Kind::ConnClosed(_) | Kind::ConnClosing(_) | Kind::ConnEvicted(_)) => self.ends.late(),
                     Some(Kind::MempoolRejected(_)) => self.refusals.late(),
                     _ => {}
                 }
-                return matches!(event.kind, Some(Kind::HealthBeat(_)));
+                matches!(event.kind, Some(Kind::HealthBeat(_)))
             }
-            Some(current) if run <= current.saturating_add(SAME_START) => {}
-            Some(_) => {
-                self.ends.flush(out);
-                self.ends.forget();
-                self.refusals.flush(&self.ends, out);
-                self.node_run = Some(run);
-            }
-            None => self.node_run = Some(run),
         }
-        true
     }
 
     fn tell(&mut self, out: &mut impl FnMut(Fact)) {
@@ -243,7 +237,7 @@ impl Joiner {
         let changed = joined != self.told.1 && joined.totals.iter().any(super::ends::is_something);
         let now = self.now();
         if changed {
-            out((now, self.node_run, joined.clone().into()));
+            out((now, self.node_run(), joined.clone().into()));
             self.told = (now, joined);
         } else {
             self.told.0 = now;

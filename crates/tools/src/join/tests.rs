@@ -4,7 +4,8 @@ use bus::{Bus, Limits};
 use event::Source::{Ebpf, Ipc, Log};
 use event::{
     ChainBlockConnected, ChainTip, ConnClosed, ConnClosing, ConnEnded, ConnEvicted, ConnMisbehaving, ConnOpened, ConnectionType,
-    EndReason, Event, HealthAttached, HealthBeat, Kind, KindTotal, MempoolAdded, MempoolRejected, MempoolRemoved, Network, Source,
+    EndReason, Event, HealthAttached, HealthBeat, Kind, KindTotal, LifePhase, LogLife, MempoolAdded, MempoolRejected,
+    MempoolRemoved, Network, Source,
 };
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
@@ -653,4 +654,72 @@ async fn the_last_facts_come_out_before_the_bus_closes() {
     }
     let expected = BTreeMap::from([(1, EndReason::Unspecified.into()), (2, EndReason::Operator.into())]);
     assert_eq!((reasons, accounts), (expected, 1));
+}
+
+/// One peer connects and leaves, as a log says it.
+fn visit(millis: u64, node_run: Option<u64>, peer: u64) -> [Event; 2] {
+    [closing(millis, peer, EndReason::SocketClosed, ""), closed(millis, Log, peer)].map(|event| Event { node_run, ..event })
+}
+
+fn started(millis: u64, source: Source, node_run: u64) -> Event {
+    let life = LogLife { phase: LifePhase::Started.into(), version: "v31.0.0".into(), ..LogLife::default() };
+    Event { node_run: Some(node_run), ..at(millis, source, life) }
+}
+
+/// Peers whose end was stated, and how often a witness was late or contradicted.
+fn ends(events: impl IntoIterator<Item = Event>) -> (Vec<u64>, u64) {
+    let facts = join(&[beat(0, Log)].into_iter().map(|event| Event { node_run: None, ..event }).chain(events).collect::<Vec<_>>());
+    let peers = facts.iter().filter_map(|fact| if let Some(Kind::ConnEnded(ended)) = &fact.kind { Some(ended.peer) } else { None });
+    let account =
+        facts.iter().rev().find_map(|fact| if let Some(Kind::HealthJoined(joined)) = &fact.kind { Some(joined) } else { None });
+    (peers.collect(), account.map_or(0, |account| account.totals.iter().map(|total| total.late + total.contradicting).sum()))
+}
+
+/// A log that is followed without its process: one of another machine, or through a pipe.
+#[test]
+fn peers_of_a_node_that_restarts_are_others_though_its_first_life_has_no_name() {
+    let seconds = START / 1_000_000_000;
+    let first = (0..3).flat_map(|peer| visit(1000, None, peer));
+    let second = |run| [started(4000, Log, run)].into_iter().chain((0..3).flat_map(move |peer| visit(4500, Some(run), peer)));
+    assert_eq!(ends(first.clone().chain(second(seconds + 4))), (vec![0, 1, 2, 0, 1, 2], 0));
+    // within the second of the last fact
+    assert_eq!(ends(first.chain(second(seconds))), (vec![0, 1, 2, 0, 1, 2], 0));
+    // the process is found later than the first facts
+    let (before, after) = (visit(1000, None, 0), visit(1500, Some(RUN), 0));
+    assert_eq!(ends(before.into_iter().chain(after)).0, [0]);
+}
+
+/// A node that crashes as it starts.
+#[test]
+fn peers_of_a_node_that_starts_again_and_again_are_others() {
+    for step in [0, 1, 2, 10] {
+        let life = |life: u64| {
+            let (run, millis) = (RUN + life * step, 1000 + life * step * 1000);
+            [started(millis, Log, run)].into_iter().chain((0..2).flat_map(move |peer| visit(millis, Some(run), peer)))
+        };
+        assert_eq!(ends((0..3).flat_map(life)), ([0, 1].repeat(3), 0), "{step} s");
+    }
+}
+
+/// The probes know of the next life before the log, and the log still tells of the one before.
+#[test]
+fn who_is_behind_tells_of_the_life_before() {
+    let of = |run: u64, event: Event| Event { node_run: Some(run), ..event };
+    let events = [
+        of(RUN, closed(100, Ebpf, 0)),
+        of(RUN, closing(90, 0, EndReason::SocketClosed, "")),
+        of(RUN + 2, closed(2100, Ebpf, 0)),
+        of(RUN, closing(200, 1, EndReason::SocketClosed, "")),
+        started(2000, Log, RUN + 2),
+        of(RUN + 2, closing(2090, 0, EndReason::PingTimeout, "")),
+        of(RUN + 2, closed(2100, Log, 0)),
+    ];
+    assert_eq!(ends(events), (vec![0, 0], 1));
+}
+
+/// A log that names a life by its first line, and then by its process.
+#[test]
+fn a_life_that_gets_an_earlier_name_is_the_same() {
+    let events = visit(1000, Some(RUN + 5), 0).into_iter().chain(visit(1500, Some(RUN), 0)).chain(visit(1500, Some(RUN), 1));
+    assert_eq!(ends([started(900, Log, RUN + 5)].into_iter().chain(events)).0, [0, 1]);
 }

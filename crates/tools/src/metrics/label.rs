@@ -187,7 +187,7 @@ of_schema! {
     RpcRefusal as "reason": Unspecified Password Method QueueFull;
     LogGapReason as "reason": Unspecified RateLimitBegan RateLimitEnded EarlyLines LineCut;
     Severity as "severity": Unspecified Info Warn Critical;
-    LogFileProblem as "problem": Unspecified Shrunk Replaced Foreign Damaged Unreadable Gone;
+    LogFileProblem as "problem": Unspecified Shrunk Replaced Foreign Damaged Unreadable Gone Unfinished ClockBack Mixed;
     OutboundStep as "step":
         Unspecified Dialing Feeler Anchor NetworkSpecific Proxy StaleTip ExtraOn ExtraOff ExtraBlockRelay;
     AddrmanStep as "step":

@@ -21,11 +21,11 @@ pub(super) static ROWS: &[Row] = &[
         Some(ConnAsked { peer: g.peer()?, entries: Some(g.number("entries")?), first: None }.into())
     }),
     // who comes
-    row!("net", "connection from {address:t} accepted", |g| Some(ConnAccepted { address: g.text("address") }.into())),
-    row!("net", "connection from {address:t} dropped (banned)", |g| refused(g, ConnRefusal::Banned)),
-    row!("net", "connection from {address:t} dropped (discouraged)", |g| refused(g, ConnRefusal::Discouraged)),
-    row!("net", "connection from {address:t} dropped: not accepting new connections", |g| refused(g, ConnRefusal::NotAccepting)),
-    row!("", "connection from {address:t} dropped: {detail:t}", |g| refused(g, ConnRefusal::Other)),
+    row!("net", "connection from {address:w} accepted", |g| Some(ConnAccepted { address: g.text("address") }.into())),
+    row!("net", "connection from {address:w} dropped (banned)", |g| refused(g, ConnRefusal::Banned)),
+    row!("net", "connection from {address:w} dropped (discouraged)", |g| refused(g, ConnRefusal::Discouraged)),
+    row!("net", "connection from {address:w} dropped: not accepting new connections", |g| refused(g, ConnRefusal::NotAccepting)),
+    row!("", "connection from {address:w} dropped: {detail:t}", |g| refused(g, ConnRefusal::Other)),
     row!("net", "failed to find an eviction candidate - connection dropped (full)", |g| refused(g, ConnRefusal::Full)),
     row!(
         "net",
@@ -33,8 +33,8 @@ pub(super) static ROWS: &[Row] = &[
         "failed to find a tx-relaying eviction candidate - connection dropped after {detail:t} message, peer={peer:n}{ip}",
         |g| { refused(g, ConnRefusal::Full) }
     ),
-    row!("", "connected to self at {address:t}, disconnecting", |g| refused(g, ConnRefusal::OwnConnection)),
-    row!("net", "Added connection to {address:t} peer={peer:n}", opened),
+    row!("", "connected to self at {address:w}, disconnecting", |g| refused(g, ConnRefusal::OwnConnection)),
+    row!("net", "Added connection to {address:w} peer={peer:n}", opened),
     row!("net", "Added connection peer={peer:n}", opened),
     row!("net", 29.., "selected {type:t} connection for eviction, {D}", evicted),
     row!("net", ..28, "selected {type:t} connection for eviction peer={peer:n}; disconnecting", evicted),
@@ -138,11 +138,11 @@ pub(super) static ROWS: &[Row] = &[
         g,
         Malformation::UnrequestedBlocktxn
     )),
-    row!("net", ..30, "Peer {peer:n} sent us compact block transactions multiple times", |g| malformed(
+    row!("net", ..29, "Peer {peer:n} sent us compact block transactions multiple times", |g| malformed(
         g,
         Malformation::RepeatedBlocktxn
     )),
-    row!("net", 31.., "Peer {peer:n} sent compact block transactions multiple times", |g| malformed(
+    row!("net", 30.., "Peer {peer:n} sent compact block transactions multiple times", |g| malformed(
         g,
         Malformation::RepeatedBlocktxn
     )),
@@ -168,8 +168,8 @@ pub(super) static ROWS: &[Row] = &[
     )),
     row!("net", 26.., "trying {transport:w} connection {address:t} lastseen={seen:f}hrs", |g| outbound(g, OutboundStep::Dialing)),
     row!("net", ..25, "trying connection {address:t} lastseen={seen:f}hrs", |g| outbound(g, OutboundStep::Dialing)),
-    row!("net", "Making feeler connection to {address:t}", |g| outbound(g, OutboundStep::Feeler)),
-    row!("net", "Trying to make an anchor connection to {address:t}", |g| outbound(g, OutboundStep::Anchor)),
+    row!("net", "Making feeler connection to {address:w}", |g| outbound(g, OutboundStep::Feeler)),
+    row!("net", "Trying to make an anchor connection to {address:w}", |g| outbound(g, OutboundStep::Anchor)),
     row!("net", "Making network specific connection to {address:w} on {network:w}.", |g| outbound(
         g,
         OutboundStep::NetworkSpecific
