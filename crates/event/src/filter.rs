@@ -1,9 +1,11 @@
 //! Which events somebody wants.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Event, KindId, NodeName};
 
 /// A set of kinds.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct KindSet([u64; Self::WORDS]);
 
 impl KindSet {
