@@ -27,9 +27,14 @@ pub fn code(schema: &Schema) -> Result<String> {
     )?;
     writeln!(out, "    match number {{")?;
     for kind in &schema.kinds {
-        let value = format!("from.kind::<crate::{}>(at)?", kind.message.name());
-        let value = if kind.boxed() { format!("Box::new({value})") } else { value };
-        writeln!(out, "        {} => *into = Some(Kind::{}({value})),", kind.number, kind.variant)?;
+        let holder = if kind.boxed() { "Box::<" } else { "" };
+        let (name, end) = (kind.message.name(), if kind.boxed() { ">" } else { "" });
+        writeln!(out, "        {} => {{\n            let mut message = {holder}crate::{name}{end}::default();", kind.number)?;
+        writeln!(
+            out,
+            "            from.kind::<crate::{name}>(at, &mut message)?;\n            *into = Some(Kind::{}(message));\n        }}",
+            kind.variant
+        )?;
     }
     writeln!(out, "        _ => {{}}\n    }}\n    Ok(())\n}}\n")?;
     writeln!(

@@ -161,7 +161,7 @@ proptest! {
     }
 }
 
-/// Sixty thousand lines as real nodes of three releases write them: always the same, drawn from what was recorded.
+/// Some forty-five thousand lines as real nodes of three releases write them: always the same, drawn from what was recorded.
 fn reference() -> Vec<Vec<u8>> {
     // SplitMix64 (Steele, Lea, Flood 2014)
     let mut state = 0_u64;

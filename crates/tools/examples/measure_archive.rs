@@ -142,8 +142,12 @@ fn again(recording: &Path, place: &Path) -> Result<()> {
     let start = Instant::now();
     runtime.block_on(archived(recording, &first))?;
     runtime.block_on(archived(&first, &second))?;
-    let (mut one, mut two) = (open(&[first], &Selection::default())?.events(), open(&[second], &Selection::default())?.events());
-    let mut live = open(&[recording.to_owned()], &Selection::default())?.events();
+    // what the archive says of itself comes on top
+    let events = |path: PathBuf| -> Result<_> {
+        let is_recorded = |event: &Result<Event, _>| event.as_ref().map_or(true, |event| event.source() != event::Source::Tool);
+        Ok(open(&[path], &Selection::default())?.events().filter(is_recorded))
+    };
+    let (mut live, mut one, mut two) = (events(recording.to_owned())?, events(first)?, events(second)?);
     let mut count = 0_u64;
     loop {
         let [live, one, two] = [live.next().transpose()?, one.next().transpose()?, two.next().transpose()?];

@@ -32,13 +32,27 @@ impl About {
 /// What numbers were before.
 #[derive(Default)]
 pub(crate) struct Numbers {
-    /// By what a message is about: where its numbers are, and how many of its fields have one there.
-    places: HashTable<(u64, u32, u32)>,
+    /// What messages are about, in the order in which it came up.
+    places: Vec<Place>,
+    /// Places of `places`, found by what they are about.
+    known: HashTable<u32>,
+    /// Which place was asked for last. What comes again, comes in the same order: its successor is looked at first.
+    last: u32,
     numbers: Vec<u64>,
     /// Those for which there is no room there, one by one: of messages that were made to take it.
     others: HashTable<(u64, u64)>,
     is_full: bool,
     seed: Seed,
+}
+
+/// Where the numbers of a message are.
+struct Place {
+    key: u64,
+    start: u32,
+    /// How many of its fields have one there.
+    length: u32,
+    /// Which place was asked for after it.
+    next: u32,
 }
 
 /// Most numbers that stand together, half of which may be of fields that never come: 32 MB. A frame of a lively node has some thousands.
@@ -61,28 +75,43 @@ impl Numbers {
 
     /// Looks where the numbers of a message are, and makes room for one more; `false` if there is none.
     fn find(&mut self, about: &mut About, field: usize) -> bool {
-        let Self { places, numbers, is_full, seed, .. } = self;
-        let hash = seed.of_number(about.key);
-        let known = places.find_mut(hash, |known| known.0 == about.key);
-        let (start, length) = known.as_ref().map_or((0, 0), |known| (known.1, known.2));
-        (about.start, about.length) = (start, length);
-        if field < length as usize {
-            return true;
+        let at = self.place(about.key);
+        let Some(place) = self.places.get_mut(at) else { return false };
+        if field >= place.length as usize {
+            let needed = (field + 1).max(LEAST).next_power_of_two();
+            self.is_full |= self.numbers.len() + needed > ROOM;
+            if !self.is_full {
+                let start = self.numbers.len();
+                self.numbers.extend_from_within(place.start as usize..(place.start + place.length) as usize);
+                self.numbers.resize(start + needed, 0);
+                (place.start, place.length) = (start as u32, needed as u32);
+            }
         }
-        let needed = (field + 1).max(LEAST).next_power_of_two();
-        *is_full |= numbers.len() + needed > ROOM;
-        if *is_full {
-            return false;
+        (about.start, about.length) = (place.start, place.length);
+        field < place.length as usize
+    }
+
+    /// The place of what a message is about; none where there is no more room.
+    fn place(&mut self, key: u64) -> usize {
+        let Self { places, known, last, seed, is_full, .. } = self;
+        let is_it = |at: &u32| places.get(*at as usize).is_some_and(|place| place.key == key);
+        let likely = places.get(*last as usize).map(|place| place.next).filter(is_it);
+        if let Some(likely) = likely {
+            *last = likely;
+            return likely as usize;
         }
-        (about.start, about.length) = (numbers.len() as u32, needed as u32);
-        numbers.extend_from_within(start as usize..(start + length) as usize);
-        numbers.resize(about.start as usize + needed, 0);
-        let place = (about.key, about.start, about.length);
-        match known {
-            Some(known) => *known = place,
-            None => drop(places.insert_unique(hash, place, |known| seed.of_number(known.0))),
+        let hash = seed.of_number(key);
+        let at = known.find(hash, is_it).copied().unwrap_or(places.len() as u32);
+        if at as usize == places.len() {
+            if *is_full {
+                return usize::MAX;
+            }
+            places.push(Place { key, start: 0, length: 0, next: 0 });
+            known.insert_unique(hash, at, |at| seed.of_number(places[*at as usize].key));
         }
-        true
+        places[*last as usize].next = at;
+        *last = at;
+        at as usize
     }
 }
 

@@ -70,16 +70,15 @@ impl Unpacker {
         Ok(kind)
     }
 
-    pub(super) fn kind<M: Columnar>(&mut self, at: Start) -> Result<M, Damage> {
-        let mut message = M::default();
+    /// Fills in the message of a kind: where it is, as some are large.
+    pub(super) fn kind<M: Columnar>(&mut self, at: Start, message: &mut M) -> Result<(), Damage> {
         if let Some(peer) = at.peer {
             match self.who(peer) {
                 Some(who) => message.set_who(&who),
                 None => self.is_odd = true,
             }
         }
-        self.fields(at.node, at.about, 0, &mut message)?;
-        Ok(message)
+        self.fields(at.node, at.about, 0, message)
     }
 
     /// Passes over the message of a kind.
@@ -209,7 +208,7 @@ impl Unpacker {
         Ok(())
     }
 
-    /// Elements of a list, one after another. The room for them is that of those that can be there.
+    /// Elements of a list, one after another.
     #[inline]
     fn list<T>(
         &mut self,
@@ -217,8 +216,7 @@ impl Unpacker {
         list: &mut Vec<T>,
         mut value: impl FnMut(&mut Self, &mut Place) -> Result<T, Damage>,
     ) -> Result<(), Damage> {
-        // most lists are short; one that claims to be long grows as its elements come
-        list.reserve_exact(usize::try_from(field.run).unwrap_or(usize::MAX).min(FREE / size_of::<T>().max(1)));
+        reserve(field, list);
         for _ in 0..field.run {
             self.spent.grow(size_of::<T>())?;
             list.push(value(self, field)?);
@@ -228,11 +226,16 @@ impl Unpacker {
 
     pub(super) fn messages<M: Columnar>(&mut self, field: &mut Place, list: &mut Vec<M>) -> Result<(), Damage> {
         let child = self.slots[field.slot].child;
-        self.list(field, list, |from, field| {
-            let mut message = M::default();
-            from.fields(child, field.about.part(child), field.depth + 1, &mut message)?;
-            Ok(message)
-        })
+        reserve(field, list);
+        for _ in 0..field.run {
+            self.spent.grow(size_of::<M>())?;
+            // filled in where it is, as some are large
+            list.push(M::default());
+            if let Some(message) = list.last_mut() {
+                self.fields(child, field.about.part(child), field.depth + 1, message)?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn bytes_list(&mut self, field: &mut Place, list: &mut Vec<bytes::Bytes>) -> Result<(), Damage> {
@@ -311,6 +314,12 @@ impl Unpacker {
         }
         Ok(())
     }
+}
+
+/// Makes room for the elements of a list. Most lists are short; one that claims to be long grows as its elements come.
+#[inline]
+fn reserve<T>(field: &Place, list: &mut Vec<T>) {
+    list.reserve_exact(usize::try_from(field.run).unwrap_or(usize::MAX).min(FREE / size_of::<T>().max(1)));
 }
 
 /// A message of which nothing is wanted.
