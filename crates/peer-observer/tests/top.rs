@@ -1,7 +1,6 @@
 //! The screen in a real terminal: a pseudo-terminal whose other end is read here.
 #![allow(clippy::unwrap_used, reason = "a test fails where it must")]
 
-#[expect(dead_code, reason = "not every test file needs all of it")]
 mod program;
 
 use std::fs::File;
