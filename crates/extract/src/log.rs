@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use bus::Publisher;
 use event::log::{Options, Parser, Totals};
-use event::{HealthAttached, HealthDetached, HealthLogGap, Kind, LogFileProblem, LogGapReason};
+use event::{HealthAttached, HealthDetached, HealthLogFile, HealthLogGap, Kind, LogFileProblem, LogGapReason};
 use tokio::sync::watch;
 
 use crate::clock::now;
@@ -44,6 +44,10 @@ pub struct Config {
     ///
     /// `end`: with what is written from now on. `start`: with the first line of the file, which may be days old; as fast as the machine
     /// can, so that a slow subscriber misses some. `peer-observer extract log --from` turns old logs into recordings.
+    ///
+    /// The place is not kept: with `end`, what the node writes while the observer is not running is neither read nor counted, and a
+    /// pattern that an upgrade in that time silenced is not noticed, as there is nothing to compare with. `extract log --from` reads it
+    /// later.
     #[arg(long, value_enum, default_value_t = Begin::End, value_name = "PLACE")]
     pub log_from: Begin,
 
@@ -149,10 +153,9 @@ impl<'a> Reader<'a> {
         loop {
             // read before the last pass, so that what was written before the order to stop is read
             let last = self.stopped();
-            follower.look(&mut |news| self.take(news, 0));
-            let before = follower.position();
+            follower.look(&mut |news| self.take(news));
             self.parser.set_time(now());
-            let length = follower.read(&mut |news| self.take(news, before));
+            let length = follower.read(&mut |news| self.take(news));
             self.flush();
             self.session.look(length == 0);
             self.tell(last);
@@ -181,12 +184,11 @@ impl<'a> Reader<'a> {
         }
         if let (true, Some(folder)) = (follower.is_nameless(), follower.target().path().and_then(Path::parent)) {
             wake.watch_folder(folder);
-            follower.look(&mut |news| self.take(news, 0));
+            follower.look(&mut |news| self.take(news));
         }
         // what was written before the watch
-        let before = follower.position();
         self.parser.set_time(now());
-        if follower.read(&mut |news| self.take(news, before)) == 0 {
+        if follower.read(&mut |news| self.take(news)) == 0 {
             let limit = if watched { LOOK } else { QUIET / 2 };
             wake.wait(limit.min(self.next_beat.saturating_duration_since(Instant::now())));
         }
@@ -199,7 +201,7 @@ impl<'a> Reader<'a> {
             let last = self.stopped();
             let before = pipe.position();
             self.parser.set_time(now());
-            let read = pipe.read(&mut |news| self.take(news, before));
+            let read = pipe.read(&mut |news| self.take(news));
             self.flush();
             let length = read.inspect_err(|error| {
                 self.problem(LogFileProblem::Unreadable, before, error.to_string());
@@ -225,12 +227,15 @@ impl<'a> Reader<'a> {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// Takes what the reading brings; `offset` is about where, for a message.
-    fn take(&mut self, news: News<'_>, offset: u64) {
+    /// Takes what the reading brings.
+    fn take(&mut self, news: News<'_>) {
         match news {
-            News::Line(Line::Text(text)) => self.line(text, offset),
+            News::Line(Line::Text { offset, bytes }) => self.line(bytes, offset),
             News::Line(Line::Cut { offset, left_out }) => {
                 self.push(cut(&self.name, offset, left_out));
+            }
+            News::Line(Line::Unfinished { offset, length }) => {
+                self.take(News::Problem(unfinished(&self.name, offset, length)));
             }
             News::Attached => self.attached(),
             News::Detached(reason) => self.detached(reason),
@@ -243,19 +248,25 @@ impl<'a> Reader<'a> {
     }
 
     fn line(&mut self, text: &[u8], offset: u64) {
-        let Self { parser, session, batch, stop, .. } = self;
+        let Self { parser, session, batch, name, .. } = self;
         let first = batch.len();
-        let begun = parser.line(text, &mut |time, kind| batch.push((time, session.node_run(), kind)));
-        if let Some(begun) = begun {
-            session.begin(begun.time, stop);
-            batch[first..].iter_mut().for_each(|(_, node_run, _)| *node_run = session.node_run());
-        }
-        if !self.doubted && is_foreign_after(parser.totals(), ENOUGH) {
+        let begun = parser.line(text, &mut |time, kind| batch.push((time, session.node_run(), in_file(kind, name, offset))));
+        self.begun(first, begun);
+        if !self.doubted && is_foreign_after(self.parser.totals(), ENOUGH) {
             self.doubted = true;
             self.problem(LogFileProblem::Foreign, offset, FOREIGN.to_owned());
         }
         if self.batch.len() >= BATCH {
             self.flush();
+        }
+    }
+
+    /// A session may have begun with what is in the batch from `first` on.
+    fn begun(&mut self, first: usize, begun: Option<event::log::Session>) {
+        let Self { session, batch, stop, .. } = self;
+        if let Some(begun) = begun {
+            session.begin(begun.time, stop);
+            batch[first..].iter_mut().for_each(|(_, node_run, _)| *node_run = session.node_run());
         }
     }
 
@@ -272,7 +283,7 @@ impl<'a> Reader<'a> {
     }
 
     fn problem(&mut self, problem: LogFileProblem, offset: u64, detail: String) {
-        self.take(News::Problem(follow::problem(problem, self.name.clone(), offset, detail)), offset);
+        self.take(News::Problem(follow::problem(problem, self.name.clone(), offset, detail)));
     }
 
     /// Something that is not the node's words: it happens now.
@@ -280,7 +291,12 @@ impl<'a> Reader<'a> {
         self.batch.push((now(), self.session.node_run(), kind.into()));
     }
 
+    /// What is at hand was read: publishes what came of it.
     fn flush(&mut self) {
+        let Self { parser, session, batch, name, .. } = self;
+        let first = batch.len();
+        let begun = parser.settle(&mut |time, kind| batch.push((time, session.node_run(), in_file(kind, name, 0))));
+        self.begun(first, begun);
         if let Some((time, ..)) = self.batch.last() {
             self.lag = now().saturating_sub(*time);
             self.out.publish_batch(self.batch.drain(..));
@@ -320,9 +336,29 @@ fn cut(file: &str, offset: u64, left_out: u64) -> HealthLogGap {
     }
 }
 
+fn unfinished(file: &str, offset: u64, length: u64) -> HealthLogFile {
+    follow::problem(
+        LogFileProblem::Unfinished,
+        file,
+        offset,
+        format!("it ends within a line, of which {length} bytes are not believed"),
+    )
+}
+
+/// Says of which file and place the parser speaks.
+fn in_file(mut kind: Kind, file: &str, offset: u64) -> Kind {
+    if let Kind::HealthLogFile(problem) = &mut kind {
+        file.clone_into(&mut problem.file);
+        problem.offset = Some(offset);
+    }
+    kind
+}
+
 const FOREIGN: &str = "nothing in it looks like a line of a node's log";
 
-/// Whether so many lines were read, and none of them looks like a node's.
+/// Whether so many lines were read, and none of them looks like a node's. Other programs write the same times, so more lines are looked at
+/// where there are some.
 fn is_foreign_after(totals: Totals, lines: u64) -> bool {
-    totals.lines >= lines && totals.dated == 0 && totals.matched == 0
+    let enough = totals.lines >= lines && totals.dated == 0 || totals.lines >= ENOUGH && totals.categorised == 0;
+    enough && totals.matched == 0
 }

@@ -117,7 +117,8 @@ pub fn run(
                 continue;
             }
             let done = Arc::clone(&progress.done);
-            let (summary, result) = match Input::open(&job.from, done).and_then(|input| Ok((input, Output::new(job, form)?))) {
+            let (summary, result) = match Input::open(&job.from, done, stop).and_then(|input| Ok((input, Output::new(job, form)?)))
+            {
                 Ok((input, mut output)) => {
                     let (summary, read) =
                         input.read(config, node, at as u64, stop, |event| output.write(event).map_err(|error| job.named(&error)));
@@ -233,7 +234,13 @@ impl Unfinished {
         let mut path = name.as_os_str().to_owned();
         path.push(".part");
         let path = PathBuf::from(path);
-        let file = File::create(&path)?;
+        let in_use = |error: io::Error| match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                io::Error::new(error.kind(), format!("{} is there: another run writes it, or was killed", path.display()))
+            }
+            _ => error,
+        };
+        let file = File::create_new(&path).map_err(in_use)?;
         Ok((Self { path, name: name.to_owned(), finished: false }, file))
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,10 +11,14 @@ use event::log::{Parser, Totals};
 use event::{Event, HealthAttached, HealthBeat, HealthDetached, Kind, KindId, KindTotal, LifePhase, LogFileProblem};
 use event::{NodeName, Source};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+
 use crate::clock::{now, since_epoch};
 
 use super::lines::{Line, Lines, PIECE};
-use super::{Config, ENOUGH, FOREIGN, cut, follow, is_foreign_after};
+use super::place::Target;
+use super::{Config, ENOUGH, FOREIGN, cut, follow, in_file, is_foreign_after, unfinished};
 
 /// The first bytes of a gzip member (RFC 1952, section 2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -25,10 +29,13 @@ const LARGEST_WINDOW: u32 = 27;
 
 const SECOND: u64 = 1_000_000_000;
 
+/// How soon an order to stop is seen while nothing comes through a pipe.
+const STOPPED_WITHIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
 /// A log to read: a file, a pipe, or anything else that has bytes.
-pub struct Input {
+pub struct Input<'a> {
     name: String,
-    bytes: Box<dyn Read + Send>,
+    bytes: Box<dyn Read + Send + 'a>,
     packed: bool,
     /// When it was written for the last time, nanoseconds since the epoch: the time of lines that have none.
     changed: u64,
@@ -123,18 +130,50 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-impl Input {
-    /// Opens a file or a pipe; `-` is standard input. `progress` counts the bytes that were read of it.
+/// Reads a file that may be a pipe, where somebody else decides when there is something to read.
+struct Waiting<'a> {
+    file: File,
+    stop: &'a AtomicBool,
+}
+
+impl Read for Waiting<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(io::Error::other("told to stop"));
+            }
+            let mut ready = [PollFd::new(&self.file, PollFlags::IN)];
+            match poll(&mut ready, Some(&STOPPED_WITHIN)) {
+                // a named pipe that nobody has opened yet is not ready, and none that everybody has left is without an end
+                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) => match self.file.read(buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    result => return result,
+                },
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl<'a> Input<'a> {
+    /// Opens a file or a pipe; `-` is standard input. `progress` counts the bytes that were read of it; `stop` ends the waiting for a pipe.
     ///
     /// # Errors
     ///
     /// It cannot be opened or begun.
-    pub fn open(path: &Path, progress: Arc<AtomicU64>) -> Result<Self, ReadError> {
+    pub fn open(path: &Path, progress: Arc<AtomicU64>, stop: &'a AtomicBool) -> Result<Self, ReadError> {
         let error = |source| ReadError::Open { path: path.to_owned(), source };
+        let begin = |file, name: String| {
+            let stopped = ReadError::Stopped { name: name.clone() };
+            let input = Self::new(Counted(Waiting { file, stop }, progress), name);
+            input.map_err(|error| if stop.load(Ordering::Relaxed) { stopped } else { error })
+        };
         if path == Path::new("-") {
-            return Self::new(Counted(io::stdin(), progress), "standard input");
+            return begin(Target::Stdin.open().map_err(error)?, Target::Stdin.to_string());
         }
-        let file = File::open(path).map_err(error)?;
+        // does not wait until somebody opens the other end of a pipe
+        let file = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path).map_err(error)?;
         let kind = file.metadata().map_err(error)?.file_type();
         if kind.is_dir() {
             return Err(error(io::ErrorKind::IsADirectory.into()));
@@ -143,7 +182,7 @@ impl Input {
             return Err(error(io::Error::new(io::ErrorKind::InvalidInput, "it is neither a file nor a pipe")));
         }
         let changed = file.metadata().and_then(|file| file.modified()).map_or_else(|_| now(), since_epoch);
-        Ok(Self::new(Counted(file, progress), path.display().to_string())?.changed_at(changed))
+        Ok(begin(file, path.display().to_string())?.changed_at(changed))
     }
 
     /// Reads from anywhere; `name` is for messages.
@@ -151,7 +190,7 @@ impl Input {
     /// # Errors
     ///
     /// Not even the beginning can be read.
-    pub fn new(bytes: impl Read + Send + 'static, name: impl Into<String>) -> Result<Self, ReadError> {
+    pub fn new(bytes: impl Read + Send + 'a, name: impl Into<String>) -> Result<Self, ReadError> {
         let name = name.into();
         let error = |name: String, source| ReadError::Read { name, offset: 0, packed: false, source };
         let mut bytes = BufReader::with_capacity(PIECE, bytes);
@@ -162,7 +201,7 @@ impl Input {
         }
         let (gzip, zstd) = (magic.starts_with(&GZIP_MAGIC), magic.starts_with(&ZSTD_MAGIC));
         let bytes = BufReader::with_capacity(PIECE, io::Cursor::new(magic).chain(bytes));
-        let bytes: Box<dyn Read + Send> = if gzip {
+        let bytes: Box<dyn Read + Send + 'a> = if gzip {
             Box::new(flate2::bufread::MultiGzDecoder::new(bytes))
         } else if zstd {
             let mut decoder = zstd::Decoder::with_buffer(bytes).map_err(|source| error(name.clone(), source))?;
@@ -200,14 +239,23 @@ impl Input {
         let result = loop {
             let offset = lines.position();
             let mut take = |line: Line<'_>| match line {
-                Line::Text(text) => {
-                    parser.line(text, &mut |time, kind| events.fact(time, kind));
+                Line::Text { offset, bytes } => {
+                    parser.line(bytes, &mut |time, kind| events.fact(time, in_file(kind, &name, offset)));
                 }
-                Line::Cut { offset, left_out } => events.now(cut(&name, offset, left_out)),
+                Line::Cut { offset, left_out } => {
+                    events.begin(parser.time());
+                    events.now(cut(&name, offset, left_out));
+                }
+                Line::Unfinished { offset, length } => {
+                    parser.settle(&mut |time, kind| events.fact(time, in_file(kind, &name, offset)));
+                    events.begin(parser.time());
+                    events.now(unfinished(&name, offset, length));
+                }
             };
             let read = lines.read(|buffer| self.bytes.read(buffer), &mut take);
             if let Ok(0) = read {
                 lines.finish(&mut take);
+                parser.settle(&mut |time, kind| events.fact(time, in_file(kind, &name, 0)));
             }
             if let Some(source) = events.failed.take() {
                 return (events.summary, Err(ReadError::Write { name, source }));
@@ -218,7 +266,7 @@ impl Input {
                 Ok(_) if is_foreign_after(parser.totals(), ENOUGH) => {
                     break Err(ReadError::Foreign { name, offset: lines.position() });
                 }
-                Ok(_) if stop.load(Ordering::Relaxed) => break Err(ReadError::Stopped { name }),
+                Ok(_) | Err(_) if stop.load(Ordering::Relaxed) => break Err(ReadError::Stopped { name }),
                 Ok(_) => {}
                 Err(source) if source.kind() == io::ErrorKind::Interrupted => {}
                 Err(source) => break Err(ReadError::Read { name, offset, packed: self.packed, source }),

@@ -7,6 +7,7 @@
 //! | somebody renames it and sends SIGHUP | the name is another file's, or nobody's for a while | the old file is read until the new one has a line: the node opens the new one when it writes the next line, and then writes to the old one no more |
 //! | somebody deletes it | as before | as before |
 //! | somebody renames it twice between two looks | a new file lies beside it that goes on where we were | it is read, too |
+//! | the same, and the file between is gone or compressed | nobody looked for a while, and the new file began long after the last write to the old one | said, as lines may be missing |
 //! | the node starts and keeps only the end (`-shrinkdebugfile`) | it is shorter, or other bytes are before the place | the place is found again by the last bytes that were read |
 //! | somebody copies and truncates it | the same | it is read from its beginning; said, as what was written last may be lost |
 //! | a copy takes its place | another file | as for the shrunk one |
@@ -22,7 +23,7 @@ use event::{HealthLogFile, LogFileProblem};
 
 use super::lines::{Line, Lines};
 use super::place::{self, FileId, Target};
-use super::siblings::Siblings;
+use super::siblings::{Sibling, Siblings};
 use super::tail::Tail;
 
 /// So many bytes before the place are looked at with each read: whether they are still what was read.
@@ -30,6 +31,9 @@ const CHECKED: usize = 64;
 
 /// Files that wait for the one before to be read to its end. More than one is rare: somebody rotates faster than the node writes.
 const WAITING: usize = 16;
+
+/// Files that are taken into the queue at once: those that had the name while nobody looked.
+const MISSED: usize = 256;
 
 /// What a node keeps of a log that is longer than 11,000,000 bytes (Bitcoin Core `src/logging.cpp`, `ShrinkDebugFile`).
 const KEPT: u64 = 10_000_000;
@@ -42,6 +46,9 @@ const SETTLED: Duration = Duration::from_millis(200);
 
 /// Under load a file never rests: after this it is taken as it is.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Who looks as often as this sees every file that has the log's name, or it is new and lies beside it.
+const ATTENTIVE: Duration = Duration::from_secs(2);
 
 /// Where a half-written line may begin, before the end of the file.
 const LAST_LINE: u64 = 64 << 10;
@@ -79,6 +86,8 @@ pub struct Follower {
     waiting: VecDeque<Log>,
     /// What lay beside the log when it last became another file.
     siblings: Siblings,
+    /// When the log was last seen to be the same file as before.
+    looked: Instant,
     /// Where the reading of a file that failed had come to.
     failed: Option<Log>,
     /// It was said that there is a file.
@@ -119,14 +128,16 @@ impl Follower {
     pub fn new(target: Target, begin: Begin, opened: Option<File>) -> Self {
         let waiting = VecDeque::new();
         let siblings = Siblings::of(&target);
-        let mut follower = Self { target, begin, current: None, waiting, siblings, failed: None, attached: false, said: None };
+        let looked = Instant::now();
+        let mut follower =
+            Self { target, begin, current: None, waiting, siblings, looked, failed: None, attached: false, said: None };
         follower.current = opened.and_then(|file| follower.begun(file).ok());
         follower
     }
 
     /// Looks which file has the log's name now. To be called before each read.
     pub fn look(&mut self, out: &mut impl FnMut(News<'_>)) {
-        match self.look_for_file() {
+        match self.look_for_file(out) {
             // the one that is read may have been renamed; the next will come
             Err(error) if self.current.is_none() => {
                 if error.kind() == io::ErrorKind::NotFound {
@@ -139,17 +150,18 @@ impl Follower {
         }
     }
 
-    fn look_for_file(&mut self) -> io::Result<()> {
-        let newest = self.waiting.back().or(self.current.as_ref()).map(|log| log.id);
+    fn look_for_file(&mut self, out: &mut impl FnMut(News<'_>)) -> io::Result<()> {
         let id = self.target.id()?;
-        if newest == Some(id) || self.current.as_ref().is_some_and(|log| log.id == id) || self.waiting.len() >= WAITING {
+        if self.is_held(id) {
+            self.looked = Instant::now();
+            return Ok(());
+        }
+        if self.waiting.len() >= WAITING {
             return Ok(());
         }
         let file = self.target.open()?;
         if self.current.is_some() {
-            let id = place::id(&file.metadata()?);
-            self.queue_missed(id);
-            self.waiting.push_back(Log::at(file, id, 0));
+            self.queue(file, out)?;
         } else if let Some(failed) = self.failed.take() {
             self.current = Some(failed.into_file(file)?);
         } else {
@@ -158,17 +170,42 @@ impl Follower {
         Ok(())
     }
 
-    /// Puts the files into the queue that were the log between the last that we know and this one.
-    fn queue_missed(&mut self, newest: FileId) {
-        let Some(current) = &self.current else { return };
-        let seen: Vec<FileId> = self.waiting.iter().map(|log| log.id).chain([current.id, newest]).collect();
-        let missed = self.siblings.missed(&self.target, &current.tail, current.lines.position(), &seen);
-        for file in missed.into_iter().take(WAITING) {
-            if let Ok(metadata) = file.metadata() {
-                tracing::info!(log = %self.target, "a file was the log for a short time only");
-                self.waiting.push_back(Log::at(file, place::id(&metadata), 0));
-            }
+    fn is_held(&self, id: FileId) -> bool {
+        self.current.iter().chain(&self.waiting).any(|log| log.id == id)
+    }
+
+    /// Puts a file that got the log's name into the queue, and those that had it between the last that we know and this one, or after it.
+    fn queue(&mut self, file: File, out: &mut impl FnMut(News<'_>)) -> io::Result<()> {
+        let Some(current) = &self.current else { return Ok(()) };
+        let newest = Sibling::new(file)?;
+        if self.is_held(newest.id) {
+            return Ok(());
         }
+        let held: Vec<FileId> = self.waiting.iter().map(|log| log.id).chain([current.id, newest.id]).collect();
+        // listed after the file was opened: a rotation in between shows as one more, and the file of the name is for the next look
+        let mut fresh = self.siblings.missed(&self.target, &current.tail, current.lines.position(), &held);
+        if !fresh.is_empty() {
+            tracing::info!(log = %self.target, files = fresh.len(), "a file was the log for a short time only");
+        }
+        fresh.push(newest);
+        fresh.sort_by_key(|file| file.order);
+        let last = self.waiting.back().unwrap_or(current);
+        if let Some(first) = fresh.first()
+            && let Some(seconds) = last.silence_before(first, self.looked)
+        {
+            let detail = format!(
+                "it became another file while nobody looked, {seconds} s after the last write to the one before; lines may be missing"
+            );
+            out(News::Problem(problem(LogFileProblem::Replaced, &self.target, last.lines.position(), detail)));
+        }
+        let surplus = fresh.split_off(fresh.len().min(MISSED));
+        if !surplus.is_empty() {
+            let detail = format!("{} more files were the log for a short time, and are not read", surplus.len());
+            out(News::Problem(problem(LogFileProblem::Replaced, &self.target, 0, detail)));
+        }
+        self.waiting.extend(fresh.into_iter().map(|file| Log::at(file.file, file.id, 0)));
+        self.looked = Instant::now();
+        Ok(())
     }
 
     /// Says once why nothing is read.
@@ -271,11 +308,6 @@ impl Follower {
     pub(super) fn target(&self) -> &Target {
         &self.target
     }
-
-    /// How far the file was read.
-    pub(super) fn position(&self) -> u64 {
-        self.current.as_ref().or(self.failed.as_ref()).map_or(0, |log| log.lines.position())
-    }
 }
 
 impl Log {
@@ -306,6 +338,17 @@ impl Log {
             None if id == self.id => Ok(Self { file, ..self }),
             None => Ok(Self::at(file, id, 0)),
         }
+    }
+
+    /// How many seconds nothing was written to this file before the next began, if that is long, and nobody looked for as long: another
+    /// file may have been between them.
+    fn silence_before(&self, next: &Sibling, looked: Instant) -> Option<u64> {
+        if looked.elapsed() < ATTENTIVE {
+            return None;
+        }
+        let written = self.file.metadata().ok()?.modified().ok()?;
+        let silence = next.file.metadata().ok()?.created().ok()?.duration_since(written).ok()?;
+        (silence >= ATTENTIVE).then_some(silence.as_secs())
     }
 
     fn size(&self) -> io::Result<u64> {
@@ -371,4 +414,84 @@ impl Log {
 
 pub(super) fn problem(problem: LogFileProblem, file: impl ToString, offset: u64, detail: String) -> HealthLogFile {
     HealthLogFile { problem: problem.into(), file: file.to_string(), offset: Some(offset), detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+    use std::path::Path;
+    use tempfile::TempDir;
+
+    /// Lines and problems until there is nothing more.
+    fn step(follower: &mut Follower) -> Vec<String> {
+        let mut seen = Vec::new();
+        let mut out = |news: News<'_>| {
+            seen.extend(match news {
+                News::Line(Line::Text { bytes, .. }) => Some(String::from_utf8_lossy(bytes).into_owned()),
+                News::Problem(problem) => Some(format!("{}: {}", problem.problem().word(), problem.detail)),
+                _ => None,
+            });
+        };
+        loop {
+            follower.look(&mut out);
+            if follower.read(&mut out) == 0 {
+                return seen;
+            }
+        }
+    }
+
+    fn append(path: &Path, text: &str) -> File {
+        let mut file = File::options().append(true).create(true).open(path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    /// The observer was stopped for a while, and the log rotated twice, but the file between was compressed.
+    #[test]
+    fn what_was_gone_before_anybody_looked_is_said() {
+        let folder = TempDir::new().unwrap();
+        let (log, old) = (folder.path().join("debug.log"), folder.path().join("debug.log.1"));
+        for (stopped, quiet, expected) in [(0, 0, false), (0, 60, false), (60, 0, false), (60, 60, true)] {
+            let file = append(&log, "");
+            let mut follower = Follower::new(Target::Told(log.clone()), Begin::End, None);
+            assert_eq!(step(&mut follower), [""; 0]);
+            append(&log, "1\n");
+            assert_eq!(step(&mut follower), ["1"]);
+            file.set_modified(std::time::SystemTime::now() - Duration::from_secs(quiet)).unwrap();
+            follower.looked -= Duration::from_secs(stopped);
+            std::fs::rename(&log, &old).unwrap();
+            append(&log, "2\n");
+            let seen = step(&mut follower);
+            let said = seen.iter().any(|line| line.starts_with("replaced: it became another file while nobody looked, 60 s after"));
+            assert_eq!((seen.last().map(String::as_str), seen.len(), said), (Some("2"), 1 + usize::from(expected), expected));
+            std::fs::remove_file(&log).unwrap();
+        }
+    }
+
+    /// Somebody rotates between two steps of one look: the file was opened, and has another name when its folder is listed.
+    #[test]
+    fn a_rotation_in_the_middle_of_a_look_repeats_and_swaps_nothing() {
+        let folder = TempDir::new().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let line = |number: u32| format!("2026-01-01T00:00:00Z {number}\n");
+        append(&path("debug.log"), "");
+        let mut follower = Follower::new(Target::Told(path("debug.log")), Begin::Start, None);
+        append(&path("debug.log"), &line(0));
+        assert_eq!(step(&mut follower), [line(0).trim_end()]);
+        std::fs::rename(path("debug.log"), path("debug.log.0")).unwrap();
+        append(&path("debug.log"), &line(1));
+        let opened = follower.target.open().unwrap();
+        for number in 2..5 {
+            std::fs::rename(path("debug.log"), path(&format!("debug.log.{}", number - 1))).unwrap();
+            append(&path("debug.log"), &line(number));
+        }
+        follower.queue(opened, &mut |news| panic!("{news:?}")).unwrap();
+        // and again before the next look
+        std::fs::rename(path("debug.log"), path("debug.log.4")).unwrap();
+        append(&path("debug.log"), &line(5));
+        let expected: Vec<String> = (1..6).map(|number| line(number).trim_end().to_owned()).collect();
+        assert_eq!(step(&mut follower), expected);
+        assert_eq!(step(&mut follower), [""; 0]);
+    }
 }

@@ -15,13 +15,25 @@ pub(super) const PIECE: usize = 256 << 10;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Line<'a> {
     /// A line without its line feed; of one that is too long, the beginning.
-    Text(&'a [u8]),
+    Text {
+        /// Where the line begins.
+        offset: u64,
+        /// What it is.
+        bytes: &'a [u8],
+    },
     /// The line before was too long: what follows its first [`LONGEST_LINE`] bytes was left out.
     Cut {
         /// Where the line begins.
         offset: u64,
         /// How many bytes were left out.
         left_out: u64,
+    },
+    /// The input ended within a line. A node writes a line and its line feed at once: this is a part of one, and may look like another.
+    Unfinished {
+        /// Where it begins.
+        offset: u64,
+        /// How many bytes there are of it.
+        length: u64,
     },
 }
 
@@ -68,13 +80,13 @@ impl Lines {
         Ok(length)
     }
 
-    /// At the end of the input: gives out a line that has none.
+    /// At the end of the input: says if the last line has none.
     pub fn finish(&mut self, out: &mut impl FnMut(Line<'_>)) {
         if self.left_out.is_some() {
             return self.end_long_line(out);
         }
         if !self.held.is_empty() {
-            out(Line::Text(&self.buffer[self.held.clone()]));
+            out(Line::Unfinished { offset: self.offset, length: self.held.len() as u64 });
             self.forget(self.held.len());
         }
     }
@@ -119,7 +131,7 @@ impl Lines {
         let bytes = &self.buffer[self.held.start..end];
         match bytes.split_at_checked(LONGEST_LINE) {
             Some((beginning, rest)) if !rest.is_empty() => {
-                out(Line::Text(beginning));
+                out(Line::Text { offset: self.offset, bytes: beginning });
                 self.left_out = Some(rest.len() as u64);
                 self.offset += beginning.len() as u64;
                 self.held.start = end;
@@ -130,7 +142,7 @@ impl Lines {
             }
             _ => {
                 let length = bytes.len();
-                out(Line::Text(bytes));
+                out(Line::Text { offset: self.offset, bytes });
                 self.forget(length);
             }
         }
@@ -160,8 +172,15 @@ mod tests {
         let mut seen = Vec::new();
         let mut out = |line: Line<'_>| {
             seen.push(match line {
-                Line::Text(text) if text.len() > 100 => format!("{} bytes", text.len()),
-                Line::Text(text) => text.escape_ascii().to_string(),
+                Line::Text { bytes, .. } if bytes.len() > 100 => format!("{} bytes", bytes.len()),
+                Line::Text { offset, bytes } => {
+                    assert!(input[offset as usize..].starts_with(bytes));
+                    bytes.escape_ascii().to_string()
+                }
+                Line::Unfinished { offset, length } => {
+                    assert_eq!(offset + length, input.len() as u64);
+                    format!("{length} bytes of a line")
+                }
                 Line::Cut { offset, left_out } => format!("cut at {offset}, {left_out} left out"),
             });
         };
@@ -181,7 +200,11 @@ mod tests {
     #[test]
     fn lines_are_cut_at_line_feeds() {
         for piece in 1..20 {
-            assert_eq!(lines(b"one\n\ntwo\r\n\xff\0\nhalf", piece), ["one", "", "two\\r", "\\xff\\x00", "half"], "{piece}");
+            assert_eq!(
+                lines(b"one\n\ntwo\r\n\xff\0\nhalf", piece),
+                ["one", "", "two\\r", "\\xff\\x00", "4 bytes of a line"],
+                "{piece}"
+            );
             assert_eq!(lines(b"", piece), [""; 0]);
             assert_eq!(lines(b"\n", piece), [""]);
         }
@@ -190,10 +213,10 @@ mod tests {
     #[test]
     fn a_line_that_is_too_long_is_cut_and_the_next_is_whole() {
         for (length, piece) in [(LONGEST_LINE + 1, 4096), (100 << 20, 1 << 20), (3 * LONGEST_LINE, 999_999)] {
-            for end in ["\nafter\n", "\nafter"] {
+            for (end, last) in [("\nafter\n", "after"), ("\nafter", "5 bytes of a line")] {
                 let input = [b"before\n", vec![b'x'; length].as_slice(), end.as_bytes()].concat();
                 let left_out = length - LONGEST_LINE;
-                let expected = ["before", "1048576 bytes", &format!("cut at 7, {left_out} left out"), "after"];
+                let expected = ["before", "1048576 bytes", &format!("cut at 7, {left_out} left out"), last];
                 assert_eq!(lines(&input, piece), expected, "{length} {piece}");
             }
         }
@@ -213,8 +236,10 @@ mod tests {
         #[test]
         fn lines_are_the_same_in_pieces_of_any_size(input: Vec<u8>, piece in 1..50_usize) {
             let mut expected: Vec<String> = input.split(|b| *b == b'\n').map(|line| line.escape_ascii().to_string()).collect();
-            if expected.last().is_some_and(String::is_empty) {
-                expected.pop();
+            expected.pop();
+            let last = input.rsplit(|b| *b == b'\n').next().map_or(0, <[u8]>::len);
+            if last > 0 {
+                expected.push(format!("{last} bytes of a line"));
             }
             prop_assume!(input.split(|b| *b == b'\n').all(|line| line.len() <= 100));
             prop_assert_eq!(lines(&input, piece), expected);

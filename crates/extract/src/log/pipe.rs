@@ -30,11 +30,22 @@ impl Pipe {
     ///
     /// The pipe is broken.
     pub fn read(&mut self, out: &mut impl FnMut(News<'_>)) -> io::Result<usize> {
-        if self.ended || !self.is_ready(Duration::ZERO) {
-            return Ok(0);
-        }
+        let ready = self.look(Duration::ZERO);
         let Self { file, lines, .. } = self;
         let mut out = |line: Line<'_>| out(News::Line(line));
+        if self.ended {
+            return Ok(0);
+        }
+        if !ready.contains(PollFlags::IN) {
+            if !ready.contains(PollFlags::HUP) {
+                return Ok(0);
+            }
+            if self.named {
+                // the next writer begins a line of its own
+                lines.finish(&mut out);
+                return Ok(0);
+            }
+        }
         let result = lines.read(|buffer| file.read(buffer), &mut out);
         match result {
             Ok(0) => {
@@ -63,19 +74,22 @@ impl Pipe {
         if self.is_ready(limit) {
             return;
         }
-        let mut end = [PollFd::new(&self.file, PollFlags::IN)];
-        let _ = poll(&mut end, Some(&Timespec::default()));
         // without a writer it would be ready with nothing, at once and for ever
-        if end[0].revents().contains(PollFlags::HUP) {
+        if self.look(Duration::ZERO).contains(PollFlags::HUP) {
             std::thread::sleep(limit.min(Duration::from_millis(20)));
         }
     }
 
     fn is_ready(&self, limit: Duration) -> bool {
+        let ready = self.look(limit);
+        ready.contains(PollFlags::IN) || !self.named && ready.contains(PollFlags::HUP)
+    }
+
+    /// What there is within this time: something to read, or no writer any more.
+    fn look(&self, limit: Duration) -> PollFlags {
         let mut ready = [PollFd::new(&self.file, PollFlags::IN)];
         let limit = Timespec::try_from(limit).ok();
         let _ = poll(&mut ready, limit.as_ref());
-        let end_of_input = !self.named && ready[0].revents().contains(PollFlags::HUP);
-        ready[0].revents().contains(PollFlags::IN) || end_of_input
+        ready[0].revents()
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, open};
 
+use crate::clock::since_epoch;
 use crate::rpc::file::{self, Named, Owner};
 
 /// Where the log of a node is.
@@ -56,11 +57,17 @@ impl std::fmt::Display for Target {
     }
 }
 
-/// Device and inode: what a file is, whatever it is called.
-pub(super) type FileId = (u64, u64);
+/// What a file is, whatever it is called. An inode alone may be that of a file that is gone.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct FileId {
+    device: u64,
+    pub(super) inode: u64,
+    /// When it was made, nanoseconds since the epoch; 0 where the filesystem does not know.
+    pub(super) created: u64,
+}
 
 pub(super) fn id(metadata: &Metadata) -> FileId {
-    (metadata.dev(), metadata.ino())
+    FileId { device: metadata.dev(), inode: metadata.ino(), created: metadata.created().map_or(0, since_epoch) }
 }
 
 impl Target {

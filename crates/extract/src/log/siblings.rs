@@ -3,7 +3,7 @@
 //! Somebody rotates faster than we look, or we did not run for a while. Such a file lies beside the log now, under another name: it is
 //! new, and goes on where what was read ends.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -16,8 +16,28 @@ use super::tail::Tail;
 /// More files than this beside a log are not looked at.
 const MOST: usize = 1000;
 
+/// So often a folder is listed until it is twice the same.
+const TRIES: usize = 8;
+
 /// Within so many bytes there is a line with a time.
 const BEGINNING: usize = 16 << 10;
+
+/// A file that was the log.
+#[derive(Debug)]
+pub(super) struct Sibling {
+    pub(super) file: File,
+    pub(super) id: FileId,
+    /// What was the log earlier is less: when it was made, where the filesystem knows, and its first time.
+    pub(super) order: (u64, Option<u64>),
+}
+
+impl Sibling {
+    pub(super) fn new(file: File) -> io::Result<Self> {
+        let id = place::id(&file.metadata()?);
+        let order = (id.created, first_time(&file)?);
+        Ok(Self { file, id, order })
+    }
+}
 
 /// The files beside a log whose names begin with its own, as they were at some time.
 #[derive(Debug, Default)]
@@ -31,23 +51,36 @@ impl Siblings {
         Self { known: list(target).into_iter().map(|(id, _)| id).collect() }
     }
 
-    /// Opens the files that were the log since the last call, in the order of their first lines. What was read until then ends with `tail`
-    /// at `position`; `seen` are the files that we have.
-    pub(super) fn missed(&mut self, target: &Target, tail: &Tail, position: u64, seen: &[FileId]) -> Vec<File> {
-        let mut now = list(target);
-        let before = std::mem::replace(&mut self.known, now.iter().map(|(id, _)| *id).collect());
-        now.retain(|(id, _)| !before.contains(id) && !seen.contains(id));
-        let opened = |(id, path): (FileId, PathBuf)| {
-            // as careful as with the log itself
-            let file = target.at(&path).open().ok()?;
-            let same = file.metadata().is_ok_and(|metadata| place::id(&metadata) == id);
-            // times of files are too coarse to order them by
-            let first = goes_on(&file, tail, position).filter(|_| same)?;
-            Some((first, file))
-        };
-        let mut missed: Vec<(u64, File)> = now.into_iter().filter_map(opened).collect();
-        missed.sort_by_key(|(first, _)| *first);
-        missed.into_iter().map(|(_, file)| file).collect()
+    /// Opens the files that were the log since the last call, in no order. What was read until then ends with `tail` at `position`; `held`
+    /// are the files that we have. The one that has the log's name now is left for the next look.
+    pub(super) fn missed(&mut self, target: &Target, tail: &Tail, position: u64, held: &[FileId]) -> Vec<Sibling> {
+        let mut judged = BTreeMap::new();
+        let mut ids = BTreeSet::new();
+        // while somebody renames files, a list may lack one, or have a name that is another's by now
+        for _ in 0..TRIES {
+            let mut now = list(target);
+            now.retain(|(_, path)| Some(path.as_path()) != target.path());
+            let before = std::mem::replace(&mut ids, now.iter().map(|(id, _)| *id).collect());
+            now.retain(|(id, _)| !self.known.contains(id) && !held.contains(id) && !judged.contains_key(id));
+            let mut settled = before == ids;
+            for (id, path) in now {
+                // as careful as with the log itself
+                match target.at(&path).open().and_then(Sibling::new) {
+                    Ok(sibling) if sibling.id == id => {
+                        let missed = goes_on(&sibling, tail, position);
+                        judged.insert(id, missed.then_some(sibling));
+                    }
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => drop(judged.insert(id, None)),
+                    _ => settled = false,
+                }
+            }
+            if settled {
+                break;
+            }
+        }
+        self.known.retain(|id| ids.contains(id));
+        self.known.extend(judged.keys().chain(held));
+        judged.into_values().flatten().collect()
     }
 }
 
@@ -65,16 +98,14 @@ fn list(target: &Target) -> Vec<(FileId, PathBuf)> {
     named.filter_map(sibling).take(MOST).collect()
 }
 
-/// The first time in a file that begins after what was read; nothing of a copy of it, of something older, and where it cannot be told.
-fn goes_on(file: &File, tail: &Tail, position: u64) -> Option<u64> {
-    if tail.find(file, position).ok()?.is_some() {
-        return None;
-    }
-    let first = first_time(file).ok()??;
-    (position == 0 || first >= tail.last_time()?).then_some(first)
+/// Whether a file begins after what was read: not a copy of it, something older, or where it cannot be told.
+fn goes_on(sibling: &Sibling, tail: &Tail, position: u64) -> bool {
+    let is_copy = tail.find(&sibling.file, position).map_or(true, |place| place.is_some());
+    let (_, first) = sibling.order;
+    !is_copy && first.is_some_and(|first| position == 0 || tail.last_time().is_some_and(|last| first >= last))
 }
 
-/// Of the first line that has one. What is compressed has none.
+/// The first time in a file. What is compressed has none.
 fn first_time(file: &File) -> io::Result<Option<u64>> {
     let mut beginning = vec![0; BEGINNING];
     let length = file.read_at(&mut beginning, 0)?;
@@ -89,6 +120,43 @@ mod tests {
 
     fn line(second: u32) -> String {
         format!("2026-01-01T00:00:{second:02}Z a line\n")
+    }
+
+    /// A file that is deleted gives its inode to the next.
+    #[test]
+    fn a_file_with_the_inode_of_one_that_was_known_is_new() {
+        let folder = TempDir::new().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let target = Target::Told(path("debug.log"));
+        std::fs::write(path("debug.log"), line(1)).unwrap();
+        let current = File::open(path("debug.log")).unwrap();
+        let tail = Tail::before(line(1).len() as u64, &current).unwrap();
+        let held = [place::id(&current.metadata().unwrap())];
+        let mut reused = 0;
+        for _ in 0..20 {
+            std::fs::write(path("debug.log.3"), line(0)).unwrap();
+            let before = place::id(&path("debug.log.3").metadata().unwrap());
+            if before.created == 0 {
+                return testkit::skipped("a filesystem that does not know when a file was made");
+            }
+            let mut siblings = Siblings::of(&target);
+            std::fs::remove_file(path("debug.log.3")).unwrap();
+            // the clock of a filesystem is coarse
+            let after = loop {
+                std::fs::write(path("debug.log.2"), line(2)).unwrap();
+                let after = place::id(&path("debug.log.2").metadata().unwrap());
+                if after.created != before.created {
+                    break after;
+                }
+                std::fs::remove_file(path("debug.log.2")).unwrap();
+            };
+            reused += u32::from(after.inode == before.inode);
+            assert_eq!(siblings.missed(&target, &tail, line(1).len() as u64, &held).len(), 1);
+            std::fs::remove_file(path("debug.log.2")).unwrap();
+        }
+        if reused == 0 {
+            testkit::skipped("a filesystem that gives no inode again");
+        }
     }
 
     #[test]
@@ -113,14 +181,15 @@ mod tests {
         // two that we did not see
         std::fs::write(path("debug.log.3"), line(11)).unwrap();
         std::fs::write(path("debug.log.2"), line(12)).unwrap();
-        let text = |mut file: File| {
-            let mut text = String::new();
+        let text = |sibling: Sibling| {
+            let (mut text, mut file) = (String::new(), sibling.file);
             file.rewind().unwrap();
             file.read_to_string(&mut text).unwrap();
             text
         };
-        let missed: Vec<String> = siblings.missed(&target, &tail, position, &seen).into_iter().map(text).collect();
-        assert_eq!(missed, [line(11), line(12)]);
+        let mut missed = siblings.missed(&target, &tail, position, &seen);
+        missed.sort_by_key(|sibling| sibling.order);
+        assert_eq!(missed.into_iter().map(text).collect::<Vec<_>>(), [line(11), line(12)]);
         assert!(siblings.missed(&target, &tail, position, &seen).is_empty(), "they are known now");
     }
 }

@@ -37,7 +37,8 @@ fn an_empty_log_says_nothing() {
 #[test]
 fn garbage_between_good_lines_is_skipped() {
     let garbage: Vec<u8> = (0..=255).cycle().take(100_000).collect();
-    check(&[GOOD.as_bytes(), &garbage, b"\n", GOOD.as_bytes(), b"\xff\xfe\n", GOOD.as_bytes()].concat(), 3, None, None);
+    let bytes = [GOOD.as_bytes(), &garbage, b"\n", GOOD.as_bytes(), b"\xff\xfe\n", GOOD.as_bytes()].concat();
+    check(&bytes, 3, Some((LogFileProblem::Damaged, GOOD.len() as u64)), None);
 }
 
 #[test]
@@ -47,6 +48,10 @@ fn a_log_of_another_program_is_named() {
         |offset| format!("debug.log is no log of a node: nothing in it looks like a line of a node's log, up to byte {offset}");
     let bytes = other.repeat(3);
     check(bytes.as_bytes(), 0, Some((LogFileProblem::Foreign, 120)), Some(&text(120)));
+    // one that writes the same times
+    let dated = "2026-01-01T00:00:00Z level=info msg=\"hello\"\n";
+    let same_times = read(dated.repeat(5000).as_bytes());
+    assert!(same_times.error.unwrap().to_string().starts_with("debug.log is no log of a node"));
     // a long one is given up early
     let read = read(other.repeat(100_000).as_bytes());
     assert!(read.summary.bytes < 400_000, "{}", read.summary.bytes);
@@ -101,13 +106,35 @@ fn a_line_of_a_hundred_megabytes_takes_no_memory() {
     assert!(read.events.iter().all(|event| event.memory() < 10_000));
 }
 
+/// A file that was cut, as by a full disk, within a longer id.
 #[test]
-fn a_clock_that_jumps_back_is_followed() {
+fn half_a_line_at_the_end_is_no_fact() {
+    let half = "2026-01-01T00:00:00Z [net] Cleared nodestate for peer=12";
+    check(format!("{GOOD}{half}").as_bytes(), 1, Some((LogFileProblem::Unfinished, GOOD.len() as u64)), None);
+    check(half.as_bytes(), 0, Some((LogFileProblem::Unfinished, 0)), None);
+}
+
+/// What `-shrinkdebugfile` leaves.
+#[test]
+fn a_log_that_begins_within_a_line_begins_with_the_first_whole_one() {
+    let log = format!("12:34:56Z [net] Cleared nodestate for peer=77\n{GOOD}").replace("2026", "2020");
+    for fragment in [0, 10] {
+        let read = read(&log.as_bytes()[fragment..]);
+        let times: std::collections::BTreeSet<u64> = read.events.iter().map(|event| event.time / 1_000_000_000).collect();
+        assert_eq!(times.into_iter().collect::<Vec<_>>(), [1_577_836_800]);
+        assert_eq!(read.events.iter().filter(|event| event.id() == Some(KindId::ConnStep)).count(), 1);
+        assert_eq!((read.events[0].run, read.summary.lines.continuations), (1_577_836_800_000_000_003, 1));
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_back_is_followed_and_said() {
     let log = "2026-01-01T00:01:00Z [net] Cleared nodestate for peer=7\n2026-01-01T00:00:00Z [net] Cleared nodestate for peer=8\n";
     let read = read(log.as_bytes());
     let times: Vec<u64> =
         read.events.iter().filter(|event| event.id() == Some(KindId::ConnStep)).map(|event| event.time / 1_000_000_000).collect();
     assert_eq!(times[0] - times[1], 60);
+    check(log.as_bytes(), 2, Some((LogFileProblem::ClockBack, GOOD.len() as u64)), None);
     let beats: Vec<u64> =
         read.events.iter().filter(|event| event.id() == Some(KindId::HealthBeat)).map(|event| event.time / 1_000_000_000).collect();
     assert_eq!(beats, [times[1], times[1]], "before the line, and at the end");
@@ -141,4 +168,21 @@ fn a_pipe_is_read_from_every_writer() {
         assert_eq!(line(&event), Some(format!("nobody knows round={round}").as_str()));
     }
     world.stop();
+}
+
+#[test]
+fn half_a_line_of_a_writer_that_went_away_is_no_part_of_the_next() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("pipe");
+    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let mut world = World::start(Target::Told(path.clone()), Begin::End);
+    world.wait_for(KindId::HealthAttached);
+    let write = |text: &str| fs::OpenOptions::new().write(true).open(&path).unwrap().write_all(text.as_bytes()).unwrap();
+    write(&format!("{GOOD}2026-01-01T00:00:00Z [net] Cleared nodes"));
+    let event = world.wait_for(KindId::HealthLogFile);
+    let Some(Kind::HealthLogFile(problem)) = &event.kind else { unreachable!() };
+    assert_eq!((problem.problem(), problem.offset()), (LogFileProblem::Unfinished, GOOD.len() as u64));
+    write(GOOD);
+    world.wait_for(KindId::ConnStep);
+    assert!(world.stop().iter().all(|event| !matches!(event.id(), Some(KindId::HealthLogFile | KindId::ConnStep))));
 }

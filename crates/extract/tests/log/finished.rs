@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use event::{Event, Kind, KindId, NodeName, Source};
 use extract::log::convert::{self, Form, Job, Progress};
@@ -259,4 +259,55 @@ fn a_full_disk_is_named() {
         result.unwrap_err().to_string(),
         "failed to write the events of the log debug.log: No space left on device (os error 28)"
     );
+}
+
+/// A pipe that nobody writes to, before and after its first line.
+#[test]
+fn waiting_for_a_pipe_ends_when_told() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+    for written in ["", "2026-01-01T00:00:00Z [net] Cleared nodestate for peer=7\n"] {
+        let jobs = Job::of(&[path.clone()], Some(&folder.path().join("out.rec")), Form::Recording);
+        let (progress, stop) = (Progress::of(&jobs), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let work = scope.spawn(|| convert::run(&jobs, 1, Form::Recording, &Config::default(), &alice(), &progress, &stop));
+            // opened only when somebody reads, and held open
+            let writer = (!written.is_empty()).then(|| {
+                let mut writer = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+                writer.write_all(written.as_bytes()).unwrap();
+                writer
+            });
+            let read = || Ok((progress.done.load(Ordering::Relaxed) == written.len() as u64).then_some(()));
+            testkit::wait::until("what was written to be read", testkit::wait::LONG, read).unwrap();
+            stop.store(true, Ordering::Relaxed);
+            let reports = work.join().unwrap();
+            drop(writer);
+            assert!(matches!(reports[0].error, Some(ReadError::Stopped { .. })), "{:?}", reports[0].error);
+        });
+    }
+}
+
+#[test]
+fn a_log_through_a_pipe_is_read_to_its_end() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // waits for the other end, which does not
+        scope.spawn(|| std::fs::write(&path, LOG).unwrap());
+        let input = Input::open(&path, std::sync::Arc::default(), &stop).unwrap();
+        let (summary, result) = input.read(&Config::default(), &alice(), 0, &stop, |_| Ok(()));
+        assert_eq!((result.is_ok(), summary.lines.lines), (true, 5));
+    });
+}
+
+#[test]
+fn two_runs_do_not_write_one_output() {
+    let world = World::new(&[("debug.log", LOG.as_bytes()), ("my.rec.part", b"of another run")]);
+    let expected = "failed to write the events of the log DIR/debug.log: DIR/my.rec: DIR/my.rec.part is there: another run writes it, or \
+                    was killed";
+    assert_eq!(world.convert(&["debug.log"], "my.rec", Form::Recording, 1), [expected]);
+    assert_eq!(std::fs::read(world.path("my.rec.part")).unwrap(), b"of another run");
 }

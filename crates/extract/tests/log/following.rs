@@ -46,7 +46,8 @@ impl Log {
         let (seen, folder) = (&mut self.seen, self.folder.path().display().to_string());
         let mut out = |news: News<'_>| {
             seen.push(match news {
-                News::Line(Line::Text(text)) => String::from_utf8_lossy(text).into_owned(),
+                News::Line(Line::Text { bytes, .. }) => String::from_utf8_lossy(bytes).into_owned(),
+                News::Line(Line::Unfinished { offset, length }) => format!("# unfinished at {offset}, {length} bytes"),
                 News::Line(Line::Cut { offset, left_out }) => format!("# cut at {offset}, {left_out} left out"),
                 News::Attached => "# attached".to_owned(),
                 News::Detached(reason) => format!("# detached: {}", reason.replace(&folder, "DIR")),
@@ -177,7 +178,7 @@ fn a_deleted_log_is_read_on_and_so_is_the_next() {
     old.write_all(b"1\nunfinis").unwrap();
     log.check(&["1"]);
     log.open().write_all(b"2\n").unwrap();
-    log.check(&["unfinis", "2"]);
+    log.check(&["# unfinished at 2, 7 bytes", "2"]);
 }
 
 #[test]

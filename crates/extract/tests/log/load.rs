@@ -120,6 +120,47 @@ fn nothing_is_lost_or_repeated_by_rotation() {
     });
 }
 
+/// Somebody rotates so fast that one look sees several files, in any state.
+#[test]
+fn nothing_is_lost_or_repeated_by_rotations_that_follow_each_other_at_once() {
+    check(0, |node| {
+        for round in 0..200 {
+            node.write([1, 2, 3, 700][round % 4]);
+            fs::rename(&node.path, node.path.with_file_name(format!("debug.log.{round}"))).unwrap();
+            node.reopen();
+        }
+        node.write(500);
+    });
+}
+
+/// logrotate's `rotate 3`: the oldest is deleted, and the next log gets its inode.
+#[test]
+fn nothing_is_lost_when_a_file_gets_the_inode_of_one_that_was_deleted() {
+    check(0, |node| {
+        let old = |node: &Writer, number: u32| node.path.with_file_name(format!("debug.log.{number}"));
+        for number in 1..4 {
+            fs::write(old(node, number), "2020-01-01T00:00:00Z old\n").unwrap();
+        }
+        for round in 0..40 {
+            node.write(300);
+            // what is deleted has to be seen by then; the second of two is not
+            for second in 0..=round % 2 {
+                node.write(20);
+                if second == 0 {
+                    node.wait_until_it_is_seen();
+                }
+                let _ = fs::remove_file(old(node, 3));
+                for number in [2, 1] {
+                    let _ = fs::rename(old(node, number), old(node, number + 1));
+                }
+                fs::rename(&node.path, old(node, 1)).unwrap();
+                node.reopen();
+            }
+        }
+        node.write(500);
+    });
+}
+
 #[test]
 fn nothing_is_lost_or_repeated_when_the_log_is_deleted() {
     check(0, |node| {
