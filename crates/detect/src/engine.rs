@@ -326,7 +326,8 @@ impl Engine {
             let oldest = self.nodes.iter().min_by_key(|(name, node)| (node.now, *name)).map(|(name, _)| name.clone());
             if let Some((name, node)) = oldest.and_then(|name| self.nodes.remove_entry(&name)) {
                 let Node { facts, limits, now, mut posts, .. } = node;
-                let context = Context { now, node: &name, facts: &facts, knowledge: &self.knowledge, limits: &limits, key: self.key };
+                let context =
+                    Context { now, node: &name, facts: &facts, knowledge: &self.knowledge, limits: &limits, key: self.key };
                 for post in &mut posts {
                     post.desk.close(post.detector.about(), &context, &mut self.shared);
                 }

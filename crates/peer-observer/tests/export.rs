@@ -35,33 +35,63 @@ fn an_export_says_what_it_did_and_what_it_did_not() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).display().to_string();
     let tables = path("tables");
-    check(directory.path(), &["archive", "export", DEMO, "-o", &tables], 0, expect![[r#"
+    check(
+        directory.path(),
+        &["archive", "export", DEMO, "-o", &tables],
+        0,
+        expect![[r#"
         2245 events, 2245 rows in 57 files, N kB
-    "#]]);
-    check(directory.path(), &["archive", "export", DEMO, "-o", &tables], 0, expect![[r#"
+    "#]],
+    );
+    check(
+        directory.path(),
+        &["archive", "export", DEMO, "-o", &tables],
+        0,
+        expect![[r#"
         0 events, 0 rows in 0 files, 0 B; 1 recordings had been exported before
-    "#]]);
-    check(directory.path(), &["archive", "export", DEMO, "-o", &tables, "--format", "csv"], 2, expect![[r#"
+    "#]],
+    );
+    check(
+        directory.path(),
+        &["archive", "export", DEMO, "-o", &tables, "--format", "csv"],
+        2,
+        expect![[r#"
         error: DIR/tables holds an export with another format
         hint: export to another place; nothing that is there is changed
-    "#]]);
+    "#]],
+    );
     let bytes = fs::read(DEMO).unwrap();
     fs::write(path("cut.rec"), &bytes[..bytes.len() / 2]).unwrap();
-    check(directory.path(), &["archive", "export", &path("cut.rec"), "-o", &path("cut")], 7, expect![[r#"
+    check(
+        directory.path(),
+        &["archive", "export", &path("cut.rec"), "-o", &path("cut")],
+        7,
+        expect![[r#"
         877 events, 877 rows in 41 files, N kB
         error: failed to read the recording DIR/cut.rec at byte 26415: incomplete frame
         hint: everything else was read; was the file copied whole? `archive verify` lists every fault
-    "#]]);
+    "#]],
+    );
     assert!(Path::new(&path("cut/manifest.json")).exists());
-    check(directory.path(), &["archive", "export", &path("none.rec"), "-o", &path("none")], 7, expect![[r#"
+    check(
+        directory.path(),
+        &["archive", "export", &path("none.rec"), "-o", &path("none")],
+        7,
+        expect![[r#"
         error: failed to open the recording DIR/none.rec: No such file or directory (os error 2)
         hint: is the path right, and may this user read the file?
-    "#]]);
-    check(directory.path(), &["archive", "export", DEMO, "-o", "ftp://example.org/x"], 2, expect![[r#"
+    "#]],
+    );
+    check(
+        directory.path(),
+        &["archive", "export", DEMO, "-o", "ftp://example.org/x"],
+        2,
+        expect![[r#"
         error: invalid value 'ftp://example.org/x' for '--output <PLACE>': `ftp` is nothing that files can be sent to: use a directory, or `s3://bucket/prefix`
 
         For more information, try '--help'.
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -78,10 +108,15 @@ fn an_archive_is_shipped_once() {
     let again = program().args(ship).output().unwrap();
     assert!(String::from_utf8_lossy(&again.stderr).starts_with("0 files, 0 B; 0 wait"), "{again:?}");
     assert!(fs::read_to_string(path("archive/.shipped")).unwrap().starts_with("00000001-20250615T150640Z.poa "));
-    check(directory.path(), &["archive", "ship", &path("archive")], 2, expect![[r#"
+    check(
+        directory.path(),
+        &["archive", "ship", &path("archive")],
+        2,
+        expect![[r#"
         error: shipping needs a place to send files to
         hint: give `--ship-to PLACE`: a directory, or `s3://bucket/prefix`
-    "#]]);
+    "#]],
+    );
 }
 
 /// A secret on the command line stands in the list of processes: there is no flag that takes one.

@@ -44,7 +44,10 @@ fn tools() -> bool {
         let install = ["ci", "--no-audit", "--no-fund", "--ignore-scripts"];
         let output = Command::new("npm").args(install).current_dir(web()).output().map_err(|error| error.to_string())?;
         if !output.status.success() {
-            return Err(format!("npm cannot install what web/package-lock.json names: {}", String::from_utf8_lossy(&output.stderr)));
+            return Err(format!(
+                "npm cannot install what web/package-lock.json names: {}",
+                String::from_utf8_lossy(&output.stderr)
+            ));
         }
         std::fs::write(stamp, wanted).map_err(|error| error.to_string())
     });

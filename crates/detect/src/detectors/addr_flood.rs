@@ -179,7 +179,12 @@ impl Sender {
         let judgement = match () {
             () if self.exempt => Judgement::Clear,
             // a `getaddr` that was not seen looks just so
-            () if !breach && tens < limit(Limit::D01Tens) && limited <= MOST && context.is_blind(&[Source::Ebpf], WINDOW) && (warn || critical) => {
+            () if !breach
+                && tens < limit(Limit::D01Tens)
+                && limited <= MOST
+                && context.is_blind(&[Source::Ebpf], WINDOW)
+                && (warn || critical) =>
+            {
                 Judgement::Unknown
             }
             () if critical => Judgement::Fires(Severity::Critical),

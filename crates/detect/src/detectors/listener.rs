@@ -93,7 +93,9 @@ impl Detector for Listener {
             Some(Kind::NetHeaders(m)) if inbound(m.direction()) && !m.headers.is_empty() => {
                 self.peer(m.peer, context, findings, |peer| peer.gave = true);
             }
-            Some(Kind::NetFilterload(m)) if inbound(m.direction()) => self.peer(m.peer, context, findings, |peer| peer.filters = true),
+            Some(Kind::NetFilterload(m)) if inbound(m.direction()) => {
+                self.peer(m.peer, context, findings, |peer| peer.filters = true)
+            }
             Some(Kind::ConnClosed(closed)) => {
                 self.peers.remove(&closed.peer);
             }

@@ -301,7 +301,10 @@ impl Culprit {
             inputs: vec![input("withheld", count as f64, "blocks", context.limit(Limit::D51Warn))],
             from: context.since(DAY),
             evidence: evidence.all(),
-            summary: format!("{count} {} not delivered within a day", if count == 1 { "block was asked for and" } else { "blocks were asked for and" }),
+            summary: format!(
+                "{count} {} not delivered within a day",
+                if count == 1 { "block was asked for and" } else { "blocks were asked for and" }
+            ),
         }
     }
 }

@@ -1,4 +1,6 @@
-use event::{ConnClosed, ConnOpened, ConnectionType, HealthLost, NetAddr, NetAddrv2, NetGetaddr, NetworkAddress, PeerInfo, StatePeers};
+use event::{
+    ConnClosed, ConnOpened, ConnectionType, HealthLost, NetAddr, NetAddrv2, NetGetaddr, NetworkAddress, PeerInfo, StatePeers,
+};
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -16,7 +18,12 @@ fn check(play: impl FnOnce(&mut Stage), expect: Expect) {
 }
 
 fn addresses(peer: u64, count: usize) -> NetAddrv2 {
-    NetAddrv2 { peer, direction: Direction::Inbound.into(), addresses: vec![NetworkAddress::default(); count], ..Default::default() }
+    NetAddrv2 {
+        peer,
+        direction: Direction::Inbound.into(),
+        addresses: vec![NetworkAddress::default(); count],
+        ..Default::default()
+    }
 }
 
 fn getaddr(peer: u64) -> NetGetaddr {
@@ -47,7 +54,12 @@ fn few_limited_addresses_warn() {
         |stage| {
             stage.at(10.0, addresses(1, 52));
             // addr counts as well
-            let legacy = NetAddr { peer: 1, direction: Direction::Inbound.into(), addresses: vec![NetworkAddress::default(); 30], ..Default::default() };
+            let legacy = NetAddr {
+                peer: 1,
+                direction: Direction::Inbound.into(),
+                addresses: vec![NetworkAddress::default(); 30],
+                ..Default::default()
+            };
             stage.at(20.0, legacy);
             stage.until(60.0);
         },

@@ -45,11 +45,7 @@ fn more_than_twice_the_usual_for_two_hours() {
 
 #[test]
 fn the_same_addresses_again_and_again_are_none() {
-    check(
-        &[("d02.usual", 20_000.0)],
-        |stage| (0..12).for_each(|h| hour(stage, h, 0, 15_000)),
-        expect![[""]],
-    );
+    check(&[("d02.usual", 20_000.0)], |stage| (0..12).for_each(|h| hour(stage, h, 0, 15_000)), expect![[""]]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use event::{
-    BlockHeader, ChainBlockConnected, ConnClosed, ConnOpened, HealthLost, Inventory, NetBlock, NetGetblocktxn, NetGetdata, PeerInfo,
-    StateBlockchain, StatePeers,
+    BlockHeader, ChainBlockConnected, ConnClosed, ConnOpened, HealthLost, Inventory, NetBlock, NetGetblocktxn, NetGetdata,
+    PeerInfo, StateBlockchain, StatePeers,
 };
 use expect_test::{Expect, expect};
 
@@ -45,7 +45,8 @@ fn one_is_worth_knowing_and_two_are_a_warning() {
         |stage| {
             ask(stage, 10.0, 1, 1);
             stage.until(100.0);
-            stage.at(100.0, NetGetblocktxn { peer: 1, direction: Direction::Outbound.into(), block: hash(2), ..Default::default() });
+            stage
+                .at(100.0, NetGetblocktxn { peer: 1, direction: Direction::Outbound.into(), block: hash(2), ..Default::default() });
             stage.until(150.0);
         },
         expect![[""]],
