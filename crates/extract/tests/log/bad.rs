@@ -50,13 +50,8 @@ fn a_log_of_another_program_is_named() {
     check(bytes.as_bytes(), 0, Some((LogFileProblem::Foreign, 120)), Some(&text(120)));
     // one that writes the same times
     let dated = "2026-01-01T00:00:00Z level=info msg=\"hello\"\n";
-<<<<<<< HEAD
-    let other_dated = read(dated.repeat(5000).as_bytes());
-    assert!(other_dated.error.unwrap().to_string().starts_with("debug.log is no log of a node"));
-=======
     let same_times = read(dated.repeat(5000).as_bytes());
     assert!(same_times.error.unwrap().to_string().starts_with("debug.log is no log of a node"));
->>>>>>> w-log
     // a long one is given up early
     let read = read(other.repeat(100_000).as_bytes());
     assert!(read.summary.bytes < 400_000, "{}", read.summary.bytes);
