@@ -75,7 +75,7 @@ pub struct Config {
 
     /// How many may listen to the stream of events at once
     ///
-    /// Each takes some 30 kB while nothing waits for it. What waits is at most 256 MiB for all together.
+    /// Each takes some 10 kB while nothing waits for it. What waits is at most 256 MiB for all together.
     #[arg(long, default_value_t = 1000, value_name = "NUMBER")]
     pub web_clients: usize,
 
