@@ -140,6 +140,11 @@ export const KINDS = [
   "health.log_gap",
   "health.log_file",
   "health.archived",
+  "health.shipped",
+  "finding.opened",
+  "finding.updated",
+  "finding.cleared",
+  "finding.expired",
 ] as const;
 
 export type Kind = (typeof KINDS)[number];
@@ -296,6 +301,11 @@ export interface Bodies {
   healthLogGap: HealthLogGap;
   healthLogFile: HealthLogFile;
   healthArchived: HealthArchived;
+  healthShipped: HealthShipped;
+  findingOpened: FindingOpened;
+  findingUpdated: FindingUpdated;
+  findingCleared: FindingCleared;
+  findingExpired: FindingExpired;
 }
 
 export type CompactStep =
@@ -477,6 +487,40 @@ export type AddrmanStep =
   | "selected_from_tried"
   | "replaced";
 
+export type Severity =
+  | "unspecified"
+  | "info"
+  | "warn"
+  | "critical";
+
+export type Verdict =
+  | "unspecified"
+  | "benign"
+  | "investigate"
+  | "act";
+
+export type EntityKind =
+  | "unspecified"
+  | "node"
+  | "peer"
+  | "address"
+  | "range"
+  | "asn"
+  | "fingerprint"
+  | "fleet"
+  | "source"
+  | "guard"
+  | "network"
+  | "agent"
+  | "listed";
+
+export type FindingEnd =
+  | "unspecified"
+  | "cleared"
+  | "gone"
+  | "silent"
+  | "crowded";
+
 export type LossStage =
   | "unspecified"
   | "kernel"
@@ -498,7 +542,10 @@ export type LogFileProblem =
   | "foreign"
   | "damaged"
   | "unreadable"
-  | "gone";
+  | "gone"
+  | "unfinished"
+  | "clock_back"
+  | "mixed";
 
 export type LogLevel =
   | "unspecified"
@@ -980,6 +1027,70 @@ export interface ConnTimeOffset {
   warningMinutes?: string;
 }
 
+export interface FindingEntity {
+  kind?: EntityKind;
+  peer?: string;
+  address: string;
+  name: string;
+}
+
+export interface FindingInput {
+  name: string;
+  value: number;
+  unit: string;
+  threshold?: number;
+}
+
+export interface FindingEvidence {
+  source?: Source;
+  run: string;
+  fromSequence: string;
+  toSequence: string;
+  time: string;
+  timeText?: string;
+}
+
+export interface Finding {
+  detector: string;
+  version: number;
+  name: string;
+  id: string;
+  entity?: FindingEntity;
+  severity?: Severity;
+  verdict?: Verdict;
+  score: number;
+  inputs: FindingInput[];
+  windowFrom: string;
+  windowFromText?: string;
+  windowTo: string;
+  windowToText?: string;
+  opened: string;
+  openedText?: string;
+  evidence: FindingEvidence[];
+  summary: string;
+  doesNotProve: string;
+  unknown: boolean;
+  again: boolean;
+  partOf: string;
+  end?: FindingEnd;
+}
+
+export interface FindingOpened {
+  finding?: Finding;
+}
+
+export interface FindingUpdated {
+  finding?: Finding;
+}
+
+export interface FindingCleared {
+  finding?: Finding;
+}
+
+export interface FindingExpired {
+  finding?: Finding;
+}
+
 export interface HealthLost {
   stage?: LossStage;
   probe: string;
@@ -1103,6 +1214,17 @@ export interface ArchivedSource {
   source?: Source;
   run: string;
   sequence: string;
+}
+
+export interface HealthShipped {
+  files: string;
+  bytes: string;
+  waiting: string;
+  waitingBytes: string;
+  failures: string;
+  lastSuccess?: string;
+  lastSuccessText?: string;
+  error?: string;
 }
 
 export interface LogLine {

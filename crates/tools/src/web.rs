@@ -1,6 +1,6 @@
 //! Live pages: what nodes and their peers are doing, now or in a recording.
 //!
-//! [`State`] is what the pages show of now, a plain value made of events; [`fanout::Fanout`] brings events to whoever listens, each
+//! [`State`] is what the pages show of now, a plain value made of events; `fanout` brings events to whoever listens, each
 //! written once and shared; `api` says what is served where. `docs/web.md` describes all of it for those who use it.
 //!
 //! **Invariants.** Every client has a bounded queue of its own, and is told what it missed. Memory is bounded whatever peers, clients and
@@ -75,7 +75,7 @@ pub struct Config {
 
     /// How many may listen to the stream of events at once
     ///
-    /// Each takes some 30 kB while nothing waits for it. What waits is at most 256 MiB for all together.
+    /// Each takes some 10 kB while nothing waits for it. What waits is at most 256 MiB for all together.
     #[arg(long, default_value_t = 1000, value_name = "NUMBER")]
     pub web_clients: usize,
 

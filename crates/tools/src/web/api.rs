@@ -165,15 +165,14 @@ fn decoded(text: &str) -> String {
 }
 
 /// The value of each of these keys, given at most once, and none but these.
-fn values<const N: usize>(query: Option<&str>, keys: [&str; N]) -> Result<[Option<String>; N], Response<Body>> {
+fn values<const N: usize>(query: Option<&str>, keys: [&str; N]) -> Result<[Option<String>; N], String> {
     let mut values = [const { None }; N];
     for (key, value) in pairs(query.unwrap_or_default()) {
-        let bad = |text: String| error(StatusCode::BAD_REQUEST, &text);
         let Some(at) = keys.iter().position(|known| *known == key) else {
-            return Err(bad(format!("there is no such parameter here; there is `{}`", keys.join("`, `"))));
+            return Err(format!("there is no such parameter here; there is `{}`", keys.join("`, `")));
         };
         if values[at].replace(value).is_some() {
-            return Err(bad(format!("`{}` is given twice", keys[at])));
+            return Err(format!("`{}` is given twice", keys[at]));
         }
     }
     Ok(values)
@@ -187,7 +186,7 @@ fn of_state(
 ) -> Response<Body> {
     let [node] = match values(query, ["node"]) {
         Ok(values) => values,
-        Err(refused) => return refused,
+        Err(refused) => return error(StatusCode::BAD_REQUEST, &refused),
     };
     shown(show(&shared.state(), &shared.choice(node)))
 }
@@ -242,7 +241,7 @@ async fn health(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) ->
 async fn peer(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Response<Body> {
     let [node, id] = match values(query.as_deref(), ["node", "id"]) {
         Ok(values) => values,
-        Err(refused) => return refused,
+        Err(refused) => return error(StatusCode::BAD_REQUEST, &refused),
     };
     let Some(id) = id.and_then(|id| id.parse().ok()) else {
         return error(StatusCode::BAD_REQUEST, "a peer is named by `id`, a number, and `node`");

@@ -310,7 +310,8 @@ fn read(recording: &Recording, from: u64) -> anyhow::Result<mpsc::Receiver<anyho
                 match events.next() {
                     Some(Ok(event)) => batch.push(Event { replay: true, ..event }),
                     Some(Err(error)) => {
-                        open = out.blocking_send(Ok(std::mem::take(&mut batch))).is_ok() && out.blocking_send(Err(error)).is_ok()
+                        let before = out.blocking_send(Ok(std::mem::take(&mut batch)));
+                        open = before.is_ok() && out.blocking_send(Err(error)).is_ok();
                     }
                     None => open = false,
                 }

@@ -168,7 +168,8 @@ async fn a_slow_reader_is_told_and_nobody_else_notices() {
             }
         }
         // nothing dropped on the way to it
-        world.json_with("/api/summary", |summary| summary["events"] == count.to_string()).await;
+        let all = count.to_string();
+        world.json_with("/api/summary", |summary| summary["events"] == all.as_str()).await;
         world.publisher.publish(TIME + count, None, event::NetUndecodable { peer: u64::MAX, ..Default::default() });
     };
     let (_, (events, missed)) = tokio::join!(published, quick.events(usize::try_from(count).unwrap() + 1));
