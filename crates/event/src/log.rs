@@ -186,9 +186,9 @@ impl Parser {
     #[cold]
     fn begin_with(&mut self, line: &[u8], out: &mut impl FnMut(u64, Kind)) -> Option<Session> {
         if let Some(time) = split(line).time {
-            // what came before it began in another file, or was cut off; but for a life without times
+            // what came before it began in another file, or was cut off; but for several lines of a life without times
             let another = self.empty >= LINES_BETWEEN_LIVES;
-            let is_rest = |beginning: &mut Beginning| !begins_life(beginning) && !(another && beginning.len() > 1);
+            let is_rest = |beginning: &mut Beginning| !(another && beginning.len() > 1);
             if let Some(beginning) = self.beginning.take_if(is_rest) {
                 (self.time, self.dated) = (time, true);
                 for rest in beginning.lines() {
@@ -197,7 +197,7 @@ impl Parser {
                     self.further(rest, &parts, out);
                 }
             }
-        } else if self.beginning.as_mut().is_some_and(|beginning| beginning.hold(line)) {
+        } else if !begins_life(line) && self.beginning.as_mut().is_some_and(|beginning| beginning.hold(line)) {
             self.empty = 0;
             return None;
         }
@@ -377,10 +377,9 @@ impl Parser {
     }
 }
 
-/// Whether the first lines are those of a life.
-fn begins_life(beginning: &Beginning) -> bool {
-    let first = beginning.lines().next().map(|line| Table::get().find(split(line).message));
-    matches!(first, Some(Found::Row(_, Some(Kind::LogLife(life)))) if !life.version.is_empty())
+/// Whether this is the first line of a life, and so no rest of another.
+fn begins_life(line: &[u8]) -> bool {
+    matches!(Table::get().find(split(line).message), Found::Row(_, Some(Kind::LogLife(life))) if !life.version.is_empty())
 }
 
 /// Something is wrong with the file, of which only the reader knows the name.
