@@ -186,9 +186,10 @@ impl Parser {
     #[cold]
     fn begin_with(&mut self, line: &[u8], out: &mut impl FnMut(u64, Kind)) -> Option<Session> {
         if let Some(time) = split(line).time {
-            // several lines and then another life are a life without times; else they began in another file, or were cut off
-            let is_life = |beginning: &mut Beginning| beginning.len() > 1 && self.empty >= LINES_BETWEEN_LIVES;
-            if let Some(beginning) = self.beginning.take_if(|beginning| !beginning.is_empty() && !is_life(beginning)) {
+            // what came before it began in another file, or was cut off; but for several lines of a life without times
+            let another = self.empty >= LINES_BETWEEN_LIVES;
+            let is_rest = |beginning: &mut Beginning| !(another && beginning.len() > 1);
+            if let Some(beginning) = self.beginning.take_if(is_rest) {
                 (self.time, self.dated) = (time, true);
                 for rest in beginning.lines() {
                     self.totals.lines += 1;
@@ -196,7 +197,7 @@ impl Parser {
                     self.further(rest, &parts, out);
                 }
             }
-        } else if self.beginning.as_mut().is_some_and(|beginning| beginning.hold(line)) {
+        } else if !begins_life(line) && self.beginning.as_mut().is_some_and(|beginning| beginning.hold(line)) {
             self.empty = 0;
             return None;
         }
@@ -374,6 +375,11 @@ impl Parser {
         };
         out(time, parser.into());
     }
+}
+
+/// Whether this is the first line of a life, and so no rest of another.
+fn begins_life(line: &[u8]) -> bool {
+    matches!(Table::get().find(split(line).message), Found::Row(_, Some(Kind::LogLife(life))) if !life.version.is_empty())
 }
 
 /// Something is wrong with the file, of which only the reader knows the name.

@@ -179,6 +179,7 @@ impl<'a> Reader<'a> {
     fn follow(&mut self, mut follower: Follower, mut lives: Lives) {
         let wake = Wake::new();
         let mut active = Instant::now();
+        let mut deadline = None;
         loop {
             // read before the last pass, so that what was written before the order to stop is read
             let last = self.stopped();
@@ -189,7 +190,11 @@ impl<'a> Reader<'a> {
             self.session.look(length == 0);
             self.tell(last);
             if last && length == 0 {
-                return;
+                // a place that is being looked for is found soon, and something may follow it
+                let deadline = *deadline.get_or_insert_with(|| Instant::now() + follow::PATIENCE);
+                if !follower.is_unsettled() || Instant::now() >= deadline {
+                    return;
+                }
             }
             // what the life before had to say is read
             if length == 0
@@ -273,8 +278,8 @@ impl<'a> Reader<'a> {
             News::Line(Line::Cut { offset, left_out }) => {
                 self.push(cut(&self.name, offset, left_out));
             }
-            News::Line(Line::Unfinished { offset, length }) => {
-                self.take(News::Problem(unfinished(&self.name, offset, length)));
+            News::Line(Line::Unfinished { offset, bytes }) => {
+                self.take(News::Problem(unfinished(&self.name, offset, bytes)));
             }
             News::Attached => self.attached(),
             News::Detached(reason) => self.detached(reason),
@@ -375,7 +380,8 @@ fn cut(file: &str, offset: u64, left_out: u64) -> HealthLogGap {
     }
 }
 
-fn unfinished(file: &str, offset: u64, length: u64) -> HealthLogFile {
+fn unfinished(file: &str, offset: u64, bytes: &[u8]) -> HealthLogFile {
+    let length = bytes.len();
     follow::problem(
         LogFileProblem::Unfinished,
         file,

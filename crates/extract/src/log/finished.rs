@@ -238,6 +238,8 @@ impl<'a> Input<'a> {
         let name = self.name.clone();
         let result = loop {
             let offset = lines.position();
+            // all of it is not even one line
+            let mut shapeless = false;
             let mut take = |line: Line<'_>| match line {
                 Line::Text { offset, bytes } => {
                     parser.line(bytes, &mut |time, kind| events.fact(time, in_file(kind, &name, offset)));
@@ -246,10 +248,11 @@ impl<'a> Input<'a> {
                     events.begin(parser.time());
                     events.now(cut(&name, offset, left_out));
                 }
-                Line::Unfinished { offset, length } => {
+                Line::Unfinished { offset, bytes } => {
                     parser.settle(&mut |time, kind| events.fact(time, in_file(kind, &name, offset)));
                     events.begin(parser.time());
-                    events.now(unfinished(&name, offset, length));
+                    shapeless = parser.totals().lines == 0 && event::log::split(bytes).time.is_none();
+                    events.now(unfinished(&name, offset, bytes));
                 }
             };
             let read = lines.read(|buffer| self.bytes.read(buffer), &mut take);
@@ -261,7 +264,9 @@ impl<'a> Input<'a> {
                 return (events.summary, Err(ReadError::Write { name, source }));
             }
             match read {
-                Ok(0) if is_foreign_after(parser.totals(), 1) => break Err(ReadError::Foreign { name, offset: lines.position() }),
+                Ok(0) if shapeless || is_foreign_after(parser.totals(), 1) => {
+                    break Err(ReadError::Foreign { name, offset: lines.position() });
+                }
                 Ok(0) => break Ok(()),
                 Ok(_) if is_foreign_after(parser.totals(), ENOUGH) => {
                     break Err(ReadError::Foreign { name, offset: lines.position() });

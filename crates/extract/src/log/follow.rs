@@ -45,7 +45,7 @@ const SHRUNK_ABOVE: u64 = 11_000_000 - KEPT;
 const SETTLED: Duration = Duration::from_millis(200);
 
 /// Under load a file never rests: after this it is taken as it is.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Who looks as often as this sees every file that has the log's name, or it is new and lies beside it.
 const ATTENTIVE: Duration = Duration::from_secs(2);
@@ -261,7 +261,9 @@ impl Follower {
             }
             Ok(Read::Bytes(length)) => length,
             Ok(Read::Other) => match current.find_place(&self.target, out) {
-                Ok(()) => 0,
+                Ok(()) if current.lost.is_some() => 0,
+                // there may be more behind the place that was found
+                Ok(()) => self.read(out),
                 Err(error) => self.fail(&error, out),
             },
             Err(error) => self.fail(&error, out),

@@ -32,8 +32,8 @@ pub enum Line<'a> {
     Unfinished {
         /// Where it begins.
         offset: u64,
-        /// How many bytes there are of it.
-        length: u64,
+        /// What there is of it.
+        bytes: &'a [u8],
     },
 }
 
@@ -86,7 +86,7 @@ impl Lines {
             return self.end_long_line(out);
         }
         if !self.held.is_empty() {
-            out(Line::Unfinished { offset: self.offset, length: self.held.len() as u64 });
+            out(Line::Unfinished { offset: self.offset, bytes: &self.buffer[self.held.clone()] });
             self.forget(self.held.len());
         }
     }
@@ -177,9 +177,9 @@ mod tests {
                     assert!(input[offset as usize..].starts_with(bytes));
                     bytes.escape_ascii().to_string()
                 }
-                Line::Unfinished { offset, length } => {
-                    assert_eq!(offset + length, input.len() as u64);
-                    format!("{length} bytes of a line")
+                Line::Unfinished { offset, bytes } => {
+                    assert_eq!(&input[offset as usize..], bytes);
+                    format!("{} bytes of a line", bytes.len())
                 }
                 Line::Cut { offset, left_out } => format!("cut at {offset}, {left_out} left out"),
             });

@@ -47,7 +47,7 @@ impl Log {
         let mut out = |news: News<'_>| {
             seen.push(match news {
                 News::Line(Line::Text { bytes, .. }) => String::from_utf8_lossy(bytes).into_owned(),
-                News::Line(Line::Unfinished { offset, length }) => format!("# unfinished at {offset}, {length} bytes"),
+                News::Line(Line::Unfinished { offset, bytes }) => format!("# unfinished at {offset}, {} bytes", bytes.len()),
                 News::Line(Line::Cut { offset, left_out }) => format!("# cut at {offset}, {left_out} left out"),
                 News::Attached => "# attached".to_owned(),
                 News::Detached(reason) => format!("# detached: {}", reason.replace(&folder, "DIR")),
