@@ -44,7 +44,11 @@ fn messages_of_ten_are_found_while_they_come_and_clear() {
             flood(stage, 60.0, 500);
             stage.until(1500.0);
         },
-        expect![[""]],
+        expect![[r#"
+            61 opened D01 warn peer 1: 60 addresses within ten minutes, of which 53 are more than Bitcoin Core takes; 6 messages of exactly ten
+            62 updated D01 critical peer 1: 200 addresses within ten minutes, of which 193 are more than Bitcoin Core takes; 20 messages of exactly ten
+            760 cleared D01 critical peer 1: 200 addresses within ten minutes, of which 193 are more than Bitcoin Core takes; 20 messages of exactly ten
+        "#]],
     );
 }
 
@@ -63,7 +67,9 @@ fn few_limited_addresses_warn() {
             stage.at(20.0, legacy);
             stage.until(60.0);
         },
-        expect![[""]],
+        expect![[r#"
+            10 opened D01 warn peer 1: 52 addresses within ten minutes, of which 51 are more than Bitcoin Core takes; 0 messages of exactly ten
+        "#]],
     );
 }
 
@@ -78,7 +84,9 @@ fn the_answer_to_getaddr_is_not_counted_but_what_follows_is() {
             flood(stage, 60.0, 30);
             stage.until(70.0);
         },
-        expect![[""]],
+        expect![[r#"
+            62 opened D01 critical peer 1: 1203 addresses within ten minutes, of which 196 are more than Bitcoin Core takes; 20 messages of exactly ten
+        "#]],
     );
 }
 
@@ -89,7 +97,9 @@ fn more_than_anybody_may_send_is_told_at_once() {
             stage.at(5.0, getaddr(1));
             stage.at(6.0, addresses(1, 1001));
         },
-        expect![[""]],
+        expect![[r#"
+            6 opened D01 critical peer 1: a message of more than 1000 addresses; 1001 addresses within ten minutes
+        "#]],
     );
 }
 
@@ -129,7 +139,9 @@ fn who_was_there_before_may_have_saved_up_and_may_not_send_for_ever() {
             assert_eq!(stage.told(), "");
             stage.at(9.0, addresses(2, 1000));
         },
-        expect![[""]],
+        expect![[r#"
+            9 opened D01 critical peer 2: 2000 addresses within ten minutes, of which 1000 are more than Bitcoin Core takes; 0 messages of exactly ten
+        "#]],
     );
 }
 
@@ -143,7 +155,9 @@ fn a_getaddr_that_was_lost_does_not_raise_an_alarm() {
             // what no answer holds does
             flood(stage, 60.0, 30);
         },
-        expect![[""]],
+        expect![[r#"
+            60 opened D01 critical peer 1: 1010 addresses within ten minutes, of which 1004 are more than Bitcoin Core takes; 1 messages of exactly ten
+        "#]],
     );
 }
 
@@ -155,6 +169,9 @@ fn it_ends_with_the_connection() {
             stage.at(20.0, ConnClosed { peer: 1, ..Default::default() });
             stage.until(30.0);
         },
-        expect![[""]],
+        expect![[r#"
+            10 opened D01 warn peer 1: 100 addresses within ten minutes, of which 99 are more than Bitcoin Core takes; 0 messages of exactly ten
+            20 cleared D01 warn peer 1: 100 addresses within ten minutes, of which 99 are more than Bitcoin Core takes; 0 messages of exactly ten
+        "#]],
     );
 }

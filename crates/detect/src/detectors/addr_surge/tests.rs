@@ -39,7 +39,12 @@ fn more_than_twice_the_usual_for_two_hours() {
                 hour(stage, h, u32::from(h >= 3) * h * 1_000_000, if h < 3 { 4000 } else { 15_000 });
             }
         },
-        expect![[""]],
+        expect![[r#"
+            36600 opened D02 warn node: 110668 different addresses were passed on within a day: 2.8 times as many as usual
+            38400 updated D02 warn node: 119080 different addresses were passed on within a day: 3.0 times as many as usual
+            40200 updated D02 warn node: 126493 different addresses were passed on within a day: 3.2 times as many as usual
+            42000 updated D02 warn node: 134220 different addresses were passed on within a day: 3.4 times as many as usual
+        "#]],
     );
 }
 
@@ -57,7 +62,18 @@ fn hours_are_compared_with_hours_once_there_are_enough() {
                 hour(stage, h, h * 100_000, if h < 30 { 3000 } else { 12_000 });
             }
         },
-        expect![[""]],
+        expect![[r#"
+            111600 opened D02 warn node: 78496 different addresses were passed on within a day: 12124 in the last whole hour, where 3011 are usual
+            113400 updated D02 warn node: 84867 different addresses were passed on within a day: 12124 in the last whole hour, where 3011 are usual
+            115200 updated D02 warn node: 88307 different addresses were passed on within a day: 12312 in the last whole hour, where 3011 are usual
+            117000 updated D02 warn node: 94070 different addresses were passed on within a day: 12312 in the last whole hour, where 3011 are usual
+            118800 updated D02 warn node: 96840 different addresses were passed on within a day: 12159 in the last whole hour, where 3011 are usual
+            120600 updated D02 warn node: 102722 different addresses were passed on within a day: 12159 in the last whole hour, where 3011 are usual
+            122400 updated D02 warn node: 106202 different addresses were passed on within a day: 12449 in the last whole hour, where 3011 are usual
+            124200 updated D02 warn node: 111558 different addresses were passed on within a day: 12449 in the last whole hour, where 3011 are usual
+            126000 updated D02 warn node: 113261 different addresses were passed on within a day: 11934 in the last whole hour, where 3011 are usual
+            127800 updated D02 warn node: 119434 different addresses were passed on within a day: 11934 in the last whole hour, where 3011 are usual
+        "#]],
     );
 }
 

@@ -52,7 +52,10 @@ fn one_that_only_listens_is_worth_knowing() {
             stage.at(1300.0, NetInv { peer: 1, direction: Direction::Inbound.into(), items: items(1), ..Default::default() });
             stage.until(1500.0);
         },
-        expect![[""]],
+        expect![[r#"
+            930 opened D14 info peer 1: it was told of 1840 transactions, asked for 0, and gave nothing
+            1380 cleared D14 info peer 1: it was told of 1840 transactions, asked for 0, and gave nothing
+        "#]],
     );
 }
 
@@ -66,7 +69,14 @@ fn many_of_them_are_a_matter_for_somebody() {
             }
             announce(stage, 10, 1000, 1..=20);
         },
-        expect![[""]],
+        expect![[r#"
+            930 opened D14 info peer 1: it was told of 1840 transactions, asked for 0, and gave nothing
+            930 opened D14 info peer 2: it was told of 1840 transactions, asked for 0, and gave nothing
+            930 opened D14 info peer 3: it was told of 1840 transactions, asked for 0, and gave nothing
+            930 opened D14 info peer 4: it was told of 1840 transactions, asked for 0, and gave nothing
+            930 opened D14 info peer 5: it was told of 1840 transactions, asked for 0, and gave nothing
+            930 opened D14 warn node: 5 of 20 inbound peers only listen
+        "#]],
     );
 }
 
@@ -77,8 +87,8 @@ fn who_asks_or_filters_or_wants_no_transactions_is_no_listener() {
         |stage| {
             stage.at(2.0, NetFilterload { peer: 1, direction: Direction::Inbound.into(), ..Default::default() });
             stage.at(2.0, version(2, false));
-            announce(stage, 10, 2000, 1..=3);
             stage.at(5.0, NetGetdata { peer: 3, direction: Direction::Inbound.into(), items: items(900), ..Default::default() });
+            announce(stage, 10, 2000, 1..=3);
         },
         expect![[""]],
     );

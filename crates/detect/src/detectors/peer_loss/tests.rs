@@ -46,13 +46,23 @@ fn many_at_once_and_back_again() {
             (201..=245).for_each(|peer| open(stage, 1200.0, peer, ConnectionType::Inbound));
             stage.until(1600.0);
         },
-        expect![[""]],
+        expect![[r#"
+            1100 opened D09 warn node: 16 of 101 inbound peers lost within five minutes, 100 % of them ipv4
+            1100 updated D09 critical node: 41 of 101 inbound peers lost within five minutes, 100 % of them ipv4
+            1265 cleared D09 critical node: 41 of 101 inbound peers lost within five minutes, 100 % of them ipv4
+        "#]],
     );
 }
 
 #[test]
 fn a_share_of_a_small_node_counts_but_not_of_very_few() {
-    check(40, |stage| lose(stage, 1100.0, 1..=9), expect![[""]]);
+    check(
+        40,
+        |stage| lose(stage, 1100.0, 1..=9),
+        expect![[r#"
+        1100 opened D09 warn node: 9 of 41 inbound peers lost within five minutes, 100 % of them ipv4
+    "#]],
+    );
     check(10, |stage| lose(stage, 1100.0, 1..=8), expect![[""]]);
 }
 
@@ -84,7 +94,9 @@ fn outbound_peers_that_go_are_critical() {
             (1001..=1008).for_each(|peer| close(stage, 1100.0, peer, ConnectionType::OutboundFullRelay));
             stage.until(1110.0);
         },
-        expect![[""]],
+        expect![[r#"
+            1105 opened D09 critical node: 2 outbound peers are left of 10
+        "#]],
     );
 }
 
@@ -99,7 +111,24 @@ fn a_slow_loss_is_found_within_hours() {
                 close(stage, 10.0 * 3600.0 + peer as f64 * 1200.0, peer, ConnectionType::Inbound);
             }
         },
-        expect![[""]],
+        expect![[r#"
+            44405 opened D09 warn node: 93 inbound peers, 7 % fewer than is usual
+            46205 updated D09 warn node: 92 inbound peers, 8 % fewer than is usual
+            48005 updated D09 warn node: 90 inbound peers, 10 % fewer than is usual
+            49805 updated D09 warn node: 89 inbound peers, 11 % fewer than is usual
+            51605 updated D09 warn node: 87 inbound peers, 13 % fewer than is usual
+            53405 updated D09 warn node: 86 inbound peers, 14 % fewer than is usual
+            55205 updated D09 warn node: 84 inbound peers, 16 % fewer than is usual
+            57005 updated D09 warn node: 83 inbound peers, 17 % fewer than is usual
+            58805 updated D09 warn node: 81 inbound peers, 19 % fewer than is usual
+            60605 updated D09 warn node: 80 inbound peers, 20 % fewer than is usual
+            62405 updated D09 warn node: 78 inbound peers, 22 % fewer than is usual
+            64205 updated D09 warn node: 77 inbound peers, 23 % fewer than is usual
+            66005 updated D09 warn node: 75 inbound peers, 25 % fewer than is usual
+            67805 updated D09 warn node: 74 inbound peers, 26 % fewer than is usual
+            69605 updated D09 warn node: 72 inbound peers, 28 % fewer than is usual
+            71405 updated D09 warn node: 71 inbound peers, 29 % fewer than is usual
+        "#]],
     );
 }
 

@@ -49,7 +49,10 @@ fn one_is_worth_knowing_and_two_are_a_warning() {
                 .at(100.0, NetGetblocktxn { peer: 1, direction: Direction::Outbound.into(), block: hash(2), ..Default::default() });
             stage.until(150.0);
         },
-        expect![[""]],
+        expect![[r#"
+            40 opened D51 info peer 1: 1 block was asked for and not delivered within a day
+            130 updated D51 warn peer 1: 2 blocks were asked for and not delivered within a day
+        "#]],
     );
 }
 
@@ -78,7 +81,9 @@ fn another_that_delivers_sooner_shows_it_sooner() {
             connect(stage, 10.5, 1);
             stage.until(20.0);
         },
-        expect![[""]],
+        expect![[r#"
+            12 opened D51 info peer 1: 1 block was asked for and not delivered within a day
+        "#]],
     );
 }
 
@@ -119,7 +124,11 @@ fn who_leaves_instead_of_delivering_is_counted_when_it_comes_back() {
             ask(stage, 30.0, 9, 2);
             stage.until(100.0);
         },
-        expect![[""]],
+        expect![[r#"
+            15 opened D51 info peer 1: 1 block was asked for and not delivered within a day
+            15 cleared D51 info peer 1: 1 block was asked for and not delivered within a day
+            60 opened D51 warn peer 9: 2 blocks were asked for and not delivered within a day
+        "#]],
     );
 }
 
@@ -132,7 +141,13 @@ fn several_of_one_range_are_one_story() {
             }
             stage.until(500.0);
         },
-        expect![[""]],
+        expect![[r#"
+            130 opened D51 info peer 2: 1 block was asked for and not delivered within a day
+            230 opened D51 info peer 1: 1 block was asked for and not delivered within a day
+            330 updated D51 warn peer 2: 2 blocks were asked for and not delivered within a day
+            430 updated D51 warn peer 1: 2 blocks were asked for and not delivered within a day
+            430 opened D51 critical range 192.0.2.0/24: 2 hosts of one range each withheld blocks within a day
+        "#]],
     );
 }
 
