@@ -192,7 +192,7 @@ impl Follower {
         }
         let held: Vec<FileId> = self.waiting.iter().map(|log| log.id).chain([current.id, newest.id]).collect();
         // listed after the file was opened: a rotation in between shows as one more, and the file of the name is for the next look
-        let mut fresh = self.siblings.missed(&self.target, &current.tail, current.lines.position(), &held);
+        let mut fresh = self.siblings.missed(&self.target, &current.file, &current.tail, current.lines.position(), &held);
         if !fresh.is_empty() {
             tracing::info!(log = %self.target, files = fresh.len(), "a file was the log for a short time only");
         }
@@ -518,5 +518,13 @@ mod tests {
         let expected: Vec<String> = (1..6).map(|number| line(number).trim_end().to_owned()).collect();
         assert_eq!(step(&mut follower), expected);
         assert_eq!(step(&mut follower), [""; 0]);
+        // the newest has no line yet, and was made in the same moment as the one before
+        std::fs::rename(path("debug.log"), path("debug.log.5")).unwrap();
+        append(&path("debug.log"), &line(6));
+        std::fs::rename(path("debug.log"), path("debug.log.6")).unwrap();
+        append(&path("debug.log"), "");
+        follower.look(&mut |news| panic!("{news:?}"));
+        append(&path("debug.log"), &line(7));
+        assert_eq!(step(&mut follower), [line(6).trim_end(), line(7).trim_end()]);
     }
 }

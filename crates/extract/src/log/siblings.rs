@@ -22,19 +22,23 @@ const TRIES: usize = 8;
 /// Within so many bytes there is a line with a time.
 const BEGINNING: usize = 16 << 10;
 
+/// The first time in a file that has none.
+const NEVER: u64 = u64::MAX;
+
 /// A file that was the log.
 #[derive(Debug)]
 pub(super) struct Sibling {
     pub(super) file: File,
     pub(super) id: FileId,
-    /// What was the log earlier is less: when it was made, where the filesystem knows, and its first time.
-    pub(super) order: (u64, Option<u64>),
+    /// What was the log earlier is less: when it was made, where the filesystem knows, and its first time. One that has none yet is last:
+    /// filesystems have coarse clocks.
+    pub(super) order: (u64, u64),
 }
 
 impl Sibling {
     pub(super) fn new(file: File) -> io::Result<Self> {
         let id = place::id(&file.metadata()?);
-        let order = (id.created, first_time(&file)?);
+        let order = (id.created, first_time(&file)?.unwrap_or(NEVER));
         Ok(Self { file, id, order })
     }
 }
@@ -51,9 +55,11 @@ impl Siblings {
         Self { known: list(target).into_iter().map(|(id, _)| id).collect() }
     }
 
-    /// Opens the files that were the log since the last call, in no order. What was read until then ends with `tail` at `position`; `held`
-    /// are the files that we have. The one that has the log's name now is left for the next look.
-    pub(super) fn missed(&mut self, target: &Target, tail: &Tail, position: u64, held: &[FileId]) -> Vec<Sibling> {
+    /// Opens the files that were the log since the last call, in no order. What was read until then, of the file `current`, ends with `tail`
+    /// at `position`; `held` are the files that we have. The one that has the log's name now is left for the next look.
+    pub(super) fn missed(&mut self, target: &Target, current: &File, tail: &Tail, position: u64, held: &[FileId]) -> Vec<Sibling> {
+        // where nothing was read yet, what is older than its first line is old
+        let since = tail.last_time().or_else(|| first_time(current).ok()?);
         let mut judged = BTreeMap::new();
         let mut ids = BTreeSet::new();
         // while somebody renames files, a list may lack one, or have a name that is another's by now
@@ -67,7 +73,7 @@ impl Siblings {
                 // as careful as with the log itself
                 match target.at(&path).open().and_then(Sibling::new) {
                     Ok(sibling) if sibling.id == id => {
-                        let missed = goes_on(&sibling, tail, position);
+                        let missed = goes_on(&sibling, tail, position, since);
                         judged.insert(id, missed.then_some(sibling));
                     }
                     Err(error) if error.kind() != io::ErrorKind::NotFound => drop(judged.insert(id, None)),
@@ -99,10 +105,10 @@ fn list(target: &Target) -> Vec<(FileId, PathBuf)> {
 }
 
 /// Whether a file begins after what was read: not a copy of it, something older, or where it cannot be told.
-fn goes_on(sibling: &Sibling, tail: &Tail, position: u64) -> bool {
+fn goes_on(sibling: &Sibling, tail: &Tail, position: u64, since: Option<u64>) -> bool {
     let is_copy = tail.find(&sibling.file, position).map_or(true, |place| place.is_some());
     let (_, first) = sibling.order;
-    !is_copy && first.is_some_and(|first| position == 0 || tail.last_time().is_some_and(|last| first >= last))
+    !is_copy && first != NEVER && since.map_or(position == 0, |since| first >= since)
 }
 
 /// The first time in a file. What is compressed has none.
@@ -151,7 +157,7 @@ mod tests {
                 std::fs::remove_file(path("debug.log.2")).unwrap();
             };
             reused += u32::from(after.inode == before.inode);
-            assert_eq!(siblings.missed(&target, &tail, line(1).len() as u64, &held).len(), 1);
+            assert_eq!(siblings.missed(&target, &current, &tail, line(1).len() as u64, &held).len(), 1);
             std::fs::remove_file(path("debug.log.2")).unwrap();
         }
         if reused == 0 {
@@ -187,9 +193,9 @@ mod tests {
             file.read_to_string(&mut text).unwrap();
             text
         };
-        let mut missed = siblings.missed(&target, &tail, position, &seen);
+        let mut missed = siblings.missed(&target, &current, &tail, position, &seen);
         missed.sort_by_key(|sibling| sibling.order);
         assert_eq!(missed.into_iter().map(text).collect::<Vec<_>>(), [line(11), line(12)]);
-        assert!(siblings.missed(&target, &tail, position, &seen).is_empty(), "they are known now");
+        assert!(siblings.missed(&target, &current, &tail, position, &seen).is_empty(), "they are known now");
     }
 }
