@@ -61,7 +61,7 @@ fn write_message(message: &MessageDescriptor, part: usize, out: &mut String) -> 
         let put = put(field)?;
         // who a peer is stands elsewhere
         let apart = who && matches!(field.number(), 1 | 3 | 4 | 5);
-        writeln!(out, "        {}", if apart { format!("if !row.of_peer {{ {put} }}") } else { put })?;
+        writeln!(out, "        {}", if apart { put.replacen("if ", "if !row.of_peer && ", 1) } else { put })?;
     }
     writeln!(out, "    }}")?;
     if who {
