@@ -56,7 +56,7 @@ fn messages_of_ten_are_found_while_they_come_and_clear() {
 fn few_limited_addresses_warn() {
     check(
         |stage| {
-            stage.at(10.0, addresses(1, 52));
+            stage.at(10.0, addresses(1, 152));
             // addr counts as well
             let legacy = NetAddr {
                 peer: 1,
@@ -165,7 +165,7 @@ fn a_getaddr_that_was_lost_does_not_raise_an_alarm() {
 fn it_ends_with_the_connection() {
     check(
         |stage| {
-            stage.at(10.0, addresses(1, 100));
+            stage.at(10.0, addresses(1, 200));
             stage.at(20.0, ConnClosed { peer: 1, ..Default::default() });
             stage.until(30.0);
         },
