@@ -45,7 +45,7 @@ fn messages_of_ten_are_found_while_they_come_and_clear() {
             stage.until(1500.0);
         },
         expect![[r#"
-            61 opened D01 warn peer 1: 60 addresses within ten minutes, of which 53 are more than Bitcoin Core takes; 6 messages of exactly ten
+            62 opened D01 warn peer 1: 160 addresses within ten minutes, of which 153 are more than Bitcoin Core takes; 16 messages of exactly ten
             62 updated D01 critical peer 1: 200 addresses within ten minutes, of which 193 are more than Bitcoin Core takes; 20 messages of exactly ten
             760 cleared D01 critical peer 1: 200 addresses within ten minutes, of which 193 are more than Bitcoin Core takes; 20 messages of exactly ten
         "#]],
@@ -68,7 +68,7 @@ fn few_limited_addresses_warn() {
             stage.until(60.0);
         },
         expect![[r#"
-            10 opened D01 warn peer 1: 52 addresses within ten minutes, of which 51 are more than Bitcoin Core takes; 0 messages of exactly ten
+            10 opened D01 warn peer 1: 152 addresses within ten minutes, of which 151 are more than Bitcoin Core takes; 0 messages of exactly ten
         "#]],
     );
 }
@@ -170,8 +170,8 @@ fn it_ends_with_the_connection() {
             stage.until(30.0);
         },
         expect![[r#"
-            10 opened D01 warn peer 1: 100 addresses within ten minutes, of which 99 are more than Bitcoin Core takes; 0 messages of exactly ten
-            20 cleared D01 warn peer 1: 100 addresses within ten minutes, of which 99 are more than Bitcoin Core takes; 0 messages of exactly ten
+            10 opened D01 warn peer 1: 200 addresses within ten minutes, of which 199 are more than Bitcoin Core takes; 0 messages of exactly ten
+            20 cleared D01 warn peer 1: 200 addresses within ten minutes, of which 199 are more than Bitcoin Core takes; 0 messages of exactly ten
         "#]],
     );
 }
