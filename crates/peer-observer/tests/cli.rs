@@ -380,7 +380,10 @@ fn detect_looks_at_a_recording() {
     let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo.rec");
     let output = output(&["detect", "--recording", recording]);
     assert!(output.status.success(), "{}", stderr(&output));
-    expect![[""]].assert_eq(&stdout(&output));
+    expect![[r#"
+        10:58:38.896294 demo ! CRITICAL opened D01 addr_flood peer 19 127.228.132.171:59941: a message of more than 1000 addresses; 1001 addresses within ten minutes · aa31163163fc83d8
+        10:58:38.954766 demo ! CRITICAL cleared D01 addr_flood peer 19 127.228.132.171:59941: a message of more than 1000 addresses; 1001 addresses within ten minutes · aa31163163fc83d8
+    "#]].assert_eq(&stdout(&output));
     let output = program().args(["detect", "--score", "tests/program"]).output().unwrap();
     assert_eq!(output.status.code(), Some(7));
     assert_eq!(stderr(&output), "error: tests/program is no labelled set: it has no file that ends with `.truth.toml`\n");

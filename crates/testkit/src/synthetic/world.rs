@@ -221,7 +221,7 @@ impl World {
     /// So many seconds from now.
     pub(super) fn after(&mut self, seconds: f64, what: What) {
         if seconds.is_finite() {
-            self.at(self.now + (seconds * 1e9) as u64, what);
+            self.at(self.now.saturating_add((seconds * 1e9) as u64), what);
         }
     }
 
