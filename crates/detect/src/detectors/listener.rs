@@ -94,7 +94,7 @@ impl Detector for Listener {
                 self.peer(m.peer, context, findings, |peer| peer.gave = true);
             }
             Some(Kind::NetFilterload(m)) if inbound(m.direction()) => {
-                self.peer(m.peer, context, findings, |peer| peer.filters = true)
+                self.peer(m.peer, context, findings, |peer| peer.filters = true);
             }
             Some(Kind::ConnClosed(closed)) => {
                 self.peers.remove(&closed.peer);

@@ -31,7 +31,7 @@ use crate::time::{MINUTE, SECOND, seconds};
 use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
 
 /// See the module.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, Default)]
 pub struct Monitor {
     sources: BTreeMap<i32, Watched>,
     /// Entries forgotten so far: when, and how many.
@@ -91,12 +91,6 @@ const USUAL: (usize, usize) = (144, 18);
 const FEW: f64 = 5.0;
 /// Fewer events published say nothing of shares.
 const ENOUGH: f64 = 100.0;
-
-impl Default for Monitor {
-    fn default() -> Self {
-        Self { sources: BTreeMap::new(), evicted: Recent::default(), guards: BTreeMap::new(), compared: 0 }
-    }
-}
 
 impl Default for Watched {
     fn default() -> Self {

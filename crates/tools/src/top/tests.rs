@@ -34,7 +34,7 @@ fn shown(events: impl IntoIterator<Item = Event>) -> Top {
 fn screen(top: &mut Top, width: u16, height: u16) -> String {
     let mut buffer = Buffer::empty(Rect::new(0, 0, width, height));
     top.draw(&mut buffer);
-    let line = |row: &[ratatui_core::buffer::Cell]| row.iter().map(|cell| cell.symbol()).collect::<String>();
+    let line = |row: &[ratatui_core::buffer::Cell]| row.iter().map(ratatui_core::buffer::Cell::symbol).collect::<String>();
     buffer.content().chunks(width.max(1).into()).map(|row| line(row).trim_end().to_owned() + "\n").collect()
 }
 
