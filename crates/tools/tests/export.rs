@@ -371,7 +371,7 @@ fn names_and_times_that_nobody_has_stay_within_bounds() {
     let (recordings, tables) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let path = recordings.path().join("strange.poa");
     let event = |number: u64| {
-        let node = if number % 2 == 0 { format!("../../{number}") } else { format!("n{number}") };
+        let node = if number.is_multiple_of(2) { format!("../../{number}") } else { format!("n{number}") };
         let time = number.wrapping_mul(0x0fff_ffff_ffff_ffff);
         Event { time, run: number, sequence: number, ..Event::new(node, Source::Ebpf, NetPing::default()) }
     };

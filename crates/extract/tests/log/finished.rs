@@ -268,7 +268,7 @@ fn waiting_for_a_pipe_ends_when_told() {
     let path = folder.path().join("pipe");
     rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
     for written in ["", "2026-01-01T00:00:00Z [net] Cleared nodestate for peer=7\n"] {
-        let jobs = Job::of(&[path.clone()], Some(&folder.path().join("out.rec")), Form::Recording);
+        let jobs = Job::of(std::slice::from_ref(&path), Some(&folder.path().join("out.rec")), Form::Recording);
         let (progress, stop) = (Progress::of(&jobs), AtomicBool::new(false));
         std::thread::scope(|scope| {
             let work = scope.spawn(|| convert::run(&jobs, 1, Form::Recording, &Config::default(), &alice(), &progress, &stop));
