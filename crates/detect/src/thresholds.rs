@@ -60,7 +60,7 @@ thresholds! {
     FindingSilent = "finding.silent", 3600.0, "seconds", "O", "A finding of which its detector heard nothing for so long expires";
 
     // D01: addresses from one peer
-    D01Warn = "d01.limited_warn", 150.0, "addresses", "O", "Warn: Bitcoin Core ignores so many addresses of one peer within ten minutes; 78 of the most talkative ordinary one (S9: 0.23 a second, of which it takes 0.1)";
+    D01Warn = "d01.limited_warn", 250.0, "addresses", "O", "Warn: Bitcoin Core ignores so many addresses of one peer within ten minutes; 78 of the most talkative ordinary one (S9: 0.23 a second, of which it takes 0.1)";
     D01Share = "d01.limited_share", 0.2, "share", "O", "Warn: and at least this share of what the peer sent";
     D01Critical = "d01.limited_critical", 1000.0, "addresses", "O", "Critical: Bitcoin Core ignores so many addresses of one peer within ten minutes";
     D01Tens = "d01.tens", 20.0, "messages", "S11", "Critical: messages of exactly ten addresses from one peer within ten minutes; ten is the most that is passed on";
@@ -77,13 +77,13 @@ thresholds! {
 
     // D09: peers are lost
     D09Warn = "d09.lost_warn", 20.0, "peers", "S4", "Warn: so many inbound peers lost within five minutes";
-    D09WarnShare = "d09.lost_warn_share", 0.15, "share", "O", "Warn: or this share of them";
+    D09WarnShare = "d09.lost_warn_share", 0.25, "share", "O", "Warn: or this share of them";
     D09CriticalShare = "d09.lost_critical_share", 0.4, "share", "O", "Critical: this share of the inbound peers lost within five minutes";
     D09Least = "d09.least", 8.0, "peers", "O", "A share of so few lost peers or fewer says nothing";
     D09Outbound = "d09.outbound", 2.0, "peers", "O", "Critical: so few outbound peers are left of many";
     D09Usual = "d09.outbound_usual", 6.0, "peers", "O", "Many outbound peers: so many within the last hour";
     D09Drift = "d09.drift", 5.0, "deviations", "O", "Warn: fewer inbound peers than usual, minute after minute, added up (CUSUM)";
-    D09SlowShare = "d09.slow_share", 0.07, "share", "O", "Warn: and at least this share less than the median of the last day";
+    D09SlowShare = "d09.slow_share", 1.0, "share", "O", "Warn: and at least this share less than the median of the last day; 1 switches the slow form off, until it is calibrated: nodes with few peers differ by a third within an ordinary day";
     D09Samples = "d09.warm_up", 21600.0, "seconds", "O", "What is usual is learned for so long before a slow loss is told";
 
     // D14: peers that only listen

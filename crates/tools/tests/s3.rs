@@ -251,6 +251,8 @@ fn check(store: Answer, expected: Expect) {
     assert!(!text.contains("hush"), "{text}");
     // how long the client tried is not the point
     let text = text.split(", after ").next().unwrap();
+    // the answer of a store is cut short, which depends on what stands before it
+    let text = text.split(": <Error>").next().unwrap();
     let words: Vec<&str> = text.split(' ').collect();
     let is_time = |word: &str| word.ends_with('s') && word.starts_with(|first: char| first.is_ascii_digit());
     let text = words.iter().map(|word| if is_time(word) { "TIME" } else { word }).collect::<Vec<_>>().join(" ");
@@ -283,7 +285,7 @@ fn a_store_that_refuses() {
     check(
         denied,
         expect![
-            "failed to read s3://bucket/ship/host/FOLDER/manifest.json: The operation lacked the necessary privileges to complete for path ship/host/FOLDER/manifest.json: Error performing GET ENDPOINT/bucket/ship/host/FOLDER/manifest.json in TIME - Server returned non-2xx status code: 403 Forbidden: <Error><Code>Access"
+            "failed to read s3://bucket/ship/host/FOLDER/manifest.json: The operation lacked the necessary privileges to complete for path ship/host/FOLDER/manifest.json: Error performing GET ENDPOINT/bucket/ship/host/FOLDER/manifest.json in TIME - Server returned non-2xx status code: 403 Forbidden"
         ],
     );
 }

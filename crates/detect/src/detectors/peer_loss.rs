@@ -34,6 +34,8 @@ pub struct PeerLoss {
     outbound: Recent<u32>,
     slow: Slow,
     minute: u64,
+    /// Since when so few outbound peers are left.
+    few: Option<u64>,
     evidence: Evidence,
 }
 
@@ -67,6 +69,7 @@ impl Default for PeerLoss {
             outbound: Recent::default(),
             slow: Slow::default(),
             minute: 0,
+            few: None,
             evidence: Evidence::default(),
         }
     }
@@ -181,6 +184,9 @@ impl PeerLoss {
         let share = if gone > limit(Limit::D09Least) { gone / before } else { 0.0 };
         let usual_outbound = self.outbound.iter().map(|(_, count)| *count).max().unwrap_or_default();
         let few = f64::from(outbound) <= limit(Limit::D09Outbound) && f64::from(usual_outbound) >= limit(Limit::D09Usual);
+        // a node that ends loses them within seconds, and that is no attack
+        self.few = if few { self.few.or(Some(now)) } else { None };
+        let few = self.few.is_some_and(|since| now >= since.saturating_add(MINUTE));
         let slow = self.slow.share(f64::from(inbound), context);
         let critical = share >= limit(Limit::D09CriticalShare) || few;
         let fast = gone >= limit(Limit::D09Warn) || share >= limit(Limit::D09WarnShare);

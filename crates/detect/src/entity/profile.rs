@@ -51,7 +51,7 @@ pub struct Profile {
     pub programs: Vec<Program>,
     /// Programs that are not among them any more.
     pub forgotten_programs: u64,
-    /// Numbers of our nodes that it visited: see [`Profiles::node`].
+    /// Numbers of our nodes that it visited: see [`Profiles::nodes`].
     nodes: Vec<u16>,
     /// Whether it visited more nodes than are remembered.
     pub more_nodes: bool,

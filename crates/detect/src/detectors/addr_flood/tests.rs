@@ -45,8 +45,7 @@ fn messages_of_ten_are_found_while_they_come_and_clear() {
             stage.until(1500.0);
         },
         expect![[r#"
-            62 opened D01 warn peer 1: 160 addresses within ten minutes, of which 153 are more than Bitcoin Core takes; 16 messages of exactly ten
-            62 updated D01 critical peer 1: 200 addresses within ten minutes, of which 193 are more than Bitcoin Core takes; 20 messages of exactly ten
+            62 opened D01 critical peer 1: 200 addresses within ten minutes, of which 193 are more than Bitcoin Core takes; 20 messages of exactly ten
             760 cleared D01 critical peer 1: 200 addresses within ten minutes, of which 193 are more than Bitcoin Core takes; 20 messages of exactly ten
         "#]],
     );
@@ -56,7 +55,7 @@ fn messages_of_ten_are_found_while_they_come_and_clear() {
 fn few_limited_addresses_warn() {
     check(
         |stage| {
-            stage.at(10.0, addresses(1, 152));
+            stage.at(10.0, addresses(1, 252));
             // addr counts as well
             let legacy = NetAddr {
                 peer: 1,
@@ -68,7 +67,7 @@ fn few_limited_addresses_warn() {
             stage.until(60.0);
         },
         expect![[r#"
-            10 opened D01 warn peer 1: 152 addresses within ten minutes, of which 151 are more than Bitcoin Core takes; 0 messages of exactly ten
+            10 opened D01 warn peer 1: 252 addresses within ten minutes, of which 251 are more than Bitcoin Core takes; 0 messages of exactly ten
         "#]],
     );
 }
@@ -165,13 +164,13 @@ fn a_getaddr_that_was_lost_does_not_raise_an_alarm() {
 fn it_ends_with_the_connection() {
     check(
         |stage| {
-            stage.at(10.0, addresses(1, 200));
+            stage.at(10.0, addresses(1, 300));
             stage.at(20.0, ConnClosed { peer: 1, ..Default::default() });
             stage.until(30.0);
         },
         expect![[r#"
-            10 opened D01 warn peer 1: 200 addresses within ten minutes, of which 199 are more than Bitcoin Core takes; 0 messages of exactly ten
-            20 cleared D01 warn peer 1: 200 addresses within ten minutes, of which 199 are more than Bitcoin Core takes; 0 messages of exactly ten
+            10 opened D01 warn peer 1: 300 addresses within ten minutes, of which 299 are more than Bitcoin Core takes; 0 messages of exactly ten
+            20 cleared D01 warn peer 1: 300 addresses within ten minutes, of which 299 are more than Bitcoin Core takes; 0 messages of exactly ten
         "#]],
     );
 }
