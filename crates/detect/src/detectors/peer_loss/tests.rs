@@ -65,7 +65,9 @@ fn a_share_of_a_small_node_counts_but_not_of_very_few() {
     check(
         40,
         |stage| lose(stage, 1100.0, 1..=12),
-        expect![""],
+        expect![[r#"
+            1100 opened D09 warn node: 11 of 41 inbound peers lost within five minutes, 100 % of them ipv4
+        "#]],
     );
     check(10, |stage| lose(stage, 1100.0, 1..=8), expect![[""]]);
 }
