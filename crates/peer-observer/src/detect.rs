@@ -2,11 +2,11 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use bus::Limits;
 use detect::finding::Statement;
 use tools::detect::{PrepareError, Prepared, play, score};
 use tools::logger::{Colour, Format, Line};
 
+use crate::alone;
 use crate::cli;
 use crate::exit::{Code, Failure};
 use crate::service::{self, Signals};
@@ -37,16 +37,15 @@ pub fn run(options: cli::Detect) -> Result<(), Failure> {
     }
     let live = options.recording.is_empty();
     if live && options.nats.url.is_none() {
-        return Err(Failure::new(Code::Usage, anyhow::anyhow!("`detect` needs a bus or a recording to look at"))
-            .hint("give `--nats URL` or `--recording FILES`; `peer-observer run` watches a node on this machine, and detects"));
+        let run = "`peer-observer run` watches a node on this machine, and detects";
+        return Err(alone::no_input("detect", "look at", run));
     }
     let prepared = options.detect.prepare(live).map_err(unreadable)?;
     if live {
         return watch(prepared, options, printer);
     }
     let filter = prepared.filter(options.node.clone());
-    let selection = tools::archive::Selection { kinds: Some(filter.kinds), nodes: filter.nodes, ..Default::default() };
-    let recordings = crate::archive::recorded(&options.recording, &selection)?;
+    let recordings = alone::recorded(&options.recording, &filter)?;
     let mut closed = false;
     let totals = play(prepared, recordings, |statement| match printer.print(statement) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -69,18 +68,12 @@ pub fn run(options: cli::Detect) -> Result<(), Failure> {
 fn watch(prepared: Prepared, options: cli::Detect, mut printer: Printer) -> Result<(), Failure> {
     wiring::block_on(async {
         let mut signals = Signals::new()?;
-        let Some(bus) = signals.unless_received(wiring::open(&options.nats)).await? else { return Ok(()) };
         let node = options.node.first().cloned();
         let filter = prepared.filter(options.node);
-        let subscribed = async { bus.subscribe(filter, Limits::default()).await.map_err(wiring::bus_failure) };
-        let Some(events) = signals.unless_received(subscribed).await? else { return Ok(()) };
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let stopped = async {
-            // the other side says nothing, it goes away
-            let _ = stopped.await;
-        };
+        let Some((bus, events)) = alone::subscribe(&mut signals, &options.nats, None, filter).await? else { return Ok(()) };
+        let (stop, stopped) = alone::Stopped::new();
         let show = move |statement: &Statement| printer.print(statement).map_err(anyhow::Error::new);
-        let mut tool = tokio::spawn(tools::detect::run(prepared, events, bus.clone(), node, stopped, show));
+        let mut tool = tokio::spawn(tools::detect::run(prepared, events, bus.clone(), node, stopped.wait(), show));
         service::ready();
         tokio::select! {
             () = signals.received() => {}

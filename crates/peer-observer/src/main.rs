@@ -3,6 +3,7 @@
 //! This crate holds the command line, the configuration file, the wiring of components, signals, and exit codes. What can be tested
 //! without them lives in the other crates.
 
+mod alone;
 mod archive;
 mod bar;
 mod bench;

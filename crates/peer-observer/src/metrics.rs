@@ -4,11 +4,10 @@ use std::net::TcpListener;
 
 use bus::{Bus, Limits};
 use event::Filter;
-use extract::replay::{self, Pace};
 
+use crate::alone;
 use crate::cli;
 use crate::exit::{Code, Failure};
-use crate::service::{self, Signals};
 use crate::wiring;
 
 /// What `run` needs to serve metrics, had before it gives up its rights.
@@ -28,23 +27,12 @@ pub struct Taken {
 /// It cannot be had, or a list of addresses is wrong.
 pub fn take_port(config: &tools::metrics::Config, asked: bool) -> Result<Option<Taken>, Failure> {
     let reading = read(config)?;
-    match config.listen() {
-        Ok(listener) => Ok(Some(Taken { reading, listener, asked })),
-        Err(error) if asked => Err(taken(error)),
-        Err(error) => {
-            tracing::warn!(%error, hint = error.hint(), "no metrics");
-            Ok(None)
-        }
-    }
+    let listener = alone::port_for_run(config.listen(), asked)?;
+    Ok(listener.map(|listener| Taken { reading, listener, asked }))
 }
 
 fn read(config: &tools::metrics::Config) -> Result<tools::metrics::Reading, Failure> {
     config.read().map_err(|error| Failure::new(Code::Usage, error))
-}
-
-fn taken(error: tools::metrics::ListenError) -> Failure {
-    let hint = error.hint();
-    Failure::new(Code::Failure, error).hint(hint)
 }
 
 /// `peer-observer metrics`
@@ -60,71 +48,27 @@ pub fn run(options: cli::Metrics) -> Result<(), Failure> {
         return recorded(options, reading, filter);
     }
     if options.nats.url.is_none() {
-        return Err(Failure::new(Code::Usage, anyhow::anyhow!("`metrics` needs a bus or a recording to count from")).hint(
-            "give `--nats URL` or `--recording FILES`; `peer-observer run` watches a node on this machine, and serves metrics",
-        ));
+        let run = "`peer-observer run` watches a node on this machine, and serves metrics";
+        return Err(alone::no_input("metrics", "count from", run));
     }
-    let listener = options.metrics.listen().map_err(taken)?;
-    wiring::block_on(async {
-        let mut signals = Signals::new()?;
-        let Some(bus) = signals.unless_received(wiring::open(&options.nats)).await? else { return Ok(()) };
-        let subscribed = async { bus.subscribe(filter, Limits::default()).await.map_err(wiring::bus_failure) };
-        let Some(events) = signals.unless_received(subscribed).await? else { return Ok(()) };
-        let mut tool = tokio::spawn(tools::metrics::run(reading, events, listener, std::future::ready(())));
-        service::ready();
-        tokio::select! {
-            () = signals.received() => {}
-            ended = &mut tool => return Ok(ended.map_err(anyhow::Error::new)??),
-        }
-        let end = async {
-            bus.close().await;
-            Ok(tool.await.map_err(anyhow::Error::new)??)
-        };
-        signals.end(end).await
-    })
+    let listener = options.metrics.listen().map_err(alone::no_port)?;
+    alone::follow(&options.nats, None, filter, |events| Ok(tools::metrics::run(reading, events, listener, std::future::ready(()))))
 }
 
 /// Over recordings: the page stays after their end, until a signal.
 fn recorded(options: cli::Metrics, reading: tools::metrics::Reading, filter: Filter) -> Result<(), Failure> {
-    let selection = tools::archive::Selection { kinds: Some(filter.kinds), nodes: filter.nodes.clone(), ..Default::default() };
-    let recordings = crate::archive::recorded(&options.recording, &selection)?;
-    let pace = if options.speed > 0.0 { Pace::Times(options.speed) } else { Pace::Max };
-    let listener = if options.print { None } else { Some(options.metrics.listen().map_err(taken)?) };
-    wiring::block_on(async {
-        let bus = Bus::local();
-        let events = bus.subscribe(filter, Limits::default()).await.map_err(wiring::bus_failure)?;
-        let Some(listener) = listener else {
-            return wiring::play(
-                recordings,
-                std::convert::identity,
-                pace,
-                bus,
-                tools::metrics::print(reading, events, std::io::stdout()),
-            )
-            .await;
-        };
-        let mut signals = Signals::new()?;
-        let (end, ended) = tokio::sync::oneshot::channel::<()>();
-        let stop = async {
-            // the other side says nothing, it goes away
-            let _ = ended.await;
-        };
-        let mut tool = tokio::spawn(tools::metrics::run(reading, events, listener, stop));
-        let played = tokio::select! {
-            played = replay::run(recordings, pace, &bus) => Some(played),
-            () = signals.received() => None,
-            ended = &mut tool => return Ok(ended.map_err(anyhow::Error::new)??),
-        };
-        bus.close().await;
-        if let Some(Ok(())) = &played {
-            tracing::info!("the recording has ended; the page stays until this program is told to end");
-            tokio::select! {
-                () = signals.received() => {}
-                ended = &mut tool => return Ok(ended.map_err(anyhow::Error::new)??),
-            }
-        }
-        drop(end);
-        tool.await.map_err(anyhow::Error::new)??;
-        played.unwrap_or(Ok(()))
-    })
+    let recordings = alone::recorded(&options.recording, &filter)?;
+    let pace = alone::pace(options.speed);
+    if options.print {
+        return wiring::block_on(async {
+            let bus = Bus::local();
+            let events = bus.subscribe(filter, Limits::default()).await.map_err(wiring::bus_failure)?;
+            let tool = tools::metrics::print(reading, events, std::io::stdout());
+            alone::play(recordings, std::convert::identity, pace, bus, tool).await
+        });
+    }
+    let listener = options.metrics.listen().map_err(alone::no_port)?;
+    let tool = |events, stopped: alone::Stopped| Ok(tools::metrics::run(reading, events, listener, stopped.wait()));
+    let at_the_end = || tracing::info!("the recording has ended; the page stays until this program is told to end");
+    alone::stay(recordings, pace, filter, tool, at_the_end)
 }

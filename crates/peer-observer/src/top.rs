@@ -7,21 +7,19 @@ use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bus::{Bus, Limits, Subscription};
+use bus::Subscription;
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen};
 use crossterm::{cursor, execute, terminal};
-use extract::replay::{self, Pace};
 use ratatui_crossterm::CrosstermBackend;
 use tokio::sync::mpsc;
 use tools::top::{Desk, Input, Key};
 
 pub use held::Held;
 
+use crate::alone;
 use crate::cli;
 use crate::exit::{Code, Failure};
-use crate::service::{self, Signals};
-use crate::wiring;
 
 /// What the program says of itself while the screen is up.
 pub static LOG: Held = Held::new();
@@ -40,65 +38,19 @@ pub fn run(options: cli::Top) -> Result<(), Failure> {
         return recorded(&options, filter);
     }
     if options.nats.url.is_none() {
-        return Err(Failure::new(Code::Usage, anyhow::anyhow!("`top` needs a bus or a recording to show")).hint(
-            "give `--nats URL` or `--recording FILES`; `peer-observer run --top` watches a node on this machine, and shows it",
-        ));
+        let run = "`peer-observer run --top` watches a node on this machine, and shows it";
+        return Err(alone::no_input("top", "show", run));
     }
     check()?;
-    wiring::block_on(async {
-        let mut signals = Signals::new()?;
-        let Some(mut bus) = signals.unless_received(wiring::open(&options.nats)).await? else { return Ok(()) };
-        if let Some(id) = options.replay_id {
-            bus = bus.of_replay(id);
-        }
-        let subscribed = async { bus.subscribe(filter, Limits::default()).await.map_err(wiring::bus_failure) };
-        let Some(events) = signals.unless_received(subscribed).await? else { return Ok(()) };
-        let mut tool = tokio::spawn(Screen::take()?.show(events, std::future::ready(())));
-        service::ready();
-        tokio::select! {
-            () = signals.received() => {}
-            ended = &mut tool => return Ok(ended.map_err(anyhow::Error::new)??),
-        }
-        let end = async {
-            bus.close().await;
-            Ok(tool.await.map_err(anyhow::Error::new)??)
-        };
-        signals.end(end).await
-    })
+    alone::follow(&options.nats, options.replay_id, filter, |events| Ok(Screen::take()?.show(events, std::future::ready(()))))
 }
 
 /// Over recordings: the last of it stays until a key or a signal.
 fn recorded(options: &cli::Top, filter: event::Filter) -> Result<(), Failure> {
-    let selection = tools::archive::Selection { kinds: Some(filter.kinds), nodes: filter.nodes.clone(), ..Default::default() };
-    let recordings = crate::archive::recorded(&options.recording, &selection)?;
-    let pace = if options.speed > 0.0 { Pace::Times(options.speed) } else { Pace::Max };
+    let recordings = alone::recorded(&options.recording, &filter)?;
     check()?;
-    wiring::block_on(async {
-        let bus = Bus::local();
-        let events = bus.subscribe(filter, Limits::default()).await.map_err(wiring::bus_failure)?;
-        let mut signals = Signals::new()?;
-        let (end, ended) = tokio::sync::oneshot::channel::<()>();
-        let stop = async {
-            // the other side says nothing, it goes away
-            let _ = ended.await;
-        };
-        let mut tool = tokio::spawn(Screen::take()?.show(events, stop));
-        let played = tokio::select! {
-            played = replay::run(recordings, pace, &bus) => Some(played),
-            () = signals.received() => None,
-            ended = &mut tool => return Ok(ended.map_err(anyhow::Error::new)??),
-        };
-        bus.close().await;
-        if let Some(Ok(())) = &played {
-            tokio::select! {
-                () = signals.received() => {}
-                ended = &mut tool => return Ok(ended.map_err(anyhow::Error::new)??),
-            }
-        }
-        drop(end);
-        tool.await.map_err(anyhow::Error::new)??;
-        played.unwrap_or(Ok(()))
-    })
+    let tool = |events, stopped: alone::Stopped| Ok(Screen::take()?.show(events, stopped.wait()));
+    alone::stay(recordings, alone::pace(options.speed), filter, tool, || {})
 }
 
 /// Whether there is a terminal to draw on, and one to type at. Comes before anything starts.

@@ -4,9 +4,9 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bus::Limits;
 use event::Filter;
 
+use crate::alone;
 use crate::cli;
 use crate::exit::{Code, Failure};
 use crate::service::{self, Signals};
@@ -29,14 +29,8 @@ pub struct Taken {
 /// It cannot be had, or everybody could look.
 pub fn take_port(config: &tools::web::Config, asked: bool) -> Result<Option<Taken>, Failure> {
     let reading = read(config)?;
-    match config.listen() {
-        Ok(listener) => Ok(Some(Taken { reading, listener, asked })),
-        Err(error) if asked => Err(taken(error)),
-        Err(error) => {
-            tracing::warn!(%error, hint = error.hint(), "no pages");
-            Ok(None)
-        }
-    }
+    let listener = alone::port_for_run(config.listen(), asked)?;
+    Ok(listener.map(|listener| Taken { reading, listener, asked }))
 }
 
 fn read(config: &tools::web::Config) -> Result<tools::web::Reading, Failure> {
@@ -44,11 +38,6 @@ fn read(config: &tools::web::Config) -> Result<tools::web::Reading, Failure> {
         let hint = error.hint();
         Failure::new(Code::Usage, error).hint(hint)
     })
-}
-
-fn taken(error: tools::web::ListenError) -> Failure {
-    let hint = error.hint();
-    Failure::new(Code::Failure, error).hint(hint)
 }
 
 /// `peer-observer web`
@@ -62,32 +51,13 @@ pub fn run(options: cli::Web) -> Result<(), Failure> {
         return recorded(options, reading);
     }
     if options.nats.url.is_none() {
-        return Err(Failure::new(Code::Usage, anyhow::anyhow!("`web` needs a bus or a recording to show")).hint(
-            "give `--nats URL` or `--recording FILES`; `peer-observer run` watches a node on this machine, and serves pages",
-        ));
+        let run = "`peer-observer run` watches a node on this machine, and serves pages";
+        return Err(alone::no_input("web", "show", run));
     }
-    let listener = options.web.listen().map_err(taken)?;
+    let listener = options.web.listen().map_err(alone::no_port)?;
     let filter = Filter::all().of_nodes(options.node);
-    wiring::block_on(async {
-        let mut signals = Signals::new()?;
-        let Some(mut bus) = signals.unless_received(wiring::open(&options.nats)).await? else { return Ok(()) };
-        if let Some(id) = options.replay_id {
-            bus = bus.of_replay(id);
-        }
-        let subscribed = async { bus.subscribe(filter, Limits::default()).await.map_err(wiring::bus_failure) };
-        let Some(events) = signals.unless_received(subscribed).await? else { return Ok(()) };
-        let input = tools::web::Input::Live(events);
-        let mut tool = tokio::spawn(tools::web::run(reading, input, listener, std::future::pending()));
-        service::ready();
-        tokio::select! {
-            () = signals.received() => {}
-            ended = &mut tool => return Ok(ended.map_err(anyhow::Error::new)??),
-        }
-        let end = async {
-            bus.close().await;
-            Ok(tool.await.map_err(anyhow::Error::new)??)
-        };
-        signals.end(end).await
+    alone::follow(&options.nats, options.replay_id, filter, |events| {
+        Ok(tools::web::run(reading, tools::web::Input::Live(events), listener, std::future::pending()))
     })
 }
 
@@ -96,7 +66,7 @@ fn recorded(options: cli::Web, mut reading: tools::web::Reading) -> Result<(), F
     let selection = |from| tools::archive::Selection { times: from..=u64::MAX, nodes: options.node.clone(), ..Default::default() };
     let paths: Arc<[PathBuf]> = options.recording.clone().into();
     let (from, to) = span(&paths, &selection(0), &mut reading)?;
-    let listener = options.web.listen().map_err(taken)?;
+    let listener = options.web.listen().map_err(alone::no_port)?;
     let nodes = options.node.clone();
     let open = move |from: u64| {
         let selection = tools::archive::Selection { times: from..=u64::MAX, nodes: nodes.clone(), ..Default::default() };
@@ -108,13 +78,9 @@ fn recorded(options: cli::Web, mut reading: tools::web::Reading) -> Result<(), F
     let recording = tools::web::Recording { open: Arc::new(open), from, to };
     wiring::block_on(async {
         let mut signals = Signals::new()?;
-        let (end, ended) = tokio::sync::oneshot::channel::<()>();
-        let stop = async {
-            // the other side says nothing, it goes away
-            let _ = ended.await;
-        };
+        let (end, stopped) = alone::Stopped::new();
         let input = tools::web::Input::Recording(recording, options.speed);
-        let mut tool = tokio::spawn(tools::web::run(reading, input, listener, stop));
+        let mut tool = tokio::spawn(tools::web::run(reading, input, listener, stopped.wait()));
         service::ready();
         tokio::select! {
             () = signals.received() => {}

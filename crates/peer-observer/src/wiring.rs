@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use bus::{Bus, Limits, NatsOptions, Subscription};
 use event::Filter;
-use extract::replay::{self, Pace};
 use tokio::task::JoinHandle;
 
+use crate::alone;
 use crate::cli;
 use crate::config::File;
 use crate::exit::{Code, Failure};
@@ -43,34 +43,6 @@ pub fn print(config: tools::logger::Config, events: Subscription) -> impl Future
     tools::logger::run(config, events, stdout, terminal)
 }
 
-/// Plays a recording into a tool, until either ends or a signal comes. What is wrong with the recording becomes a failure by `failure`.
-///
-/// # Errors
-///
-/// The recording is broken (what was whole has reached the tool), or the tool failed.
-pub async fn play<E>(
-    events: impl Iterator<Item = Result<event::Event, E>>,
-    failure: impl FnOnce(E) -> Failure,
-    pace: Pace,
-    bus: Bus,
-    tool: impl Future<Output = anyhow::Result<()>> + Send + 'static,
-) -> Result<(), Failure> {
-    let mut signals = Signals::new()?;
-    let mut tool = tokio::spawn(tool);
-    let played = tokio::select! {
-        played = replay::run(events, pace, &bus) => played,
-        () = signals.received() => Ok(()),
-        // nobody reads any more
-        ended = &mut tool => return Ok(ended.map_err(anyhow::Error::new)??),
-    };
-    let end = async {
-        bus.close().await;
-        Ok(tool.await.map_err(anyhow::Error::new)??)
-    };
-    signals.end(end).await?;
-    played.map_err(failure)
-}
-
 /// A recording that cannot be read.
 pub fn recording_failure(error: extract::recording::RecordingError) -> Failure {
     let hint = error.hint();
@@ -85,39 +57,18 @@ pub fn recording_failure(error: extract::recording::RecordingError) -> Failure {
 pub fn logger(options: cli::Logger) -> Result<(), Failure> {
     let filter = filter(&options.logger)?.of_nodes(options.node);
     if !options.recording.is_empty() {
-        let selection = tools::archive::Selection { kinds: Some(filter.kinds), nodes: filter.nodes.clone(), ..Default::default() };
-        let recordings = crate::archive::recorded(&options.recording, &selection)?;
-        let pace = if options.speed > 0.0 { Pace::Times(options.speed) } else { Pace::Max };
+        let recordings = alone::recorded(&options.recording, &filter)?;
         return block_on(async {
             let bus = Bus::local();
             let subscription = bus.subscribe(filter, Limits::default()).await.map_err(bus_failure)?;
-            play(recordings, std::convert::identity, pace, bus, print(options.logger, subscription)).await
+            let tool = print(options.logger, subscription);
+            alone::play(recordings, std::convert::identity, alone::pace(options.speed), bus, tool).await
         });
     }
     if options.nats.url.is_none() {
-        return Err(Failure::new(Code::Usage, anyhow::anyhow!("`logger` needs a bus or a recording to print from"))
-            .hint("give `--nats URL` or `--recording FILES`; `peer-observer run` watches a node on this machine"));
+        return Err(alone::no_input("logger", "print from", "`peer-observer run` watches a node on this machine"));
     }
-    block_on(async {
-        let mut signals = Signals::new()?;
-        let Some(mut bus) = signals.unless_received(open(&options.nats)).await? else { return Ok(()) };
-        if let Some(id) = options.replay_id {
-            bus = bus.of_replay(id);
-        }
-        let subscribed = async { bus.subscribe(filter, Limits::default()).await.map_err(bus_failure) };
-        let Some(subscription) = signals.unless_received(subscribed).await? else { return Ok(()) };
-        let mut tool = tokio::spawn(print(options.logger, subscription));
-        service::ready();
-        tokio::select! {
-            () = signals.received() => {}
-            ended = &mut tool => return Ok(ended.map_err(anyhow::Error::new)??),
-        }
-        let end = async {
-            bus.close().await;
-            Ok(tool.await.map_err(anyhow::Error::new)??)
-        };
-        signals.end(end).await
-    })
+    alone::follow(&options.nats, options.replay_id, filter, |events| Ok(print(options.logger, events)))
 }
 
 /// What the logger asks of the bus.

@@ -10,6 +10,7 @@ pub mod detect;
 pub mod export;
 mod intake;
 pub mod join;
+pub mod listen;
 pub mod logger;
 pub mod metrics;
 pub mod reconcile;

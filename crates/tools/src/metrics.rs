@@ -37,9 +37,9 @@ pub use label::Words;
 pub use lists::Lists;
 pub use page::{Format, Page};
 pub use process::Process;
-pub use server::ListenError;
 
 use crate::Complaint;
+use crate::listen::ListenError;
 
 /// Where to serve metrics, and what to count besides.
 #[derive(Clone, Debug, clap::Args)]
@@ -69,7 +69,7 @@ impl Config {
     ///
     /// It cannot be had.
     pub fn listen(&self) -> Result<TcpListener, ListenError> {
-        server::listen(self.metrics_listen)
+        server::SERVICE.listen(self.metrics_listen)
     }
 
     /// Reads the lists: before rights are given up, and before anything starts that would have to end because a list is wrong.

@@ -36,10 +36,10 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 pub use playback::Recording;
-pub use server::ListenError;
 pub use state::{Choice, State};
 
 use crate::Complaint;
+use crate::listen::ListenError;
 use fanout::Fanout;
 use guard::{Guard, Token};
 use playback::{Order, Player};
@@ -140,7 +140,7 @@ impl Config {
     ///
     /// It cannot be had.
     pub fn listen(&self) -> Result<TcpListener, ListenError> {
-        server::listen(self.web_listen)
+        server::SERVICE.listen(self.web_listen)
     }
 
     /// Reads what is read before rights are given up.

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use event::{Direction, Event, InventoryType, Kind, KindId, Severity, Source, Verdict};
 use serde::{Deserialize, Serialize};
 
+use crate::entity::Host;
 use crate::measure::{Evidence, Recent, Table};
 use crate::thresholds::Limit;
 use crate::time::{DAY, HOUR, SECOND};
@@ -237,13 +238,12 @@ impl WithheldBlock {
     }
 
     fn withheld(&mut self, peer: u64, context: &Context<'_>, findings: &mut Findings<'_>) {
-        let address = context.peer(peer).map_or("", |peer| peer.address.as_str());
-        let hidden = context.peer(peer).is_some_and(crate::peers::Peer::hides_behind_address);
         // behind an address that many share only the connection is somebody
-        let host = if hidden || address.is_empty() { format!("peer {peer}") } else { host(address).to_owned() };
-        let culprit = self.culprits.touch(&host, context.now);
+        let host = context.peer(peer).and_then(|known| Host::of(&known.address, known.network()));
+        let name = host.as_ref().map_or_else(|| format!("peer {peer}"), Host::to_string);
+        let culprit = self.culprits.touch(&name, context.now);
         culprit.peer = peer;
-        culprit.range = if hidden { String::new() } else { range(&host) };
+        culprit.range = host.and_then(|host| host.range()).map_or_else(String::new, |range| range.to_string());
         culprit.blocks.forget(context.since(DAY));
         culprit.blocks.add(context.now, ());
         let culprit = culprit.clone();
@@ -306,27 +306,6 @@ impl Culprit {
                 if count == 1 { "block was asked for and" } else { "blocks were asked for and" }
             ),
         }
-    }
-}
-
-/// An address without its port.
-fn host(address: &str) -> &str {
-    address.rsplit_once(':').map_or(address, |(host, _)| host)
-}
-
-/// The /24 or /64 of a host; empty where there is none.
-fn range(host: &str) -> String {
-    use std::net::{Ipv4Addr, Ipv6Addr};
-    if let Ok(address) = host.parse::<Ipv4Addr>() {
-        let [a, b, c, _] = address.octets();
-        return format!("{a}.{b}.{c}.0/24");
-    }
-    match host.trim_matches(['[', ']']).parse::<Ipv6Addr>() {
-        Ok(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        Err(_) => String::new(),
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::page::Format;
+use crate::listen::Service;
 
 /// Connections at a time. A page of a hundred nodes is some megabytes, and each may hold one.
 const CONNECTIONS: usize = 16;
@@ -30,40 +30,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// A request is a few hundred bytes.
 const LARGEST_REQUEST: usize = 16 << 10;
 
-/// The port is taken, or may not be used.
-#[derive(Debug, thiserror::Error)]
-#[error("failed to serve metrics on {address}: {source}")]
-pub struct ListenError {
-    address: SocketAddr,
-    source: std::io::Error,
-}
-
-impl ListenError {
-    /// What to do about it.
-    pub fn hint(&self) -> &'static str {
-        match self.source.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                "another program listens there, perhaps another peer-observer: choose with --metrics-listen"
-            }
-            std::io::ErrorKind::PermissionDenied => "ports below 1024 are for root: choose another with --metrics-listen",
-            _ => "is it an address of this machine?",
-        }
-    }
-}
-
-/// Takes the port.
-///
-/// # Errors
-///
-/// It cannot be had.
-pub fn listen(address: SocketAddr) -> Result<std::net::TcpListener, ListenError> {
-    let listen = || {
-        let listener = std::net::TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    };
-    listen().map_err(|source| ListenError { address, source })
-}
+/// What is said of it.
+pub const SERVICE: Service = Service { name: "metrics", flag: "--metrics-listen" };
 
 /// Where pages come from.
 pub trait Pages: Send + Sync + 'static {
@@ -83,15 +51,7 @@ pub async fn serve(listener: std::net::TcpListener, pages: Arc<impl Pages>) -> a
     let mut connections = JoinSet::new();
     let mut oldest: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // out of files, for instance: that passes
-                tracing::warn!(%error, "a connection to the metrics could not be accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
+        let (stream, _) = SERVICE.accept(&listener).await;
         while connections.try_join_next().is_some() {}
         oldest.retain(|connection| !connection.is_finished());
         if oldest.len() >= CONNECTIONS

@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::queue::Queue;
+use crate::listen::Service;
 
 /// Connections that are no streams; a browser has six. When there are more, the oldest has to go.
 const CONNECTIONS: usize = 512;
@@ -25,40 +26,8 @@ const HEAD: Duration = Duration::from_secs(15);
 /// The longest head of a request, bytes.
 const LONGEST_HEAD: usize = 32 << 10;
 
-/// A port that cannot be had.
-#[derive(Debug, thiserror::Error)]
-#[error("failed to serve pages on {address}: {source}")]
-pub struct ListenError {
-    address: SocketAddr,
-    source: std::io::Error,
-}
-
-impl ListenError {
-    /// What to do about it.
-    pub fn hint(&self) -> &'static str {
-        match self.source.kind() {
-            std::io::ErrorKind::AddrInUse => {
-                "another program listens there, perhaps another peer-observer: choose with --web-listen"
-            }
-            std::io::ErrorKind::PermissionDenied => "ports below 1024 are for root: choose another with --web-listen",
-            _ => "is it an address of this machine?",
-        }
-    }
-}
-
-/// Takes the port.
-///
-/// # Errors
-///
-/// It cannot be had.
-pub fn listen(address: SocketAddr) -> Result<std::net::TcpListener, ListenError> {
-    let listen = || {
-        let listener = std::net::TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    };
-    listen().map_err(|source| ListenError { address, source })
-}
+/// What is said of it.
+pub const SERVICE: Service = Service { name: "pages", flag: "--web-listen" };
 
 /// What a request knows of its connection.
 #[derive(Clone, Debug)]
@@ -89,15 +58,7 @@ pub async fn serve(listener: std::net::TcpListener, router: Router) -> anyhow::R
     let mut connections = JoinSet::new();
     let mut oldest: VecDeque<(AbortHandle, Stream)> = VecDeque::new();
     loop {
-        let (stream, address) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // out of files, for instance: that passes
-                tracing::warn!(%error, "a connection to the pages could not be accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
+        let (stream, address) = SERVICE.accept(&listener).await;
         while connections.try_join_next().is_some() {}
         oldest.retain(|(connection, _)| !connection.is_finished());
         let streams = |stream: &Stream| stream.get().is_some_and(|queue| !queue.is_closed());
