@@ -89,7 +89,8 @@ pub struct Totals {
     pub lines: u64,
     /// Of them with a time. None in many lines: not a log of Bitcoin Core, or one with `-logtimestamps=0`.
     pub dated: u64,
-    /// Of them with a category of Bitcoin Core.
+    /// Of them with a category of Bitcoin Core, or with something else in brackets before the message: a wallet's name, as a node without
+    /// categories writes it once per transaction of its own.
     pub categorised: u64,
     /// Of them matched by a pattern.
     pub matched: u64,
@@ -221,7 +222,7 @@ impl Parser {
         } else {
             self.dates = 0;
         }
-        self.totals.categorised += u64::from(parts.category != Category::NONE);
+        self.totals.categorised += u64::from(parts.category != Category::NONE || parts.message.starts_with(b"["));
         if parts.suppressing != self.suppressing {
             self.suppressing(&parts, out);
         }

@@ -226,9 +226,15 @@ impl<'a> Reader<'a> {
         for file in follower.files() {
             watched &= wake.watch(file);
         }
-        if let (true, Some(folder)) = (follower.is_nameless(), follower.target().path().and_then(Path::parent)) {
-            wake.watch_folder(folder);
+        if !follower.has_what_is_named() {
+            if let Some(folder) = follower.target().path().and_then(Path::parent) {
+                wake.watch_folder(folder);
+            }
             follower.look(&mut |news| self.take(news));
+            if follower.has_what_is_named() {
+                // it came between the last look and this, and is not watched yet
+                return;
+            }
         }
         // what was written before the watch
         self.parser.set_time(now());

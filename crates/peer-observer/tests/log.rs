@@ -171,8 +171,9 @@ fn mistakes_on_the_command_line_have_code_two() {
 #[test]
 fn a_log_that_is_not_there_is_named() {
     let world = World::new(&[]);
+    // the folder keeps it from finding a node that happens to run on this machine, and waiting for that one's log
     world.fails(
-        &["--log-file", "none.log"],
+        &["--datadir", "no-node", "--log-file", "none.log"],
         3,
         &expect![[r#"
         error: failed to open the log none.log: No such file or directory (os error 2)
@@ -180,7 +181,7 @@ fn a_log_that_is_not_there_is_named() {
     "#]],
     );
     world.fails(
-        &["--log-file", "."],
+        &["--datadir", "no-node", "--log-file", "."],
         1,
         &expect![[r#"
         error: failed to open the log .: it is a directory

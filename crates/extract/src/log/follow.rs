@@ -311,9 +311,10 @@ impl Follower {
         self.current.as_ref().is_some_and(|log| log.lost.is_some())
     }
 
-    /// Whether no file has the log's name: it was renamed, or is not there yet.
-    pub(super) fn is_nameless(&self) -> bool {
-        self.target.id().is_err()
+    /// Whether the file that has the log's name is one that is read, or will be. Otherwise it was renamed and the next is not there yet, or
+    /// nobody has looked since it came.
+    pub(super) fn has_what_is_named(&self) -> bool {
+        self.target.id().is_ok_and(|id| self.is_held(id))
     }
 
     /// Which log.

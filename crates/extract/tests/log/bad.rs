@@ -153,6 +153,13 @@ fn a_log_of_another_program_that_grows_is_named_once() {
     assert!(world.stop().iter().all(|event| event.id() != Some(KindId::HealthLogFile)));
 }
 
+/// Without categories, and between blocks, a wallet's lines may be all there is for a long time.
+#[test]
+fn a_log_of_a_wallet_alone_is_a_nodes() {
+    let line = "2026-01-01T00:00:00Z [default wallet] AddToWallet 6fb0 new Confirmed (block=6b3c, height=102, index=1)\n";
+    assert!(read(line.repeat(5000).as_bytes()).error.is_none());
+}
+
 /// Writers come and go; a pipe stays.
 #[test]
 fn a_pipe_is_read_from_every_writer() {
