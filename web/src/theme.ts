@@ -27,7 +27,15 @@ export function stillness(): boolean {
   return matchMedia("(prefers-reduced-motion: reduce)").matches;
 }
 
-/** A colour of the style sheet, as it is now. */
+/** Whether the pages are dark now. */
+function isDark(): boolean {
+  const chosen = chosenTheme();
+  return chosen === "system" ? matchMedia("(prefers-color-scheme: dark)").matches : chosen === "dark";
+}
+
+/** A colour of the style sheet, as it is now: a canvas does not know `light-dark()`. */
 export function colour(name: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const value = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const [, light, dark] = /^light-dark\((.+),\s*(.+)\)$/.exec(value) ?? [undefined, value, value];
+  return isDark() ? dark : light;
 }
