@@ -191,7 +191,8 @@ impl<'a> Parts<'a> {
 
     fn most<T: Ord>(&self, of: impl Fn(&Part) -> T) -> Option<(String, Key)> {
         let all = self.nodes.iter().flat_map(|(node, parts)| parts.iter().map(move |(key, part)| (node, key, part)));
-        all.max_by_key(|(_, _, part)| of(part)).map(|(node, key, _)| (node.clone(), *key))
+        // of several the same one each time: the same recording gives the same files
+        all.max_by_key(|(node, key, part)| (of(part), *node, *key)).map(|(node, key, _)| (node.clone(), *key))
     }
 
     /// Ends all files.
