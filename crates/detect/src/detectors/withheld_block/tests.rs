@@ -127,7 +127,11 @@ fn three_who_withhold_do_not_hide_behind_one_another() {
             }
             stage.until(60.0);
         },
-        expect![[""]],
+        expect![[r#"
+            40 opened D51 info peer 1: 1 block was asked for and not delivered within a day
+            40 opened D51 info peer 2: 1 block was asked for and not delivered within a day
+            40 opened D51 info peer 3: 1 block was asked for and not delivered within a day
+        "#]],
     );
     // as many as that, and slowly: that may be the line
     check(
