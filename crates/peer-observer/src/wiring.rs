@@ -334,8 +334,9 @@ async fn live(
     for node in &nodes {
         join(node.known.name(), &parts, &bus, &mut joins).await?;
     }
+    let mut shipping = None;
     if let Some(shipped) = parts.shipped.take() {
-        crate::ship::start(shipped, nodes.iter().map(|node| node.known.name()), &mut joins)?;
+        shipping = Some(crate::ship::start(shipped, nodes.iter().map(|node| node.known.name()), &mut joins)?);
     }
     // likewise, when nothing more comes from those either
     let mut detectors = Extractors::new(bus.clone());
@@ -371,6 +372,9 @@ async fn live(
         }
         for tool in [counted, shown, kept].into_iter().flatten() {
             tool.await.map_err(anyhow::Error::new)??;
+        }
+        if let Some(shipping) = shipping {
+            shipping.say_what_remains().await;
         }
         stopped
     };

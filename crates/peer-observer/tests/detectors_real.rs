@@ -45,7 +45,9 @@ impl Watch {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("peer-observer.toml");
         // no ports: several of these run at once
-        let mut text = "[ebpf]\n[rpc]\n[log]\n[proc]\n[join]\n[logger]\nformat = \"json\"\nkinds = [\"finding\", \"health.attached\"]\n".to_owned();
+        let mut text =
+            "[ebpf]\n[rpc]\n[log]\n[proc]\n[join]\n[logger]\nformat = \"json\"\nkinds = [\"finding\", \"health.attached\"]\n"
+                .to_owned();
         text += "[detect.thresholds]\n\"guard.restart\" = 0\n\"d10.full\" = 5\n";
         for (name, node) in nodes {
             text += &format!("[node.{name}]\ndatadir = {:?}\n", node.datadir());

@@ -54,7 +54,10 @@ fn a_real_node_is_shown_and_nothing_is_drawn_over_it() {
     let (status, rest) = terminal.ends();
     assert!(status.success(), "{rest}");
     // after the screen is gone, all that was held back
-    assert!(rest.contains("watching the node") && rest.contains("WARN the tracing process says: a line of the tracing process"), "{rest}");
+    assert!(
+        rest.contains("watching the node") && rest.contains("WARN the tracing process says: a line of the tracing process"),
+        "{rest}"
+    );
     wait::until("the tracing process to end", wait::LONG, || Ok((!tracer.exists()).then_some(()))).unwrap();
 }
 

@@ -25,6 +25,7 @@ pub mod attack;
 mod cast;
 pub mod events;
 pub mod hour;
+pub mod moto;
 pub mod nats;
 pub mod node;
 pub mod peer;
@@ -36,6 +37,7 @@ pub mod synthetic;
 pub mod tls;
 pub mod wait;
 
+pub use moto::Moto;
 pub use nats::NatsServer;
 pub use node::Node;
 pub use peer::Peer;
