@@ -16,7 +16,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::peer::Listener;
-use testkit::{Node, Peer, attack, node, peer};
+use testkit::{Node, Peer, attack, node, peer, scenario};
 
 /// From the last act of an attack to the line, where the product states no other time: the slowest tick of a detector (10 s), the two
 /// seconds for which the engine waits for late events, and as much again for a machine that has other things to do.
@@ -103,7 +103,9 @@ fn an_address_flood_is_found_and_what_is_ignored_is_counted_as_the_node_counts()
 
     let flooder = Peer::connect(main.p2p_address(), &attack::at([127, 0, 1], 2)).unwrap();
     attack::flood_addresses(&flooder, 20, 2).unwrap();
+    let begun = Instant::now();
     let lines = running.wait_within("D01", SOON, |line| line.contains(" D01 addr_flood "));
+    println!("D01: after {:.1} s", begun.elapsed().as_secs_f64());
     let seen = attack::as_the_node_sees(&main, &flooder).unwrap();
     let count = |name: &str| seen[name].as_u64().unwrap();
     let expected = format!(
@@ -132,7 +134,9 @@ fn brief_visits_from_one_range_are_found() {
     let mut watch = Watch::hurried(&[("main", &main)]);
     let _stay = attack::crowd(&main, [127, 0, 12], 10).unwrap();
     attack::visit(&main, [127, 0, 11], 25).unwrap();
+    let begun = Instant::now();
     let finding = watch.finds("D11", SOON, |_| true);
+    println!("D11: after {:.1} s", begun.elapsed().as_secs_f64());
     assert_eq!((&finding["severity"], &finding["entity"]["address"]), (&json!("warn"), &json!("127.0.11.0/24")), "{finding:#}");
     assert_eq!((number(&finding, "signs"), number(&finding, "connections"), number(&finding, "addresses")), (5.0, 25.0, 25.0));
     assert!(number(&finding, "median_life") < 60.0, "{finding:#}");
@@ -161,6 +165,7 @@ fn taken_slots_are_found_at_a_node_that_evicts_and_at_one_that_cannot() {
         let critical = |finding: &Value| finding["severity"] == "critical";
         found.push(watch.finds("D10", SOON.saturating_sub(begun.elapsed()), critical));
     }
+    println!("D10, both: after {:.1} s", begun.elapsed().as_secs_f64());
     found.sort_by(|a, b| number(a, "refused").total_cmp(&number(b, "refused")));
     let gone = crowd.iter().filter(|peer| peer.is_closed()).count();
     assert_eq!(gone, 100 - 21);
@@ -191,13 +196,14 @@ fn a_rush_of_transactions_is_found() {
     assert_eq!(main.rpc("getmempoolinfo", json!([])).unwrap()["size"], TRANSACTIONS);
     let finding = watch.finds("D39", QUEUE.saturating_sub(begun.elapsed()), |_| true);
     assert_eq!((&finding["severity"], &finding["entity"]["kind"]), (&json!("warn"), &json!("node")), "{finding:#}");
+    println!("D39: after {:.1} s", begun.elapsed().as_secs_f64());
     let longest = number(&finding, "longest_queue");
     assert!(longest > 10_000.0 && longest <= TRANSACTIONS as f64, "{finding:#}");
     assert!(finding["summary"].as_str().unwrap().starts_with("many announcements wait: "), "{finding:#}");
     watch.ends();
 }
 
-/// D51, with what the program starts with: one host delivers later than another; three of one range announce two blocks each and deliver none,
+/// D51, with what the program starts with: one host pushes a compact block, and another delivers what that lacks; three of one range announce two blocks each and deliver none,
 /// while three others deliver as they should.
 #[test]
 fn withheld_blocks_are_found() {
@@ -206,20 +212,21 @@ fn withheld_blocks_are_found() {
         return;
     }
     let main = Node::start(node::Options::default()).unwrap();
-    // a chain of today: the node fetches blocks as they are announced
-    attack::prepare_transactions(&main, 0).unwrap();
+    // on a chain of today, the node fetches blocks as they are announced
+    let unknown = attack::prepare_transactions(&main, 1).unwrap();
     let mut running = Watch::start(&main);
     let dial = |range, host| Peer::connect(main.p2p_address(), &attack::at(range, host)).unwrap();
     let honest: Vec<Peer> = (1..=3).map(|host| dial([127, 0, 19], host)).collect();
 
     let late = dial([127, 0, 20], 1);
-    let block = attack::mine_in_secret(&main, 0).unwrap();
+    let block = attack::mine_in_secret(&main, &unknown, 0).unwrap();
     let begun = Instant::now();
-    attack::announce(&late, &block.header).unwrap();
+    attack::announce_compact(&late, &block).unwrap();
     attack::deliver(&honest[0], &block).unwrap();
     assert_eq!(main.rpc("getbestblockhash", json!([])).unwrap(), block.block_hash().to_string());
     let found = format!("! INFO opened D51 withheld_block peer {} ", id(&main, &late));
     let mut seen = running.wait_within("D51", SOON.saturating_sub(begun.elapsed()), |line| line.contains(&found));
+    println!("D51, one: after {:.1} s", begun.elapsed().as_secs_f64());
 
     let begun = Instant::now();
     let mut wanted = vec!["! CRITICAL opened D51 withheld_block range 127.0.18.0/24: ".to_owned()];
@@ -227,14 +234,14 @@ fn withheld_blocks_are_found() {
     for host in 1..=3 {
         let culprit = dial([127, 0, 18], host);
         for tag in [1, 2] {
-            let block = attack::mine_in_secret(&main, 10 * host + tag).unwrap();
+            let block = attack::mine_in_secret(&main, &[], 10 * host + tag).unwrap();
             attack::announce(&culprit, &block.header).unwrap();
         }
         wanted.push(format!("! WARN updated D51 withheld_block peer {} ", id(&main, &culprit)));
         culprits.push(culprit);
     }
     for peer in &honest {
-        let block = attack::mine_in_secret(&main, 3).unwrap();
+        let block = attack::mine_in_secret(&main, &[], 3).unwrap();
         attack::announce(peer, &block.header).unwrap();
         attack::deliver(peer, &block).unwrap();
         assert_eq!(main.rpc("getbestblockhash", json!([])).unwrap(), block.block_hash().to_string());
@@ -244,6 +251,7 @@ fn withheld_blocks_are_found() {
         seen.extend(running.wait_within(&format!("{wanted:?}"), BLOCK.saturating_sub(begun.elapsed()), fits));
         wanted.retain(|wanted| !seen.last().unwrap().contains(wanted));
     }
+    println!("D51, all: after {:.1} s", begun.elapsed().as_secs_f64());
     for peer in &honest {
         let of_it = format!("withheld_block peer {} ", id(&main, peer));
         assert!(seen.iter().all(|line| !line.contains(&of_it)), "{of_it}");
@@ -255,4 +263,30 @@ fn withheld_blocks_are_found() {
 /// The node's number of a peer.
 fn id(node: &Node, peer: &Peer) -> Value {
     attack::as_the_node_sees(node, peer).unwrap()["id"].clone()
+}
+
+/// A lively minute of a real node, and its restart: transactions, blocks, a reorganisation, gossip, misbehaviour, pings, a crowd. Of all that, only
+/// one message is more than anybody may send.
+#[test]
+fn a_lively_node_is_no_alarm() {
+    testkit::need_node!();
+    if !may_trace() {
+        return;
+    }
+    let mut main = Node::start(scenario::main_options()).unwrap();
+    let mut watch = Watch::hurried(&[("main", &main)]);
+    drop(scenario::play(&main, 1).unwrap());
+    main.restart().unwrap();
+    let mut lines =
+        watch.running.wait_for("probes", |line| line.contains("health.attached") && line.contains("\"source\":\"ebpf\""));
+    lines.extend(watch.ends());
+    let opened = lines.iter().filter_map(|line| {
+        let event: Value = serde_json::from_str(line).unwrap();
+        let finding = &event.get("findingOpened")?["finding"];
+        Some(format!("{} {}", finding["detector"], finding["summary"]))
+    });
+    assert_eq!(
+        opened.collect::<Vec<_>>(),
+        ["\"D01\" \"a message of more than 1000 addresses; 1001 addresses within ten minutes\""]
+    );
 }

@@ -6,10 +6,12 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, ensure};
 use bitcoin::absolute::LockTime;
+use bitcoin::bip152::HeaderAndShortIds;
 use bitcoin::block::Header;
 use bitcoin::consensus::encode::{deserialize_hex, serialize, serialize_hex};
 use bitcoin::p2p::message::NetworkMessage;
 use bitcoin::p2p::message_blockdata::Inventory;
+use bitcoin::p2p::message_compact_blocks::CmpctBlock;
 use bitcoin::transaction::Version;
 use bitcoin::{Address, Amount, Block, Network, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness};
 use serde_json::{Value, json};
@@ -77,10 +79,12 @@ pub fn at([a, b, c]: [u8; 3], host: u8) -> Options {
     Options { source: Ipv4Addr::new(a, b, c, host), ..Options::default() }
 }
 
-/// A block on top of the node's tip that the node does not have. Another `tag` makes another block of the same height.
-pub fn mine_in_secret(node: &Node, tag: u8) -> anyhow::Result<Block> {
+/// A block on top of the node's tip that the node does not have, nor, perhaps, its transactions. Another `tag` makes another block of the same
+/// height.
+pub fn mine_in_secret(node: &Node, transactions: &[Transaction], tag: u8) -> anyhow::Result<Block> {
+    let transactions: Vec<String> = transactions.iter().map(serialize_hex).collect();
     // OP_RETURN and one byte: nobody will spend it
-    let made = node.rpc("generateblock", json!([format!("raw(6a01{tag:02x})"), [], false]))?;
+    let made = node.rpc("generateblock", json!([format!("raw(6a01{tag:02x})"), transactions, false]))?;
     Ok(deserialize_hex(made["hex"].as_str().context("a block in hex")?)?)
 }
 
@@ -94,6 +98,14 @@ pub fn announce(peer: &Peer, header: &Header) -> anyhow::Result<()> {
             matches!(item, Inventory::Block(hash) | Inventory::WitnessBlock(hash) | Inventory::CompactBlock(hash) if *hash == wanted)
         })
     })?;
+    Ok(())
+}
+
+/// Sends a compact block unasked, as a peer does that was chosen for that, and waits until the node has asked for what it lacks (D51).
+pub fn announce_compact(peer: &Peer, block: &Block) -> anyhow::Result<()> {
+    let compact_block = HeaderAndShortIds::from_block(block, 1, 2, &[]).context("a block has a compact form")?;
+    peer.send(NetworkMessage::CmpctBlock(CmpctBlock { compact_block }))?;
+    peer.wait_for("getblocktxn")?;
     Ok(())
 }
 
