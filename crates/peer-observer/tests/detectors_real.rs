@@ -26,10 +26,19 @@ const QUEUE: Duration = Duration::from_secs(60);
 /// As the product states it: a block that is withheld.
 const BLOCK: Duration = Duration::from_secs(40);
 
+/// The file with the configuration.
+const CONFIG: &str = "peer-observer.toml";
+
 /// The program beside nodes, and what it finds.
 struct Watch {
     running: Running,
-    _folder: TempDir,
+    folder: TempDir,
+}
+
+/// What it leaves behind.
+struct Past {
+    lines: Vec<String>,
+    folder: TempDir,
 }
 
 impl Watch {
@@ -43,12 +52,13 @@ impl Watch {
     /// With a configuration that shortens what the module's documentation names.
     fn hurried(nodes: &[(&str, &Node)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("peer-observer.toml");
+        let file = folder.path().join(CONFIG);
         // no ports: several of these run at once
         let mut text =
             "[ebpf]\n[rpc]\n[log]\n[proc]\n[join]\n[logger]\nformat = \"json\"\nkinds = [\"finding\", \"health.attached\"]\n"
                 .to_owned();
         text += "[detect.thresholds]\n\"guard.restart\" = 0\n\"d10.full\" = 5\n";
+        text += &format!("[archive]\ndir = {:?}\n", folder.path().join("archive"));
         for (name, node) in nodes {
             text += &format!("[node.{name}]\ndatadir = {:?}\n", node.datadir());
         }
@@ -57,27 +67,42 @@ impl Watch {
         for _ in nodes {
             running.wait_for("probes", |line| line.contains("\"source\":\"ebpf\""));
         }
-        Self { running, _folder: folder }
+        Self { running, folder }
     }
 
     /// The first statement of a detector that is so.
     #[track_caller]
     fn finds(&mut self, detector: &str, limit: Duration, fits: impl Fn(&Value) -> bool) -> Value {
-        let found = |line: &str| {
-            let event: Value = serde_json::from_str(line).unwrap();
-            let kind = ["findingOpened", "findingUpdated"].into_iter().find(|kind| event.get(kind).is_some())?;
-            let finding = &event[kind]["finding"];
-            (finding["detector"] == detector && fits(finding)).then(|| finding.clone())
-        };
+        let found = |line: &str| finding(line, detector).filter(|finding| fits(finding));
         let lines = self.running.wait_within(detector, limit, |line| found(line).is_some());
         found(lines.last().unwrap()).unwrap()
     }
 
-    fn ends(self) -> Vec<String> {
+    fn ends(self) -> Past {
         let (lines, errors, status) = self.running.end(Signal::INT);
         assert!(status.success(), "{errors:#?}");
-        lines
+        Past { lines, folder: self.folder }
     }
+}
+
+impl Past {
+    /// What a detector states first over the recording of the same, by the same configuration.
+    fn finds(&self, detector: &str) -> Option<Value> {
+        let mut again = program();
+        again.arg("--config").arg(self.folder.path().join(CONFIG));
+        again.args(["detect", "--format=json", "--recording"]).arg(self.folder.path().join("archive"));
+        let output = again.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().lines().find_map(|line| finding(line, detector))
+    }
+}
+
+/// What a detector states in a line, if it is one of it.
+fn finding(line: &str, detector: &str) -> Option<Value> {
+    let event: Value = serde_json::from_str(line).unwrap();
+    let kind = ["findingOpened", "findingUpdated"].into_iter().find(|kind| event.get(kind).is_some())?;
+    let finding = &event[kind]["finding"];
+    (finding["detector"] == detector).then(|| finding.clone())
 }
 
 /// A number that a finding rests on.
@@ -140,7 +165,7 @@ fn brief_visits_from_one_range_are_found() {
     assert_eq!((&finding["severity"], &finding["entity"]["address"]), (&json!("warn"), &json!("127.0.11.0/24")), "{finding:#}");
     assert_eq!((number(&finding, "signs"), number(&finding, "connections"), number(&finding, "addresses")), (5.0, 25.0, 25.0));
     assert!(number(&finding, "median_life") < 60.0, "{finding:#}");
-    assert!(watch.ends().iter().all(|line| !line.contains("127.0.12.0/24")));
+    assert!(watch.ends().lines.iter().all(|line| !line.contains("127.0.12.0/24")));
 }
 
 /// D10: a hundred hosts come to a node with 21 slots, of which Bitcoin Core protects twenty; and some knock at one with twelve, all of which it
@@ -177,7 +202,8 @@ fn taken_slots_are_found_at_a_node_that_evicts_and_at_one_that_cannot() {
     watch.ends();
 }
 
-/// D39: so many transactions that ten thousand wait to be announced to each of four that only listen.
+/// D39: so many transactions that ten thousand wait to be announced to each of four that only listen. Over what was kept of it, the same is
+/// found.
 #[test]
 fn a_rush_of_transactions_is_found() {
     const TRANSACTIONS: usize = 14_000;
@@ -200,7 +226,8 @@ fn a_rush_of_transactions_is_found() {
     let longest = number(&finding, "longest_queue");
     assert!(longest > 10_000.0 && longest <= TRANSACTIONS as f64, "{finding:#}");
     assert!(finding["summary"].as_str().unwrap().starts_with("many announcements wait: "), "{finding:#}");
-    watch.ends();
+    assert!(!finding["evidence"].as_array().unwrap().is_empty(), "{finding:#}");
+    assert_eq!(watch.ends().finds("D39"), Some(finding));
 }
 
 /// D51, with what the program starts with: one host pushes a compact block, and another delivers what that lacks; three of one range announce two blocks each and deliver none,
@@ -279,7 +306,7 @@ fn a_lively_node_is_no_alarm() {
     main.restart().unwrap();
     let mut lines =
         watch.running.wait_for("probes", |line| line.contains("health.attached") && line.contains("\"source\":\"ebpf\""));
-    lines.extend(watch.ends());
+    lines.extend(watch.ends().lines);
     let opened = lines.iter().filter_map(|line| {
         let event: Value = serde_json::from_str(line).unwrap();
         let finding = &event.get("findingOpened")?["finding"];

@@ -104,11 +104,19 @@ fn a_node_behind_nats_is_shown() {
     let (status, rest) = terminal.ends();
     assert!(status.success(), "{rest}");
 
-    let mut terminal = Terminal::start(&["top", "--nats", &url]);
-    terminal.wait_for("the node", |screen| screen.contains("by msg/s"));
-    terminal.signal(Signal::TERM);
-    let (status, rest) = terminal.ends();
-    assert!(status.success(), "{rest}");
+    // with the server there, and without
+    for away in [false, true] {
+        let mut terminal = Terminal::start(&["top", "--nats", &url]);
+        terminal.wait_for("the node", |screen| screen.contains("by msg/s"));
+        if away {
+            server.stop().unwrap();
+            terminal.wait_for("a word about it", |screen| screen.contains("nothing came for"));
+        }
+        terminal.signal(Signal::TERM);
+        let (status, rest) = terminal.ends();
+        assert!(status.success(), "{rest}");
+    }
+    server.start_again().unwrap();
     let (_, errors, status) = publisher.end(Signal::TERM);
     assert!(status.success(), "{errors:#?}");
 }
