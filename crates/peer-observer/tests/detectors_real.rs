@@ -3,7 +3,7 @@
 //! Every number that decides is the default, but for two lengths of time, each of which would hold up a test for longer than all of it
 //! takes: `guard.restart`, the half hour after a node's start in which nothing is told (the nodes here are seconds old; a test in
 //! `crates/detect` shows the guard), and `d10.full`, the ten minutes for which slots have been taken before that is worth telling. How many of
-//! what are counted over which window is what an operator gets.
+//! what are counted over which window is what an operator gets. Besides, probes and node are compared every 20 seconds, not every five minutes.
 #![cfg(feature = "ebpf")]
 #![allow(clippy::unwrap_used, reason = "a test fails where it must")]
 
@@ -29,6 +29,27 @@ const BLOCK: Duration = Duration::from_secs(40);
 /// The file with the configuration.
 const CONFIG: &str = "peer-observer.toml";
 
+/// What `run` starts by itself, but for what takes a port: several of these run at once.
+const HURRIED: &str = r#"
+[ebpf]
+[rpc]
+[log]
+[proc]
+[join]
+
+[reconcile]
+interval = "20s"
+
+[logger]
+format = "json"
+kinds = ["finding", "health.attached", "health.reconciled"]
+
+[detect.thresholds]
+"guard.restart" = 0
+"d10.full" = 5
+
+"#;
+
 /// The program beside nodes, and what it finds.
 struct Watch {
     running: Running,
@@ -53,11 +74,7 @@ impl Watch {
     fn hurried(nodes: &[(&str, &Node)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(CONFIG);
-        // no ports: several of these run at once
-        let mut text =
-            "[ebpf]\n[rpc]\n[log]\n[proc]\n[join]\n[logger]\nformat = \"json\"\nkinds = [\"finding\", \"health.attached\"]\n"
-                .to_owned();
-        text += "[detect.thresholds]\n\"guard.restart\" = 0\n\"d10.full\" = 5\n";
+        let mut text = HURRIED.to_owned();
         text += &format!("[archive]\ndir = {:?}\n", folder.path().join("archive"));
         for (name, node) in nodes {
             text += &format!("[node.{name}]\ndatadir = {:?}\n", node.datadir());
@@ -303,9 +320,10 @@ fn a_lively_node_is_no_alarm() {
     let mut main = Node::start(scenario::main_options()).unwrap();
     let mut watch = Watch::hurried(&[("main", &main)]);
     drop(scenario::play(&main, 1).unwrap());
+    let mut lines = watch.running.wait_for("a comparison with the node's counters", |line| line.contains("health.reconciled"));
     main.restart().unwrap();
-    let mut lines =
-        watch.running.wait_for("probes", |line| line.contains("health.attached") && line.contains("\"source\":\"ebpf\""));
+    let attached = |line: &str| line.contains("health.attached") && line.contains("\"source\":\"ebpf\"");
+    lines.extend(watch.running.wait_for("probes", attached));
     lines.extend(watch.ends().lines);
     let opened = lines.iter().filter_map(|line| {
         let event: Value = serde_json::from_str(line).unwrap();

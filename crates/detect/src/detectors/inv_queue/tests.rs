@@ -129,16 +129,22 @@ fn who_is_told_first_in_a_storm_is_not_blamed() {
         stage.at(14.0, poll([14_000; 5]));
         stage.until(20.0);
     };
-    check(polled, expect![[r#"
+    check(
+        polled,
+        expect![[r#"
         15 opened D39 warn node: many announcements wait: 14000 for one peer, 70000 for all
-    "#]]);
+    "#]],
+    );
     let unpolled = |stage: &mut Stage| {
         trickles(stage);
         stage.until(20.0);
     };
-    check(unpolled, expect![[r#"
+    check(
+        unpolled,
+        expect![[r#"
         15 opened D39 warn node: many announcements wait: 14000 for one peer, 70000 for all
-    "#]]);
+    "#]],
+    );
     // without a poll it takes a while to see that nobody else has a queue
     let alone = |stage: &mut Stage| {
         for second in (10..40).step_by(5) {
@@ -146,9 +152,12 @@ fn who_is_told_first_in_a_storm_is_not_blamed() {
         }
         stage.until(60.0);
     };
-    check(alone, expect![[r#"
+    check(
+        alone,
+        expect![[r#"
         25 opened D39 warn peer 0: a peer does not take its announcements: 14000 transactions wait for it, and 14000 for the median peer
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
