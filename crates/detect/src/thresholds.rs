@@ -139,7 +139,7 @@ thresholds! {
     // D59: the observer itself
     D59Silent = "d59.silent", 10.0, "seconds", "O", "Warn: a source has not beaten for so long";
     D59SilentLong = "d59.silent_long", 120.0, "seconds", "O", "Critical: a source has not beaten for so long";
-    D59Quiet = "d59.quiet", 60.0, "seconds", "O", "Warn: the probes beat but state no message for so long, while the node is connected to peers";
+    D59Quiet = "d59.quiet", 150.0, "seconds", "S:Core", "Warn: the probes beat but state no message for so long, while the node is connected to peers; it pings each of them every two minutes, and those that came together at once";
     D59LossWarn = "d59.loss_warn", 0.0001, "share", "O", "Warn: of the events of five minutes, more than this were lost";
     D59LossCritical = "d59.loss_critical", 0.01, "share", "O", "Critical: of the events of five minutes, more than this were lost";
     D59Diverged = "d59.diverged", 0.01, "share", "O", "Warn: probes and node count the bytes of a message type so differently";

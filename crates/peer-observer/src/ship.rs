@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use event::{NodeName, Source};
+use tokio::sync::oneshot;
 use tools::archive::amount::Size;
-use tools::ship::{self, Config, Round, ShipError, Shipper};
+use tools::ship::{self, Config, Remaining, Round, ShipError, Shipper};
 use tools::target::Target;
 
 use crate::cli;
@@ -48,16 +49,38 @@ pub fn asked(config: Config, archive: Option<PathBuf>, section: bool) -> Result<
     Ok(Some(Asked { config, from }))
 }
 
+/// Sending, and what remains of it at the end.
+pub struct Shipping(oneshot::Receiver<Remaining>);
+
 /// Starts to send, as a part that ends before the bus does.
 ///
 /// # Errors
 ///
 /// The place cannot be used.
-pub fn start<'a>(asked: Asked, nodes: impl Iterator<Item = &'a NodeName>, parts: &mut Extractors) -> Result<(), Failure> {
+pub fn start<'a>(asked: Asked, nodes: impl Iterator<Item = &'a NodeName>, parts: &mut Extractors) -> Result<Shipping, Failure> {
     let shipper = shipper(&asked.config, &asked.from)?;
     let publishers = nodes.map(|name| parts.publisher(name, Source::Tool)).collect();
-    parts.task(ship::run(shipper, asked.config.ship_every.0, publishers, parts.stopped()));
-    Ok(())
+    let (hand_over, remaining) = oneshot::channel();
+    let work = ship::run(shipper, asked.config.ship_every.0, publishers, parts.stopped());
+    parts.task(async move {
+        // nobody wants to know any more only where the end was cut short
+        let _ = hand_over.send(work.await?);
+        Ok(())
+    });
+    Ok(Shipping(remaining))
+}
+
+impl Shipping {
+    /// Says what was not sent, once nobody writes to what is sent any more: to send it then could take long.
+    pub async fn say_what_remains(self) {
+        let Ok(remaining) = self.0.await else { return };
+        match remaining.count() {
+            (0, _) => tracing::info!("everything was shipped"),
+            (files, bytes) => {
+                tracing::info!(files, bytes = %Size(bytes), "not shipped yet: it is after the next start, or by `archive ship`");
+            }
+        }
+    }
 }
 
 fn shipper(config: &Config, from: &[PathBuf]) -> Result<Shipper, Failure> {

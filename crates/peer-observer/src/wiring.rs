@@ -228,7 +228,7 @@ fn start(nodes: &[extract::node::Config], mut parts: Parts, wait: bool, nats: &N
     let node = |((known, listener), log)| Node { known, listener, log, probes: None };
     let mut nodes = known.into_iter().zip(listeners).zip(logs).map(node).collect::<Vec<_>>();
     #[cfg(feature = "ebpf")]
-    probes::open(&mut nodes, parts.ebpf.as_ref(), parts.rpc.is_some(), wait, nats)?;
+    probes::open(&mut nodes, parts.ebpf.as_ref(), parts.rpc.is_some(), wait, nats, parts.top)?;
     block_on(live(nodes, parts, metrics, web, detect, nats))
 }
 
@@ -334,8 +334,9 @@ async fn live(
     for node in &nodes {
         join(node.known.name(), &parts, &bus, &mut joins).await?;
     }
+    let mut shipping = None;
     if let Some(shipped) = parts.shipped.take() {
-        crate::ship::start(shipped, nodes.iter().map(|node| node.known.name()), &mut joins)?;
+        shipping = Some(crate::ship::start(shipped, nodes.iter().map(|node| node.known.name()), &mut joins)?);
     }
     // likewise, when nothing more comes from those either
     let mut detectors = Extractors::new(bus.clone());
@@ -371,6 +372,9 @@ async fn live(
         }
         for tool in [counted, shown, kept].into_iter().flatten() {
             tool.await.map_err(anyhow::Error::new)??;
+        }
+        if let Some(shipping) = shipping {
+            shipping.say_what_remains().await;
         }
         stopped
     };
@@ -515,6 +519,7 @@ async fn watch(node: Node, parts: &Parts, extractors: &mut Extractors) -> Result
 
 #[cfg(feature = "ebpf")]
 mod probes {
+    use std::io::{PipeReader, PipeWriter, Read as _};
     use std::process::Command;
     use std::time::Duration;
 
@@ -534,22 +539,33 @@ mod probes {
     /// Starts a tracer per node, gives up every capability of this process, and root where it can, and waits until all are attached.
     ///
     /// Must come before any thread is started: capabilities and users belong to threads. A node whose probes cannot be had is watched without
-    /// them if they were not asked for by name, and if there is something else to watch: its RPC answers.
+    /// them if they were not asked for by name, and if there is something else to watch: its RPC answers. With a `screen`, what tracers print goes
+    /// into the log, which is held back meanwhile: it would be drawn over what is shown.
     pub(super) fn open(
         nodes: &mut [Node],
         config: Option<&(extract::ebpf::Config, bool)>,
         ask: bool,
         wait: bool,
         nats: &NatsOptions,
+        screen: bool,
     ) -> Result<(), Failure> {
         let Some((config, asked)) = config else { return give_up_rights(nodes, nats) };
+        let mut printed = None;
         let spawn = |node: &Node| {
             let mut command = Command::new("/proc/self/exe");
             command.arg("tracer");
+            if screen {
+                command.stderr(told_to(&mut printed)?);
+            }
             Tracer::spawn(command, &config.tracer(&node.known.config, wait)).context("failed to start the tracing process")
         };
         let tracers = nodes.iter().map(spawn).collect::<anyhow::Result<Vec<_>>>()?;
         give_up_rights(nodes, nats)?;
+        if let Some((reader, ours)) = printed {
+            drop(ours);
+            let thread = std::thread::Builder::new().name("po-tracer-says".to_owned());
+            thread.spawn(move || pass_on(reader)).context("failed to start a thread")?;
+        }
         for (node, tracer) in nodes.iter_mut().zip(tracers) {
             match Source::open(tracer, config.ebpf_raw) {
                 Ok(source) => node.probes = Some(source),
@@ -563,6 +579,25 @@ mod probes {
             }
         }
         Ok(())
+    }
+
+    /// The end of a pipe that all tracers write to; it is made for the first.
+    fn told_to(printed: &mut Option<(PipeReader, PipeWriter)>) -> anyhow::Result<PipeWriter> {
+        let (_, writer) = match printed {
+            Some(pipe) => pipe,
+            none => none.insert(std::io::pipe().context("failed to make a pipe")?),
+        };
+        Ok(writer.try_clone()?)
+    }
+
+    /// What tracers print, into the log, until none of them runs. They print next to nothing: what has no other way to be told, as a panic.
+    fn pass_on(mut reader: PipeReader) {
+        let mut bytes = [0; 4096];
+        while let Ok(count @ 1..) = reader.read(&mut bytes) {
+            for line in String::from_utf8_lossy(&bytes[..count]).lines().filter(|line| !line.is_empty()) {
+                tracing::warn!("the tracing process says: {}", event::text::Printable(line));
+            }
+        }
     }
 
     fn give_up_rights(nodes: &[Node], nats: &NatsOptions) -> Result<(), Failure> {

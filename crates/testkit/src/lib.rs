@@ -1,6 +1,6 @@
 //! What tests need of the world: real Bitcoin nodes, peers that behave or misbehave on command, a real NATS
-//! server, a small regtest network in which everything happens that an observer should see ([`scenario`], [`hour`]), and
-//! scenarios made of numbers for what no regtest network can show ([`synthetic`]).
+//! server, a small regtest network in which everything happens that an observer should see ([`scenario`], [`hour`]),
+//! attacks on a node ([`attack`]), and scenarios made of numbers for what no regtest network can show ([`synthetic`]).
 //!
 //! The principal types are [`Node`] (a regtest bitcoind of its own) and [`Peer`] (a P2P connection to it):
 //!
@@ -21,9 +21,11 @@
 //! dropped. Nothing waits for a fixed time: what is waited for is named, and a wait that fails says what was missing.
 //! Blocking calls throughout: async tests put them on a thread.
 
+pub mod attack;
 mod cast;
 pub mod events;
 pub mod hour;
+pub mod moto;
 pub mod nats;
 pub mod node;
 pub mod peer;
@@ -35,6 +37,7 @@ pub mod synthetic;
 pub mod tls;
 pub mod wait;
 
+pub use moto::Moto;
 pub use nats::NatsServer;
 pub use node::Node;
 pub use peer::Peer;

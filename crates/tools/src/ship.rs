@@ -47,6 +47,9 @@ pub struct Config {
     pub ship_name: Option<String>,
 
     /// Look for new files this often
+    ///
+    /// A file is sent when it has not changed for as long, or for a minute if that is shorter: a segment that was just ended is packed once
+    /// more, and what is sent before is sent twice.
     #[arg(long, default_value = "1m", value_name = "TIME")]
     pub ship_every: Age,
 
@@ -193,12 +196,23 @@ impl Shipper {
     }
 }
 
-/// A segment that was just ended is packed once more: what is sent before is sent twice.
+/// A segment that was just ended is packed once more: what is sent before is sent twice. Whoever looks more often wants it sooner.
 const SETTLED: Duration = Duration::from_secs(60);
 /// The longest pause after failures.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Ships until it is told to stop, and says what it did as `health.shipped`, on behalf of each node.
+/// What was not shipped when shipping ended. Needs no place any more: it looks here, and knows what had arrived.
+pub struct Remaining(Vec<Folder>);
+
+impl Remaining {
+    /// Files that are finished and wait, and their bytes. Directories that cannot be read count for nothing.
+    pub fn count(&self) -> (u64, u64) {
+        let files = self.0.iter().flat_map(|folder| folder.waiting(Duration::ZERO).unwrap_or_default());
+        files.fold((0, 0), |(files, bytes), file| (files + 1, bytes + file.bytes))
+    }
+}
+
+/// Ships until it is told to stop, and says what it did as `health.shipped`, on behalf of each node. What is not sent by then remains.
 ///
 /// # Errors
 ///
@@ -208,15 +222,16 @@ pub async fn run(
     every: Duration,
     publishers: Vec<Publisher>,
     stop: impl Future<Output = ()>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Remaining> {
     let stopped = Arc::new(AtomicBool::new(false));
     let mut stop = std::pin::pin!(stop);
     let mut failed = 0;
     let mut told: Option<String> = None;
+    let settled = SETTLED.min(every);
     loop {
         let told_to_stop = Arc::clone(&stopped);
         let mut work = tokio::task::spawn_blocking(move || {
-            let round = shipper.round(SETTLED, &told_to_stop);
+            let round = shipper.round(settled, &told_to_stop);
             (shipper, round)
         });
         let (again, round) = tokio::select! {
@@ -225,15 +240,11 @@ pub async fn run(
                 // a file that is under way is given up within a piece of it
                 stopped.store(true, Ordering::Relaxed);
                 let (shipper, _) = work.await?;
-                drop_blocking(shipper).await;
-                return Ok(());
+                return leave(shipper, &publishers).await;
             }
         };
         shipper = again;
-        for publisher in &publishers {
-            publisher.publish(now(), None, shipper.total());
-            publisher.beat(now(), None, 0, None, None);
-        }
+        state(&publishers, &shipper.total);
         // a change of state only
         let error = round.errors.first().map(ToString::to_string);
         match &error {
@@ -245,17 +256,32 @@ pub async fn run(
         told = error;
         tokio::select! {
             () = tokio::time::sleep(pause(every, failed)) => {}
-            () = &mut stop => {
-                drop_blocking(shipper).await;
-                return Ok(());
-            }
+            () = &mut stop => return leave(shipper, &publishers).await,
         }
     }
 }
 
-/// A store has a runtime of its own, which may not end within this one.
-async fn drop_blocking(shipper: Shipper) {
-    let _ = tokio::task::spawn_blocking(move || drop(shipper)).await;
+/// Says a last time what was done and what waits.
+async fn leave(shipper: Shipper, publishers: &[Publisher]) -> anyhow::Result<Remaining> {
+    let Shipper { target, folders, mut total, .. } = shipper;
+    // a store has a runtime of its own, which may not end within this one
+    let left = tokio::task::spawn_blocking(move || {
+        drop(target);
+        let remaining = Remaining(folders);
+        let waiting = remaining.count();
+        (remaining, waiting)
+    });
+    let (remaining, waiting) = left.await?;
+    (total.waiting, total.waiting_bytes) = waiting;
+    state(publishers, &total);
+    Ok(remaining)
+}
+
+fn state(publishers: &[Publisher], total: &HealthShipped) {
+    for publisher in publishers {
+        publisher.publish(now(), None, total.clone());
+        publisher.beat(now(), None, 0, None, None);
+    }
 }
 
 /// How long to wait for the next round: twice as long after each one that failed.

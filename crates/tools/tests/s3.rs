@@ -7,11 +7,11 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
+use testkit::{Moto, moto};
 use tools::archive::Selection;
 use tools::archive::amount::Age;
 use tools::export::manifest::Manifest;
@@ -21,61 +21,15 @@ use tools::target::s3::{Options, S3};
 use tools::target::{Checksum, Place, Target, TargetError};
 use world::{DEMO, pings, written};
 
-/// Starts on any port, prints it, ends when its input does.
-const SERVE: &str = r#"
-import logging, sys
-logging.getLogger("werkzeug").disabled = True
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-server.start()
-print(server.get_host_and_port()[1], flush=True)
-sys.stdin.read()
-server.stop()
-"#;
-
-struct Moto {
-    child: Child,
-    endpoint: String,
-}
-
-impl Moto {
-    /// With an empty bucket; `None`, said visibly, where it cannot be had.
-    fn start() -> Option<Self> {
-        let packages = [("moto.server", "moto[s3,server]>=5")];
-        let python = testkit::python::with(&packages, Path::new(env!("CARGO_TARGET_TMPDIR")))?;
-        let mut child = Command::new(python)
-            .args(["-c", SERVE])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut port = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
-        let moto = Self { child, endpoint: format!("http://127.0.0.1:{}", port.trim()) };
-        let mut stream = TcpStream::connect(("127.0.0.1", port.trim().parse::<u16>().unwrap())).unwrap();
-        stream.write_all(b"PUT /bucket HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.contains(" 200 "), "{answer}");
-        Some(moto)
-    }
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn moto() -> Option<Moto> {
+    Moto::start(Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap()
 }
 
 fn options(directory: &Path, endpoint: &str, timeout: Duration) -> Options {
-    let credentials = directory.join("credentials");
-    fs::write(&credentials, "[default]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = hush-hush\n").unwrap();
     Options {
         s3_endpoint: Some(endpoint.to_owned()),
         s3_region: Some("eu-central-1".to_owned()),
-        s3_credentials_file: Some(credentials),
+        s3_credentials_file: Some(moto::credentials(directory).unwrap()),
         s3_timeout: Age(timeout),
     }
 }
@@ -93,9 +47,9 @@ fn file(directory: &Path, name: &str, bytes: usize) -> (PathBuf, Checksum) {
 
 #[test]
 fn files_arrive_whole_in_one_part_or_several() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = moto() else { return };
     let directory = tempfile::tempdir().unwrap();
-    let target = open(directory.path(), &moto.endpoint);
+    let target = open(directory.path(), moto.endpoint());
     assert_eq!(target.size("small").unwrap(), None);
     assert_eq!(target.read("small").unwrap(), None);
     for (name, bytes) in [("small", 10), ("empty", 0), ("deep/er.poa", 100_000), ("large", (17 << 20) + 5)] {
@@ -130,9 +84,9 @@ fn files_arrive_whole_in_one_part_or_several() {
 
 #[test]
 fn an_export_goes_to_a_bucket_and_goes_on_there() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = moto() else { return };
     let directory = tempfile::tempdir().unwrap();
-    let target = open(directory.path(), &moto.endpoint);
+    let target = open(directory.path(), moto.endpoint());
     let run = || {
         let job = Job {
             recordings: vec![DEMO.into()],
@@ -170,13 +124,13 @@ fn shipper(directory: &Path, endpoint: &str, timeout: Duration) -> (PathBuf, Shi
 
 #[test]
 fn segments_are_shipped_to_a_bucket() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = moto() else { return };
     let directory = tempfile::tempdir().unwrap();
-    let (archive, mut shipper) = shipper(directory.path(), &moto.endpoint, Duration::from_secs(30));
+    let (archive, mut shipper) = shipper(directory.path(), moto.endpoint(), Duration::from_secs(30));
     let round = shipper.round(Duration::ZERO, &AtomicBool::new(false));
     assert_eq!((round.files, round.errors.len()), (1, 0), "{:?}", round.errors);
     assert_eq!(shipped::read(&archive).len(), 1);
-    let (_, mut again) = self::shipper(directory.path(), &moto.endpoint, Duration::from_secs(30));
+    let (_, mut again) = self::shipper(directory.path(), moto.endpoint(), Duration::from_secs(30));
     assert_eq!(again.round(Duration::ZERO, &AtomicBool::new(false)).files, 0);
 }
 

@@ -215,7 +215,8 @@ async fn what_was_done_is_stated_for_every_node() {
         assert!(shipped.last_success.is_some() && shipped.error.is_none());
     }
     drop(stop);
-    work.await.unwrap().unwrap();
+    let remaining = work.await.unwrap().unwrap();
+    assert_eq!(remaining.count(), (0, 0));
 }
 
 /// Retention and shipping together, as `run` has them.

@@ -47,9 +47,10 @@ pub struct InvQueue {
 struct Queue {
     /// As the node stated it.
     stated: u64,
-    /// As an `inv` proved it, and when.
+    /// As an `inv` proved it, when, and since when each did.
     proven: u64,
     proven_at: u64,
+    proven_since: u64,
     /// When the peer asked for the mempool.
     asked: Option<u64>,
 }
@@ -62,6 +63,8 @@ struct Pings {
 
 /// A queue that an `inv` proved is forgotten after this, nanoseconds: twelve trickles to an inbound peer.
 const PROOF: u64 = MINUTE;
+/// In this time everybody whose queue is long has got an `inv` that proves it: three trickles to an inbound peer.
+const ROUND: u64 = 15 * SECOND;
 /// A poll counts for so long: twice the interval at which it is asked for, and a bit.
 const POLL: u64 = 150 * SECOND;
 /// The handler's CPU is averaged over this.
@@ -81,7 +84,7 @@ impl Detector for InvQueue {
     const ABOUT: About = About {
         id: "D39",
         name: "inv_queue",
-        version: 1,
+        version: 2,
         title: "The queue of announcements grows, the message handler is saturated",
         scope: Scope::Node,
         kinds: &[
@@ -176,6 +179,9 @@ impl InvQueue {
         let counted = self.queue(inv.peer, |queue| {
             let answer = queue.asked.is_some_and(|asked| context.now < asked.saturating_add(MEMPOOL_ANSWER));
             if !answer {
+                if queue.proven == 0 {
+                    queue.proven_since = context.now;
+                }
                 queue.proven = proven;
                 queue.proven_at = context.now;
             }
@@ -264,10 +270,11 @@ impl InvQueue {
                 }
                 continue;
             }
+            let alone = queue.alone(view.polled, context.now) as f64;
             let judgement = match () {
                 () if view.storm => Judgement::Holds,
-                () if length > critical => Judgement::Fires(Severity::Critical),
-                () if length > warn => Judgement::Fires(Severity::Warn),
+                () if alone > critical => Judgement::Fires(Severity::Critical),
+                () if alone > warn => Judgement::Fires(Severity::Warn),
                 () => Judgement::Holds,
             };
             findings.judge(&entity, judgement, || Case {
@@ -292,6 +299,16 @@ impl Queue {
     fn length(&self) -> u64 {
         self.stated.max(self.proven)
     }
+
+    /// As far as it can be compared with others': of one poll all are stated at one moment; of those that announcements prove, the first is no
+    /// longer than the rest, only earlier.
+    fn alone(&self, polled: bool, now: u64) -> u64 {
+        match polled {
+            true => self.stated,
+            false if now >= self.proven_since.saturating_add(ROUND) => self.proven,
+            false => 0,
+        }
+    }
 }
 
 /// All queues at one moment.
@@ -301,7 +318,9 @@ struct View {
     median: f64,
     /// Whether many queues are long, not one.
     storm: bool,
-    /// Whether anybody tells of queues.
+    /// Whether the node tells of queues.
+    polled: bool,
+    /// Whether anybody does.
     known: bool,
     busy: Option<f64>,
     waiting: Option<f64>,
@@ -331,6 +350,7 @@ impl View {
             sum,
             median,
             storm: spread || sum > context.limit(Limit::D39SumWarn),
+            polled,
             known: polled || !context.is_blind(&[Source::Ebpf], PROOF),
             busy: of.busy(context),
             waiting: of.waiting().map(seconds),

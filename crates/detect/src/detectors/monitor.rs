@@ -5,7 +5,8 @@
 //!
 //! **Signal**, per source of a node:
 //! - no beat: sources beat each second;
-//! - beats, but nothing else for a minute, while peers are connected: a node with eight peers gets a ping or more each minute;
+//! - beats, but nothing else for longer than two minutes, while peers are connected: the node pings each of them every two minutes, all at
+//!   once where they came at once, as after its start;
 //! - it says that it lost the node, while others see it run;
 //! - events lost, of those published in the last five minutes; payloads cut short or unreadable; events too late to be put in order;
 //! - `health.diverged`: probes and node count the bytes of a message type differently, beyond what counted loss explains;

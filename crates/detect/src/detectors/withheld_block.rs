@@ -8,11 +8,11 @@
 //! worth knowing; two of one peer within a day are a warning, several peers of one range that do so are critical.
 //!
 //! **Look-alikes.** Peers over Tor (their round trips are long); an own link that is full: then most of those who were asked are late at once, and
-//! nobody is blamed; the initial download (G2).
+//! nobody is blamed, unless as many have answered in time since; the initial download (G2).
 //!
 //! **Sources.** attacks.md D51: S13; Bitcoin Core's `BLOCK_STALLING_TIMEOUT` of 2 s and its ten minutes per block.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use event::{Direction, Event, InventoryType, Kind, KindId, Severity, Source, Verdict};
@@ -29,6 +29,8 @@ use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, 
 pub struct WithheldBlock {
     /// What was asked of whom.
     asked: BTreeMap<(u64, Hash), Request>,
+    /// Who answered in time, and when.
+    prompt: Recent<u64>,
     /// The last blocks that were connected, and when.
     connected: Recent<Hash>,
     /// Quickest round trip of each peer, nanoseconds.
@@ -71,6 +73,7 @@ impl Default for WithheldBlock {
     fn default() -> Self {
         Self {
             asked: BTreeMap::new(),
+            prompt: Recent::default(),
             connected: Recent::default(),
             trips: BTreeMap::new(),
             culprits: Table::new(CULPRITS, HOUR),
@@ -83,7 +86,7 @@ impl Detector for WithheldBlock {
     const ABOUT: About = About {
         id: "D51",
         name: "withheld_block",
-        version: 1,
+        version: 2,
         title: "A peer promises a block and does not deliver it",
         scope: Scope::Node,
         kinds: &[
@@ -119,14 +122,14 @@ impl Detector for WithheldBlock {
                 self.ask(event, m.peer, &m.block, context, findings);
             }
             Some(Kind::NetBlock(m)) if m.direction() == Direction::Inbound => {
-                self.answered(m.peer, m.header.as_ref().map_or(&[], |header| &header.hash));
+                self.answered(m.peer, m.header.as_ref().map_or(&[], |header| &header.hash), context);
             }
             Some(Kind::NetCmpctblock(m)) if m.direction() == Direction::Inbound => {
-                self.answered(m.peer, m.header.as_ref().map_or(&[], |header| &header.hash));
+                self.answered(m.peer, m.header.as_ref().map_or(&[], |header| &header.hash), context);
             }
-            Some(Kind::NetBlocktxn(m)) if m.direction() == Direction::Inbound => self.answered(m.peer, &m.block),
+            Some(Kind::NetBlocktxn(m)) if m.direction() == Direction::Inbound => self.answered(m.peer, &m.block, context),
             Some(Kind::NetNotfound(m)) if m.direction() == Direction::Inbound => {
-                m.items.iter().for_each(|item| self.answered(m.peer, &item.hash));
+                m.items.iter().for_each(|item| self.answered(m.peer, &item.hash, context));
             }
             Some(Kind::ChainBlockConnected(m)) => {
                 if let Ok(hash) = m.hash.as_ref().try_into() {
@@ -167,6 +170,7 @@ impl Detector for WithheldBlock {
 
     fn restarted(&mut self, _: &str) {
         self.asked.clear();
+        self.prompt = Recent::default();
         self.trips.clear();
     }
 }
@@ -185,9 +189,11 @@ impl WithheldBlock {
         self.asked.insert((peer, hash), Request { at: context.now, counted: false });
     }
 
-    fn answered(&mut self, peer: u64, hash: &[u8]) {
-        if let Ok(hash) = hash.try_into() {
-            self.asked.remove(&(peer, hash));
+    fn answered(&mut self, peer: u64, hash: &[u8], context: &Context<'_>) {
+        let Ok(hash) = hash.try_into() else { return };
+        let Some(request) = self.asked.remove(&(peer, hash)) else { return };
+        if context.now < request.at.saturating_add(self.patience(peer, context)) {
+            self.prompt.add(context.now, peer);
         }
     }
 
@@ -220,9 +226,11 @@ impl WithheldBlock {
         if lates.is_empty() {
             return;
         }
-        // those who were asked and those who are late, each counted once
-        let askees: std::collections::BTreeSet<u64> = self.asked.keys().map(|(peer, _)| *peer).collect();
-        let late_ones: std::collections::BTreeSet<u64> = lates.iter().map(|(peer, _)| *peer).collect();
+        // those who were asked, also those who have answered since, and those who are late, each counted once
+        let since = lates.iter().filter_map(|key| self.asked.get(key)).map(|request| request.at).min().unwrap_or(now);
+        let prompt = self.prompt.iter().filter(|(time, _)| *time >= since).map(|(_, peer)| *peer);
+        let askees: BTreeSet<u64> = self.asked.keys().map(|(peer, _)| *peer).chain(prompt).collect();
+        let late_ones: BTreeSet<u64> = lates.iter().map(|(peer, _)| *peer).collect();
         let our_link = late_ones.len() >= 3 && late_ones.len() * 2 > askees.len();
         for key in lates {
             let Some(request) = self.asked.get_mut(&key) else { continue };

@@ -56,7 +56,12 @@ impl Running {
 
     /// The next line on standard output that fits, and those before it.
     pub fn wait_for(&mut self, what: &str, fits: impl Fn(&str) -> bool) -> Vec<String> {
-        let deadline = Instant::now() + PATIENCE;
+        self.wait_within(what, PATIENCE, fits)
+    }
+
+    /// As [`Running::wait_for`], where it has so long.
+    pub fn wait_within(&mut self, what: &str, limit: Duration, fits: impl Fn(&str) -> bool) -> Vec<String> {
+        let deadline = Instant::now() + limit;
         let mut seen = Vec::new();
         loop {
             match self.stdout.recv_timeout(deadline.saturating_duration_since(Instant::now())) {

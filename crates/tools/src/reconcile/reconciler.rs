@@ -213,12 +213,13 @@ impl Reconciler {
         let mut border = Border::of(std::mem::take(&mut self.measured), self.lost_at_border);
         border.carry(self.last.as_ref());
         if let Some(last) = self.last.take() {
-            self.compare(&last, &border, |time, kind| out((time, node_run, kind)));
+            // of now, not of the border: what is stated as past comes too late for whoever puts events in order
+            self.compare(&last, &border, |kind| out((now, node_run, kind)));
         }
         self.last = Some(border);
     }
 
-    fn compare(&self, first: &Border, last: &Border, mut out: impl FnMut(u64, Kind)) {
+    fn compare(&self, first: &Border, last: &Border, mut out: impl FnMut(Kind)) {
         let window = last.end.saturating_sub(first.end);
         let stayed = |peer: &u64| last.peers.get(peer).is_some_and(|transport| first.peers.get(peer) == Some(transport));
         let peers = last.peers.keys().filter(|peer| stayed(peer)).count() as u32;
@@ -243,12 +244,12 @@ impl Reconciler {
                     node_bytes: sum.reading.node.max(0).cast_unsigned(),
                     lost: lost.of(counter.direction),
                 };
-                out(last.end, diverged.into());
+                out(diverged.into());
             }
         }
         let messages = sums.values().map(|sum| sum.reading.messages.max(0).cast_unsigned()).sum();
         let lost = lost.inbound.saturating_add(lost.outbound).saturating_add(lost.any);
-        out(last.end, HealthReconciled { window, peers, types: sums.len() as u32, messages, lost }.into());
+        out(HealthReconciled { window, peers, types: sums.len() as u32, messages, lost }.into());
     }
 
     /// Follows the node's lives: peers of another one are others.

@@ -115,7 +115,10 @@ fn reconcile(events: &[Event]) -> Vec<Event> {
     let mut reconciler = Reconciler::new(Duration::from_secs(20));
     let mut facts = Vec::new();
     for event in events {
-        reconciler.observe(event, &mut |(time, _, kind)| facts.push(Event { time, ..Event::new("", Source::Join, kind) }));
+        reconciler.observe(event, &mut |(time, _, kind)| {
+            assert_eq!(time, event.time, "who puts events in order would leave it out");
+            facts.push(Event { time, ..Event::new("", Source::Join, kind) });
+        });
     }
     facts
 }

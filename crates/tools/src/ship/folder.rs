@@ -99,17 +99,27 @@ impl Folder {
     ///
     /// The directory cannot be read, or what is there is somebody else's.
     pub fn new_files(&mut self, target: &Target, place: &str, settled: Duration) -> Result<Vec<File>, ShipError> {
-        let manifest = match &mut self.manifest {
-            Some(manifest) => manifest,
-            none => none.insert(read(target, place, &self.name, &self.origin)?),
-        };
+        if self.manifest.is_none() {
+            self.manifest = Some(read(target, place, &self.name, &self.origin)?);
+        }
         let unreadable = |source| TargetError::Read { path: self.directory.clone(), source };
-        let mut files = finished(&self.directory, settled).map_err(unreadable)?;
+        let files = self.waiting(settled).map_err(unreadable)?;
+        self.known.retain(|(path, ..)| path.exists());
+        Ok(files)
+    }
+
+    /// What is finished here and, as far as is known here, not there, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be read.
+    pub fn waiting(&self, settled: Duration) -> std::io::Result<Vec<File>> {
+        let entry = |file: &File| self.manifest.as_ref().and_then(|manifest| manifest.files.get(&file.name));
+        let mut files = finished(&self.directory, settled)?;
         files.retain(|file| {
             let same = |entry: &Entry| entry.sum.bytes == file.bytes && entry.modified == file.modified;
-            !manifest.files.get(&file.name).is_some_and(same) && !self.known.contains(&key(file))
+            !entry(file).is_some_and(same) && !self.known.contains(&key(file))
         });
-        self.known.retain(|(path, ..)| path.exists());
         Ok(files)
     }
 

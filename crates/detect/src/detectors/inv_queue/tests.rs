@@ -114,6 +114,52 @@ fn one_peer_that_does_not_read_is_no_storm() {
     );
 }
 
+/// A tick comes between the trickles of a storm: the peer that was told first is no slower than the others.
+#[test]
+fn who_is_told_first_in_a_storm_is_not_blamed() {
+    let trickles = |stage: &mut Stage| {
+        for (peer, time) in (0..).zip([9.98, 9.99, 10.01, 10.02, 10.03]) {
+            stage.at(time, trickle(peer, 140));
+        }
+    };
+    let polled = |stage: &mut Stage| {
+        stage.at(4.0, poll([0; 5]));
+        trickles(stage);
+        stage.until(14.0);
+        stage.at(14.0, poll([14_000; 5]));
+        stage.until(20.0);
+    };
+    check(
+        polled,
+        expect![[r#"
+        15 opened D39 warn node: many announcements wait: 14000 for one peer, 70000 for all
+    "#]],
+    );
+    let unpolled = |stage: &mut Stage| {
+        trickles(stage);
+        stage.until(20.0);
+    };
+    check(
+        unpolled,
+        expect![[r#"
+        15 opened D39 warn node: many announcements wait: 14000 for one peer, 70000 for all
+    "#]],
+    );
+    // without a poll it takes a while to see that nobody else has a queue
+    let alone = |stage: &mut Stage| {
+        for second in (10..40).step_by(5) {
+            stage.at(f64::from(second), trickle(0, 140));
+        }
+        stage.until(60.0);
+    };
+    check(
+        alone,
+        expect![[r#"
+        25 opened D39 warn peer 0: a peer does not take its announcements: 14000 transactions wait for it, and 14000 for the median peer
+    "#]],
+    );
+}
+
 #[test]
 fn the_answer_to_a_mempool_request_is_no_queue() {
     let play = |stage: &mut Stage| {

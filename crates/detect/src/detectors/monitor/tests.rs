@@ -94,16 +94,28 @@ fn a_few_of_very_many_are_worth_a_word() {
 fn probes_that_see_nothing_are_blind() {
     let play = |stage: &mut Stage| {
         lively(stage, 0, 100);
-        stage.until(200.0);
-        lively(stage, 200, 300);
+        stage.until(300.0);
+        lively(stage, 300, 400);
     };
     check(
         play,
         expect![[r#"
-        165 opened D59 warn source ebpf: ebpf is alive and has seen nothing for 65 s, though peers are connected
-        265 cleared D59 warn source ebpf: ebpf is alive and has seen nothing for 65 s, though peers are connected
-    "#]],
+            255 opened D59 warn source ebpf: ebpf is alive and has seen nothing for 155 s, though peers are connected
+            365 cleared D59 warn source ebpf: ebpf is alive and has seen nothing for 155 s, though peers are connected
+        "#]],
     );
+}
+
+/// Nobody relays anything, and all peers came when the node was started: pings every two minutes are all there is.
+#[test]
+fn pings_are_enough_of_a_sign() {
+    let play = |stage: &mut Stage| {
+        lively(stage, 0, 100);
+        for second in (220..4000).step_by(120) {
+            stage.at(f64::from(second), event::NetPing::default());
+        }
+    };
+    check(play, expect![[""]]);
 }
 
 #[test]
@@ -111,14 +123,14 @@ fn a_source_alone_in_losing_the_node_is_told() {
     let play = |stage: &mut Stage| {
         lively(stage, 0, 100);
         stage.at(100.0, HealthDetached::default());
-        for second in (100..300).step_by(5) {
+        for second in (100..400).step_by(5) {
             stage.at(f64::from(second) + 0.7, StateProcess::default());
         }
     };
     check(
         play,
         expect![[r#"
-            160 opened D59 warn source ebpf: ebpf lost the node 60 s ago, while others see it run
+            250 opened D59 warn source ebpf: ebpf lost the node 150 s ago, while others see it run
         "#]],
     );
     // the node was stopped: everybody lost it

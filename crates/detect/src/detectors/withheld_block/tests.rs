@@ -114,6 +114,40 @@ fn when_nobody_delivers_nobody_is_blamed() {
     );
 }
 
+/// Three of those who are asked are enough to look like a line that is full: not while others deliver as they should.
+#[test]
+fn three_who_withhold_do_not_hide_behind_one_another() {
+    check(
+        |stage| {
+            (1..=3).for_each(|peer| ask(stage, 10.0, peer, peer as u8));
+            for peer in 4..=6 {
+                let time = 10.0 + peer as f64;
+                ask(stage, time, peer, peer as u8);
+                deliver(stage, time + 0.5, peer, peer as u8);
+            }
+            stage.until(60.0);
+        },
+        expect![[r#"
+            40 opened D51 info peer 1: 1 block was asked for and not delivered within a day
+            40 opened D51 info peer 2: 1 block was asked for and not delivered within a day
+            40 opened D51 info peer 3: 1 block was asked for and not delivered within a day
+        "#]],
+    );
+    // as many as that, and slowly: that may be the line
+    check(
+        |stage| {
+            (1..=3).for_each(|peer| ask(stage, 10.0, peer, peer as u8));
+            for peer in 4..=6 {
+                let time = 10.0 + peer as f64;
+                ask(stage, time, peer, peer as u8);
+                deliver(stage, time + 5.0, peer, peer as u8);
+            }
+            stage.until(60.0);
+        },
+        expect![[""]],
+    );
+}
+
 #[test]
 fn who_leaves_instead_of_delivering_is_counted_when_it_comes_back() {
     check(

@@ -1,0 +1,337 @@
+//! Detectors beside real nodes: what is staged against a node appears in what `run` prints, within the time that its detector has for it.
+//!
+//! Every number that decides is the default, but for two lengths of time, each of which would hold up a test for longer than all of it
+//! takes: `guard.restart`, the half hour after a node's start in which nothing is told (the nodes here are seconds old; a test in
+//! `crates/detect` shows the guard), and `d10.full`, the ten minutes for which slots have been taken before that is worth telling. How many of
+//! what are counted over which window is what an operator gets. Besides, probes and node are compared every 20 seconds, not every five minutes.
+#![cfg(feature = "ebpf")]
+#![allow(clippy::unwrap_used, reason = "a test fails where it must")]
+
+mod program;
+
+use std::time::{Duration, Instant};
+
+use program::{Running, may_trace, program};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testkit::peer::Listener;
+use testkit::{Node, Peer, attack, node, peer, scenario};
+
+/// From the last act of an attack to the line, where the product states no other time: the slowest tick of a detector (10 s), the two
+/// seconds for which the engine waits for late events, and as much again for a machine that has other things to do.
+const SOON: Duration = Duration::from_secs(25);
+/// As the product states it: a queue of announcements.
+const QUEUE: Duration = Duration::from_secs(60);
+/// As the product states it: a block that is withheld.
+const BLOCK: Duration = Duration::from_secs(40);
+
+/// The file with the configuration.
+const CONFIG: &str = "peer-observer.toml";
+
+/// What `run` starts by itself, but for what takes a port: several of these run at once.
+const HURRIED: &str = r#"
+[ebpf]
+[rpc]
+[log]
+[proc]
+[join]
+
+[reconcile]
+interval = "20s"
+
+[logger]
+format = "json"
+kinds = ["finding", "health.attached", "health.reconciled"]
+
+[detect.thresholds]
+"guard.restart" = 0
+"d10.full" = 5
+
+"#;
+
+/// The program beside nodes, and what it finds.
+struct Watch {
+    running: Running,
+    folder: TempDir,
+}
+
+/// What it leaves behind.
+struct Past {
+    lines: Vec<String>,
+    folder: TempDir,
+}
+
+impl Watch {
+    /// As anybody starts it; text for people.
+    fn start(node: &Node) -> Running {
+        let mut running = Running::start(program().arg("run").arg("--datadir").arg(node.datadir()));
+        running.wait_for_error("probes", |line| line.contains("watching the node"));
+        running
+    }
+
+    /// With a configuration that shortens what the module's documentation names.
+    fn hurried(nodes: &[(&str, &Node)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(CONFIG);
+        let mut text = HURRIED.to_owned();
+        text += &format!("[archive]\ndir = {:?}\n", folder.path().join("archive"));
+        for (name, node) in nodes {
+            text += &format!("[node.{name}]\ndatadir = {:?}\n", node.datadir());
+        }
+        std::fs::write(&file, text).unwrap();
+        let mut running = Running::start(program().arg("--config").arg(&file).arg("run"));
+        for _ in nodes {
+            running.wait_for("probes", |line| line.contains("\"source\":\"ebpf\""));
+        }
+        Self { running, folder }
+    }
+
+    /// The first statement of a detector that is so.
+    #[track_caller]
+    fn finds(&mut self, detector: &str, limit: Duration, fits: impl Fn(&Value) -> bool) -> Value {
+        let found = |line: &str| finding(line, detector).filter(|finding| fits(finding));
+        let lines = self.running.wait_within(detector, limit, |line| found(line).is_some());
+        found(lines.last().unwrap()).unwrap()
+    }
+
+    fn ends(self) -> Past {
+        let (lines, errors, status) = self.running.end(Signal::INT);
+        assert!(status.success(), "{errors:#?}");
+        Past { lines, folder: self.folder }
+    }
+}
+
+impl Past {
+    /// What a detector states first over the recording of the same, by the same configuration.
+    fn finds(&self, detector: &str) -> Option<Value> {
+        let mut again = program();
+        again.arg("--config").arg(self.folder.path().join(CONFIG));
+        again.args(["detect", "--format=json", "--recording"]).arg(self.folder.path().join("archive"));
+        let output = again.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().lines().find_map(|line| finding(line, detector))
+    }
+}
+
+/// What a detector states in a line, if it is one of it.
+fn finding(line: &str, detector: &str) -> Option<Value> {
+    let event: Value = serde_json::from_str(line).unwrap();
+    let kind = ["findingOpened", "findingUpdated"].into_iter().find(|kind| event.get(kind).is_some())?;
+    let finding = &event[kind]["finding"];
+    (finding["detector"] == detector).then(|| finding.clone())
+}
+
+/// A number that a finding rests on.
+fn number(finding: &Value, name: &str) -> f64 {
+    let inputs = finding["inputs"].as_array().unwrap();
+    let input = inputs.iter().find(|input| input["name"] == name).unwrap_or_else(|| panic!("no {name} in {finding:#}"));
+    input["value"].as_f64().unwrap()
+}
+
+/// D01, with what the program starts with: twenty messages of ten addresses, and beside it the answer to a `getaddr`, which is none.
+#[test]
+fn an_address_flood_is_found_and_what_is_ignored_is_counted_as_the_node_counts() {
+    testkit::need_node!();
+    if !may_trace() {
+        return;
+    }
+    let main = Node::start(node::Options::default()).unwrap();
+    let mut running = Watch::start(&main);
+    let listener = Listener::bind([127, 0, 1, 1].into()).unwrap();
+    main.rpc("addconnection", json!([listener.address().to_string(), "outbound-full-relay", false])).unwrap();
+    let server = listener.accept(&peer::Options::default()).unwrap();
+    attack::answer_getaddr(&server, 1).unwrap();
+
+    let flooder = Peer::connect(main.p2p_address(), &attack::at([127, 0, 1], 2)).unwrap();
+    attack::flood_addresses(&flooder, 20, 2).unwrap();
+    let begun = Instant::now();
+    let lines = running.wait_within("D01", SOON, |line| line.contains(" D01 addr_flood "));
+    println!("D01: after {:.1} s", begun.elapsed().as_secs_f64());
+    let seen = attack::as_the_node_sees(&main, &flooder).unwrap();
+    let count = |name: &str| seen[name].as_u64().unwrap();
+    let expected = format!(
+        "! CRITICAL opened D01 addr_flood peer {} {}: {} addresses within ten minutes, of which {} are more than Bitcoin Core takes; \
+         20 messages of exactly ten",
+        seen["id"],
+        flooder.address(),
+        count("addr_processed") + count("addr_rate_limited"),
+        count("addr_rate_limited"),
+    );
+    assert!(lines.last().unwrap().contains(&expected), "{expected}\n{}", lines.last().unwrap());
+    // the server's answer came before, and is among what was looked at before
+    assert!(attack::as_the_node_sees(&main, &server).unwrap()["addr_processed"].as_u64() >= Some(1000));
+    let (_, errors, status) = running.end(Signal::INT);
+    assert!(status.success(), "{errors:#?}");
+}
+
+/// D11: 25 hosts of a /24 come under changing names and leave; ten others of another /24 stay, and are nobody's business.
+#[test]
+fn brief_visits_from_one_range_are_found() {
+    testkit::need_node!();
+    if !may_trace() {
+        return;
+    }
+    let main = Node::start(node::Options::default()).unwrap();
+    let mut watch = Watch::hurried(&[("main", &main)]);
+    let _stay = attack::crowd(&main, [127, 0, 12], 10).unwrap();
+    attack::visit(&main, [127, 0, 11], 25).unwrap();
+    let begun = Instant::now();
+    let finding = watch.finds("D11", SOON, |_| true);
+    println!("D11: after {:.1} s", begun.elapsed().as_secs_f64());
+    assert_eq!((&finding["severity"], &finding["entity"]["address"]), (&json!("warn"), &json!("127.0.11.0/24")), "{finding:#}");
+    assert_eq!((number(&finding, "signs"), number(&finding, "connections"), number(&finding, "addresses")), (5.0, 25.0, 25.0));
+    assert!(number(&finding, "median_life") < 60.0, "{finding:#}");
+    assert!(watch.ends().lines.iter().all(|line| !line.contains("127.0.12.0/24")));
+}
+
+/// D10: a hundred hosts come to a node with 21 slots, of which Bitcoin Core protects twenty; and some knock at one with twelve, all of which it
+/// protects.
+#[test]
+fn taken_slots_are_found_at_a_node_that_evicts_and_at_one_that_cannot() {
+    testkit::need_node!();
+    if !may_trace() {
+        return;
+    }
+    let full = Node::start(node::Options { max_connections: Some(32), ..node::Options::default() }).unwrap();
+    // who was refused is in the log only
+    let options = node::Options { max_connections: Some(23), debug: vec!["net"], ..node::Options::default() };
+    let shut = Node::start(options).unwrap();
+    let mut watch = Watch::hurried(&[("full", &full), ("shut", &shut)]);
+    let crowd = attack::crowd(&full, [127, 0, 13], 100).unwrap();
+    let _slots = attack::crowd(&shut, [127, 0, 14], 12).unwrap();
+    attack::knock_in_vain(&shut, [127, 0, 15], 12).unwrap();
+    let mut found = Vec::new();
+    let begun = Instant::now();
+    while found.len() < 2 {
+        let critical = |finding: &Value| finding["severity"] == "critical";
+        found.push(watch.finds("D10", SOON.saturating_sub(begun.elapsed()), critical));
+    }
+    println!("D10, both: after {:.1} s", begun.elapsed().as_secs_f64());
+    found.sort_by(|a, b| number(a, "refused").total_cmp(&number(b, "refused")));
+    let gone = crowd.iter().filter(|peer| peer.is_closed()).count();
+    assert_eq!(gone, 100 - 21);
+    assert_eq!((number(&found[0], "evicted"), number(&found[0], "refused")), (gone as f64, 0.0), "{:#}", found[0]);
+    assert_eq!((number(&found[1], "evicted"), number(&found[1], "refused")), (0.0, 12.0), "{:#}", found[1]);
+    let summary = |finding: &Value| finding["summary"].as_str().unwrap().to_owned();
+    assert!(summary(&found[0]).starts_with("newcomers push out newcomers: 79 evicted"), "{}", summary(&found[0]));
+    assert!(summary(&found[1]).starts_with("the slots are held by peers that cannot be evicted"), "{}", summary(&found[1]));
+    watch.ends();
+}
+
+/// D39: so many transactions that ten thousand wait to be announced to each of four that only listen. Over what was kept of it, the same is
+/// found.
+#[test]
+fn a_rush_of_transactions_is_found() {
+    const TRANSACTIONS: usize = 14_000;
+    testkit::need_node!();
+    if !may_trace() {
+        return;
+    }
+    // on regtest, and only there, Bitcoin Core goes over its whole mempool after each transaction
+    let main = Node::start(node::Options { args: vec!["-checkmempool=0".to_owned()], ..node::Options::default() }).unwrap();
+    let transactions = attack::prepare_transactions(&main, TRANSACTIONS).unwrap();
+    let mut watch = Watch::hurried(&[("main", &main)]);
+    let _listeners = attack::crowd(&main, [127, 0, 16], 4).unwrap();
+    let feeder = Peer::connect(main.p2p_address(), &attack::at([127, 0, 17], 1)).unwrap();
+    let begun = Instant::now();
+    attack::rush(&feeder, &transactions).unwrap();
+    assert_eq!(main.rpc("getmempoolinfo", json!([])).unwrap()["size"], TRANSACTIONS);
+    let finding = watch.finds("D39", QUEUE.saturating_sub(begun.elapsed()), |_| true);
+    assert_eq!((&finding["severity"], &finding["entity"]["kind"]), (&json!("warn"), &json!("node")), "{finding:#}");
+    println!("D39: after {:.1} s", begun.elapsed().as_secs_f64());
+    let longest = number(&finding, "longest_queue");
+    assert!(longest > 10_000.0 && longest <= TRANSACTIONS as f64, "{finding:#}");
+    assert!(finding["summary"].as_str().unwrap().starts_with("many announcements wait: "), "{finding:#}");
+    assert!(!finding["evidence"].as_array().unwrap().is_empty(), "{finding:#}");
+    assert_eq!(watch.ends().finds("D39"), Some(finding));
+}
+
+/// D51, with what the program starts with: one host pushes a compact block, and another delivers what that lacks; three of one range announce two blocks each and deliver none,
+/// while three others deliver as they should.
+#[test]
+fn withheld_blocks_are_found() {
+    testkit::need_node!();
+    if !may_trace() {
+        return;
+    }
+    let main = Node::start(node::Options::default()).unwrap();
+    // on a chain of today, the node fetches blocks as they are announced
+    let unknown = attack::prepare_transactions(&main, 1).unwrap();
+    let mut running = Watch::start(&main);
+    let dial = |range, host| Peer::connect(main.p2p_address(), &attack::at(range, host)).unwrap();
+    let honest: Vec<Peer> = (1..=3).map(|host| dial([127, 0, 19], host)).collect();
+
+    let late = dial([127, 0, 20], 1);
+    let block = attack::mine_in_secret(&main, &unknown, 0).unwrap();
+    let begun = Instant::now();
+    attack::announce_compact(&late, &block).unwrap();
+    attack::deliver(&honest[0], &block).unwrap();
+    assert_eq!(main.rpc("getbestblockhash", json!([])).unwrap(), block.block_hash().to_string());
+    let found = format!("! INFO opened D51 withheld_block peer {} ", id(&main, &late));
+    let mut seen = running.wait_within("D51", SOON.saturating_sub(begun.elapsed()), |line| line.contains(&found));
+    println!("D51, one: after {:.1} s", begun.elapsed().as_secs_f64());
+
+    let begun = Instant::now();
+    let mut wanted = vec!["! CRITICAL opened D51 withheld_block range 127.0.18.0/24: ".to_owned()];
+    let mut culprits = Vec::new();
+    for host in 1..=3 {
+        let culprit = dial([127, 0, 18], host);
+        for tag in [1, 2] {
+            let block = attack::mine_in_secret(&main, &[], 10 * host + tag).unwrap();
+            attack::announce(&culprit, &block.header).unwrap();
+        }
+        wanted.push(format!("! WARN updated D51 withheld_block peer {} ", id(&main, &culprit)));
+        culprits.push(culprit);
+    }
+    for peer in &honest {
+        let block = attack::mine_in_secret(&main, &[], 3).unwrap();
+        attack::announce(peer, &block.header).unwrap();
+        attack::deliver(peer, &block).unwrap();
+        assert_eq!(main.rpc("getbestblockhash", json!([])).unwrap(), block.block_hash().to_string());
+    }
+    while !wanted.is_empty() {
+        let fits = |line: &str| wanted.iter().any(|wanted| line.contains(wanted));
+        seen.extend(running.wait_within(&format!("{wanted:?}"), BLOCK.saturating_sub(begun.elapsed()), fits));
+        wanted.retain(|wanted| !seen.last().unwrap().contains(wanted));
+    }
+    println!("D51, all: after {:.1} s", begun.elapsed().as_secs_f64());
+    for peer in &honest {
+        let of_it = format!("withheld_block peer {} ", id(&main, peer));
+        assert!(seen.iter().all(|line| !line.contains(&of_it)), "{of_it}");
+    }
+    let (_, errors, status) = running.end(Signal::INT);
+    assert!(status.success(), "{errors:#?}");
+}
+
+/// The node's number of a peer.
+fn id(node: &Node, peer: &Peer) -> Value {
+    attack::as_the_node_sees(node, peer).unwrap()["id"].clone()
+}
+
+/// A lively minute of a real node, and its restart: transactions, blocks, a reorganisation, gossip, misbehaviour, pings, a crowd. Of all that, only
+/// one message is more than anybody may send.
+#[test]
+fn a_lively_node_is_no_alarm() {
+    testkit::need_node!();
+    if !may_trace() {
+        return;
+    }
+    let mut main = Node::start(scenario::main_options()).unwrap();
+    let mut watch = Watch::hurried(&[("main", &main)]);
+    drop(scenario::play(&main, 1).unwrap());
+    let mut lines = watch.running.wait_for("a comparison with the node's counters", |line| line.contains("health.reconciled"));
+    main.restart().unwrap();
+    let attached = |line: &str| line.contains("health.attached") && line.contains("\"source\":\"ebpf\"");
+    lines.extend(watch.running.wait_for("probes", attached));
+    lines.extend(watch.ends().lines);
+    let opened = lines.iter().filter_map(|line| {
+        let event: Value = serde_json::from_str(line).unwrap();
+        let finding = &event.get("findingOpened")?["finding"];
+        Some(format!("{} {}", finding["detector"], finding["summary"]))
+    });
+    assert_eq!(
+        opened.collect::<Vec<_>>(),
+        ["\"D01\" \"a message of more than 1000 addresses; 1001 addresses within ten minutes\""]
+    );
+}
