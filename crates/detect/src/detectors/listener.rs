@@ -152,7 +152,8 @@ impl Conduct {
         if !old || self.told as f64 <= context.limit(Limit::D14Announced) || self.filters || !peer.is_inbound() {
             return None;
         }
-        if peer.hello.as_ref().is_some_and(|hello| !hello.relay) {
+        // a private broadcast wants none either, and is left to its guard, which counts
+        if peer.hello.as_ref().is_some_and(|hello| !hello.relay) && !peer.private_broadcast {
             return None;
         }
         let few = (self.asked as f64) < context.limit(Limit::D14Asked) * self.told as f64;
