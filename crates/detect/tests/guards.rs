@@ -7,9 +7,7 @@ use std::sync::Arc;
 use detect::score::{self, Found};
 use detect::thresholds::Thresholds;
 use detect::{Engine, FLEET, Guard};
-use event::{
-    ChainBlockConnected, ConnectionType, Direction, Event, HealthAttached, HealthLost, Kind, NetGetaddr, Network, Source,
-};
+use event::{ChainBlockConnected, ConnectionType, Direction, Event, HealthAttached, HealthLost, Kind, NetGetaddr, Network, Source};
 use testkit::synthetic::{self, Run};
 
 const QUEUE: &str = "

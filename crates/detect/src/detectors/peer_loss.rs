@@ -238,7 +238,8 @@ impl PeerLoss {
         };
         let fast = lasts && (fast || critical);
         findings.judge(&Entity::Node, judgement, || {
-            let score = (gone / limit(Limit::D09Warn)).max(share / limit(Limit::D09WarnShare)).max(slow).max(f64::from(u8::from(few)));
+            let score =
+                (gone / limit(Limit::D09Warn)).max(share / limit(Limit::D09WarnShare)).max(slow).max(f64::from(u8::from(few)));
             let counts: Vec<u64> = self.networks.iter_mut().map(|count| count.get(now)).collect();
             let same = top_share(counts.iter().copied());
             let most = (0..).zip(&counts).max_by_key(|(_, count)| **count).map_or(0, |(network, _)| network);

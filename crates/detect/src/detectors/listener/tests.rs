@@ -1,4 +1,4 @@
-use event::{ConnOpened, ConnectionType, NetFilterload, NetGetdata, NetInv, NetVersion};
+use event::{ConnOpened, ConnectionType, NetFilterload, NetGetdata, NetInv, NetVerack, NetVersion};
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -14,6 +14,7 @@ fn check(peers: u64, play: impl FnOnce(&mut Stage), expect: Expect) {
     for peer in 1..=peers {
         stage.at(0.5, ConnOpened { peer, connection_type: ConnectionType::Inbound.into(), ..Default::default() });
         stage.at(0.6, version(peer, true));
+        stage.at(0.7, NetVerack { peer, direction: Direction::Outbound.into(), ..Default::default() });
     }
     play(&mut stage);
     expect.assert_eq(&stage.told());

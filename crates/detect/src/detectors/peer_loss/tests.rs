@@ -78,9 +78,13 @@ fn a_share_of_a_small_node_counts_but_not_of_very_few() {
             stage.until(1200.0);
         }
     };
-    check(40, lose_and_wait(12), expect![[r#"
+    check(
+        40,
+        lose_and_wait(12),
+        expect![[r#"
         1165 opened D09 warn node: 12 of 40 inbound peers lost within five minutes, 100 % of them ipv4
-    "#]]);
+    "#]],
+    );
     check(10, lose_and_wait(8), expect![[""]]);
 }
 
@@ -204,16 +208,23 @@ fn a_full_node_that_bleeds_is_found_within_hours() {
         139800 updated D09 warn node: 102 inbound peers, 11 % fewer than is usual
         141600 updated D09 warn node: 102 inbound peers, 11 % fewer than is usual
         142860 cleared D09 warn node: 102 inbound peers, 11 % fewer than is usual
-    "#]].assert_eq(&stage.told());
+    "#]]
+    .assert_eq(&stage.told());
 }
 
 #[test]
 fn a_node_with_free_slots_may_lose_as_many_unless_they_were_broken_off() {
-    for (reason, expect) in [(EndReason::SocketClosed, expect![[""]]), (EndReason::PingTimeout, expect![[r#"
+    for (reason, expect) in [
+        (EndReason::SocketClosed, expect![[""]]),
+        (
+            EndReason::PingTimeout,
+            expect![[r#"
         151800 opened D09 warn node: 9 inbound peers broken off within six hours, 7 % fewer are left: 106
         153600 updated D09 warn node: 10 inbound peers broken off within six hours, 8 % fewer are left: 105
         155400 updated D09 warn node: 11 inbound peers broken off within six hours, 9 % fewer are left: 104
-    "#]])] {
+    "#]],
+        ),
+    ] {
         let mut stage = settled(114, 1.0);
         // thirty come and go, in the course of a day and a half
         for n in 0..36_u64 {
