@@ -76,7 +76,7 @@ fn many_of_them_are_a_matter_for_somebody() {
             930 opened D14 info peer 3: it was told of 1840 transactions, asked for 0, and gave nothing
             930 opened D14 info peer 4: it was told of 1840 transactions, asked for 0, and gave nothing
             930 opened D14 info peer 5: it was told of 1840 transactions, asked for 0, and gave nothing
-            930 opened D14 warn node: 5 of 20 inbound peers only listen
+            930 opened D14 warn node: 5 of 20 inbound peers only listen; 100 % of them greet alike (fingerprint f967cd7e0fa3db27)
         "#]],
     );
 }
