@@ -4,8 +4,9 @@
 //! loses and wins a quarter of them between night and noon, and a dozen by chance. So the number, the median of the last hour, is held
 //! against the hours of the last week, younger ones than six hours left out so that a loss does not become usual while it lasts:
 //!
-//! - *Below what was ever seen*: below the lowest of those hours by a share of what is usual (`d09.slow_share`), and below the median by
-//!   five of their deviations (`d09.spread`). A full node that loses four fifths within two days is found within six hours.
+//! - *Below what was ever seen*: below the median by twice as much as the lowest of those hours and a share of what is usual more
+//!   (`d09.slow_share`), and by five of their deviations (`d09.spread`). Twice, because a few nights do not show how low a night can be. A full
+//!   node that loses four fifths within two days is found within six hours.
 //! - *Half of them*: below half of the median (`d09.half`), if that is no chance, whatever the deviations were.
 //! - *Broken off*: more peers fell silent or had an error within six hours than chance explains by the hours before (`d09.broken`), and the
 //!   number fell by that share. It needs the reasons, which the log knows; it finds a loss where the number alone may be anything.
@@ -167,7 +168,7 @@ impl Bleed {
         // as they are of a normal distribution; nights that are lower than days count, too
         let deviation = (quantile(&mut apart, 0.5) * 1.4826).max((usual - quarter) / 0.6745).max(1.0);
         let share = limit(Limit::D09SlowShare);
-        let below_all = (usual - lowest + share * usual).max(limit(Limit::D09Spread) * deviation);
+        let below_all = (2.0 * (usual - lowest) + share * usual).max(limit(Limit::D09Spread) * deviation);
         // four deviations of chance, and a night
         let half = (limit(Limit::D09Half) * usual).max(4.0 * usual.sqrt() + 0.15 * usual);
         let need = below_all.min(half);
