@@ -1,9 +1,12 @@
 //! What every detector may know of the node: computed once, from the events, by the engine.
 
+use std::collections::BTreeMap;
+
 use event::{Event, Kind, KindId, KindSet, NetVersion, Source, primary::SOURCES};
 use serde::{Deserialize, Serialize};
 
 use crate::entity::Knowledge;
+use crate::entity::fingerprint::{self, Handshakes};
 use crate::guard::Guard;
 use crate::peers::{Peer, Peers};
 use crate::thresholds::{Limit, Limits};
@@ -46,6 +49,20 @@ impl<'a> Context<'a> {
         self.facts.peers.get(id)
     }
 
+    /// How the largest number of these peers greet alike: the fingerprint, and its share of those that have one. Two at least, or it says
+    /// nothing.
+    pub fn greet_alike(&self, of: impl Fn(u64, &Peer) -> bool) -> Option<(u64, f64)> {
+        let mut counts: BTreeMap<u64, u32> = BTreeMap::new();
+        for (_, peer) in self.facts.peers.iter().filter(|(id, peer)| of(*id, peer)) {
+            if let Some(fingerprint) = peer.fingerprint {
+                *counts.entry(fingerprint).or_default() += 1;
+            }
+        }
+        let all: u32 = counts.values().sum();
+        let (fingerprint, most) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+        (all > 1).then(|| (fingerprint, f64::from(most) / f64::from(all)))
+    }
+
     /// Whether events of one of these sources are missing in the last `window` nanoseconds: lost, late, or the source is silent.
     pub fn is_blind(&self, sources: &[Source], window: u64) -> bool {
         sources.iter().any(|source| self.facts.is_blind(*source, self.now, window))
@@ -83,6 +100,8 @@ pub struct Facts {
     pub block: Option<u64>,
     /// Its connections.
     pub peers: Peers,
+    /// Those that are greeting.
+    handshakes: Handshakes,
     /// When an extractor came back that had been there before.
     came_back: Option<u64>,
     sources: [Watched; SOURCES],
@@ -133,7 +152,8 @@ impl Facts {
             KindId::HealthDetached,
         ]
         .into_iter()
-        .collect()
+        .collect::<KindSet>()
+        .union(fingerprint::kinds())
     }
 
     /// What is known of a source.
@@ -200,6 +220,8 @@ impl Facts {
             Some(kind) => {
                 watched.fact = Some(now);
                 self.fact(kind, now);
+                let Self { peers, handshakes, .. } = self;
+                handshakes.observe(event, &mut |peer, fingerprint| peers.greeted(peer, fingerprint.hash));
             }
             None => {}
         }
@@ -248,6 +270,7 @@ impl Facts {
                 self.node_run = Some(run);
                 if known.is_some() {
                     self.peers = Peers::default();
+                    self.handshakes.clear();
                     self.block = None;
                     self.initial_download = false;
                     self.headers_ahead = 0;

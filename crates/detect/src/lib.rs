@@ -60,6 +60,7 @@ pub const fn all() -> &'static [Entry] {
     const ALL: &[Entry] = &[
         entry::<detectors::addr_flood::AddrFlood>(),
         entry::<detectors::addr_surge::AddrSurge>(),
+        entry::<detectors::peer_loss::PeerLoss>(),
         entry::<detectors::slot_churn::SlotChurn>(),
         entry::<detectors::range_churn::RangeChurn>(),
         entry::<detectors::listener::Listener>(),

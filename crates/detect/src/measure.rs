@@ -22,6 +22,6 @@ pub use divergence::jensen_shannon;
 pub use evidence::Evidence;
 pub use poisson::surprise;
 pub use recent::Recent;
-pub use robust::Robust;
+pub use robust::{Robust, quantile};
 pub use sliding::SlidingCount;
 pub use table::Table;

@@ -37,6 +37,8 @@ pub struct Peer {
     pub hello: Option<Hello>,
     /// When the node asked it for addresses.
     pub asked_addresses: Option<u64>,
+    /// How it greets, as a [fingerprint](crate::entity::fingerprint), once that is known.
+    pub fingerprint: Option<u64>,
     /// G4: it said hello as a private broadcast does.
     pub private_broadcast: bool,
 }
@@ -143,6 +145,12 @@ impl Peers {
                 user_agent: version.user_agent.chars().take(AGENT).collect(),
                 relay: version.relay,
             });
+        }
+    }
+
+    pub(crate) fn greeted(&mut self, id: u64, fingerprint: u64) {
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.fingerprint = Some(fingerprint);
         }
     }
 

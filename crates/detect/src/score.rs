@@ -2,7 +2,9 @@
 //!
 //! A truth is found if a finding of its detector about its node and entity is open at some moment between begin and end, or is opened up to
 //! a minute later. Several findings about one truth count once. A finding of severity warn or worse that belongs to no truth is a false
-//! alarm; of what severity it is by the end counts. Where only some detectors are looked at, only their findings are counted.
+//! alarm; of what severity it is by the end counts. A finding about a whole (a range, the node, the fleet) belongs to the truths about its
+//! parts: twelve peers that listen are one node with too many listeners. It does not find them, though. Where only some detectors are looked
+//! at, only their findings are counted.
 
 use std::collections::BTreeMap;
 
@@ -108,7 +110,7 @@ pub fn score(found: &[Found], truths: &[Truth], only: Option<&str>) -> Score {
             continue;
         }
         tally.alarms += 1;
-        tally.false_alarms += u64::from(!truths.iter().any(|truth| one.is_about(truth)));
+        tally.false_alarms += u64::from(!truths.iter().any(|truth| one.is_about(truth) || one.is_about_all_of(truth)));
     }
     for tally in score.tallies.values_mut() {
         tally.delays.sort_unstable();
@@ -126,8 +128,26 @@ impl Found {
                 EntityKind::Peer | EntityKind::Address | EntityKind::Range => entity.address == truth.entity,
                 _ => entity.name == truth.entity,
             };
-        let in_time = self.opened <= truth.end.saturating_add(GRACE) && self.ended.is_none_or(|ended| ended >= truth.begin);
-        self.finding.detector == truth.detector && self.node == truth.node && kind.word() == truth.entity_kind && same && in_time
+        self.is_then(truth) && self.node == truth.node && kind.word() == truth.entity_kind && same
+    }
+
+    /// Whether it is about something that the truth's entity is a part of.
+    fn is_about_all_of(&self, truth: &Truth) -> bool {
+        let kind = self.finding.entity.as_ref().map_or(EntityKind::Unspecified, event::FindingEntity::kind);
+        let whole = match kind {
+            EntityKind::Fleet => true,
+            EntityKind::Node => self.node == truth.node,
+            EntityKind::Range => self.node == truth.node && truth.entity_kind == EntityKind::Peer.word(),
+            _ => false,
+        };
+        whole && self.is_then(truth)
+    }
+
+    /// Of the same detector, at the same time.
+    fn is_then(&self, truth: &Truth) -> bool {
+        self.finding.detector == truth.detector
+            && self.opened <= truth.end.saturating_add(GRACE)
+            && self.ended.is_none_or(|ended| ended >= truth.begin)
     }
 }
 
@@ -220,6 +240,15 @@ mod tests {
     fn truth(detector: &str, begin: u64, end: u64) -> Truth {
         let (begin, end) = (begin * SECOND, end * SECOND);
         Truth { detector: detector.into(), node: "alice".into(), entity_kind: "node".into(), entity: String::new(), begin, end }
+    }
+
+    #[test]
+    fn a_whole_belongs_to_its_parts_and_does_not_find_them() {
+        let peer = |begin| Truth { entity_kind: "peer".into(), entity: "240.0.0.1:8333".into(), ..truth("D1", begin, begin + 100) };
+        let told = told("D1", "a", Severity::Warn, 110, 150);
+        let of = |begin| score(&found(told.clone()), &[peer(begin)], None).total();
+        assert_eq!((of(100).found, of(100).false_alarms), (0, 0));
+        assert_eq!((of(500).found, of(500).false_alarms), (0, 1));
     }
 
     #[test]

@@ -80,11 +80,16 @@ thresholds! {
     D09WarnShare = "d09.lost_warn_share", 0.25, "share", "O", "Warn: or this share of them";
     D09CriticalShare = "d09.lost_critical_share", 0.4, "share", "O", "Critical: this share of the inbound peers lost within five minutes";
     D09Least = "d09.least", 8.0, "peers", "O", "A share of so few lost peers or fewer says nothing";
+    D09Established = "d09.established", 900.0, "seconds", "O", "Only peers that were connected for so long are missed when they go";
     D09Outbound = "d09.outbound", 2.0, "peers", "O", "Critical: so few outbound peers are left of many";
     D09Usual = "d09.outbound_usual", 6.0, "peers", "O", "Many outbound peers: so many within the last hour";
-    D09Drift = "d09.drift", 5.0, "deviations", "O", "Warn: fewer inbound peers than usual, minute after minute, added up (CUSUM)";
-    D09SlowShare = "d09.slow_share", 1.0, "share", "O", "Warn: and at least this share less than the median of the last day; 1 switches the slow form off, until it is calibrated: nodes with few peers differ by a third within an ordinary day";
-    D09Samples = "d09.warm_up", 21600.0, "seconds", "O", "What is usual is learned for so long before a slow loss is told";
+    D09Lasts = "d09.lasts", 60.0, "seconds", "O", "Peers are missing for so long before anything is said";
+    D09Ending = "d09.ending", 180.0, "seconds", "O", "The same where nobody is left: a node that ends closes everybody, and may write its caches before its process is gone";
+    D09SlowShare = "d09.slow_share", 0.07, "share", "O", "Warn: inbound peers below what is usual by this share, and by twice as much as the lowest hour of the last week was";
+    D09Spread = "d09.spread", 5.0, "deviations", "O", "Warn: and below what is usual by so many deviations of the last week's hours";
+    D09Half = "d09.half", 0.5, "share", "O", "Warn: or below what is usual by this share, whatever the deviations";
+    D09Broken = "d09.broken", 8.0, "", "O", "Warn: so surprisingly many inbound connections were broken off within six hours (8: by chance once in a hundred million), and `d09.slow_share` of the peers went";
+    D09WarmUp = "d09.warm_up", 86_400.0, "seconds", "O", "What is usual is learned for so long, and six hours, before a slow loss is told";
 
     // D14: peers that only listen
     D14Age = "d14.age", 900.0, "seconds", "O", "Nothing is said of younger connections";

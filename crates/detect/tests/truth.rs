@@ -1,6 +1,7 @@
 //! Every scenario of `detectors/`, and what comes of it: `docs/detectors.md`.
 //!
 //! Without optimisation one seed is played, at strength 1; `cargo test --release -p po-detect --test truth` plays all of them and compares the page.
+//! `TRUTH=D09` in the environment plays those of one detector only.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
@@ -17,12 +18,18 @@ use detect::{Engine, Guard};
 use expect_test::expect_file;
 use testkit::synthetic::{self, Run};
 
+/// Scenarios that were written after the thresholds, and that no threshold is chosen by.
+const HELD_OUT: &str = "held-out";
+/// Other seeds than those of the others.
+const HELD_OUT_SEEDS: std::ops::RangeInclusive<u64> = 1001..=1005;
+
 /// All of them, where that takes minutes and not an hour.
 const SEEDS: u64 = if cfg!(debug_assertions) { 1 } else { 20 };
 const STRENGTHS: &[f64] = if cfg!(debug_assertions) { &[1.0] } else { &[0.5, 1.0, 2.0] };
 
 /// A scenario of a detector.
 struct Case {
+    /// Its directory: the number of a detector, or [`HELD_OUT`].
     detector: String,
     /// `fire`, `twin-nat`
     name: String,
@@ -36,6 +43,9 @@ struct Played {
     suppressed: [u64; Guard::ALL.len()],
     /// Alarms at a twin, in words.
     cries: Vec<String>,
+    /// Of what was held out: detectors that missed something, and those that cried at nothing.
+    missed: Vec<String>,
+    wrong: Vec<String>,
 }
 
 /// What all seeds of a scenario came to, at one strength.
@@ -49,9 +59,14 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// The one detector that is asked for.
+fn only() -> Option<String> {
+    std::env::var("TRUTH").ok()
+}
+
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for entry in detect::all() {
+    for entry in detect::all().iter().filter(|entry| only().is_none_or(|only| entry.about.id == only)) {
         let directory = repository().join("detectors").join(entry.about.id);
         let files = std::fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
         let mut names: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
@@ -68,9 +83,32 @@ fn cases() -> Vec<Case> {
     cases
 }
 
+/// What nobody looked at when thresholds were chosen.
+fn held_out() -> Vec<Case> {
+    let directory = repository().join("detectors").join(HELD_OUT);
+    let files = std::fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    let mut names: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let names = names.iter().filter_map(|name| name.strip_suffix(".toml"));
+    names
+        .map(|name| Case {
+            detector: HELD_OUT.to_owned(),
+            name: name.to_owned(),
+            toml: std::fs::read_to_string(directory.join(format!("{name}.toml"))).unwrap(),
+        })
+        .collect()
+}
+
 impl Case {
+    /// Whether anything is to be found in it.
     fn fires(&self) -> bool {
-        self.name.starts_with("fire")
+        self.name.starts_with("fire") || (self.detector == HELD_OUT && !self.name.starts_with("twin"))
+    }
+
+    /// Whose findings count: what an attack leads to besides is not judged, while a twin must leave everybody quiet. Held-out ones mix
+    /// several, and everything counts.
+    fn only(&self) -> Option<&str> {
+        (self.fires() && self.detector != HELD_OUT).then_some(self.detector.as_str())
     }
 
     fn load(&self, seed: u64, strength: f64) -> synthetic::Scenario {
@@ -109,9 +147,15 @@ impl Case {
         engine.finish(&mut said);
         assert_eq!(engine.totals().late, 0, "a scenario comes in order");
         let found = score::found(said);
-        // what an attack leads to besides is not judged; a twin must leave everybody quiet
-        let only = self.fires().then_some(self.detector.as_str());
-        sum.score.add(&score::score(&found, &truths, only));
+        sum.score.add(&score::score(&found, &truths, self.only()));
+        if self.detector == HELD_OUT {
+            let wrong = |one: &&score::Found| score::score(std::slice::from_ref(*one), &truths, None).total().false_alarms > 0;
+            sum.wrong.extend(found.iter().filter(wrong).map(|one| one.finding.detector.clone()));
+            for truth in &truths {
+                let missed = score::score(&found, std::slice::from_ref(truth), Some(&truth.detector)).total().found == 0;
+                sum.missed.extend(missed.then(|| truth.detector.clone()));
+            }
+        }
         for node in nodes {
             sum.suppressed.iter_mut().zip(engine.account(&node).suppressed).for_each(|(sum, count)| *sum += count);
         }
@@ -128,7 +172,10 @@ impl Case {
 }
 
 fn play_all(cases: &[Case]) -> Vec<Outcome> {
-    let strengths = |case: &Case| STRENGTHS.iter().copied().filter(|strength| *strength == 1.0 || case.fires()).collect::<Vec<_>>();
+    let strengths = |case: &Case| {
+        let all = case.fires() && case.detector != HELD_OUT;
+        STRENGTHS.iter().copied().filter(|strength| *strength == 1.0 || all).collect::<Vec<_>>()
+    };
     let jobs: Vec<(usize, f64)> =
         (0..).zip(cases).flat_map(|(at, case)| strengths(case).into_iter().map(move |strength| (at, strength))).collect();
     let next = AtomicUsize::new(0);
@@ -136,7 +183,9 @@ fn play_all(cases: &[Case]) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         while let Some((case, strength)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
             let mut played = Played::default();
-            (1..=SEEDS).for_each(|seed| cases[case].play(seed, strength, &mut played));
+            let held_out = cases[case].detector == HELD_OUT;
+            let seeds = if held_out { HELD_OUT_SEEDS } else { 1..=SEEDS };
+            seeds.for_each(|seed| cases[case].play(seed, strength, &mut played));
             outcomes.push(Outcome { case, strength, played });
         }
         outcomes
@@ -165,13 +214,15 @@ fn detectors_find_what_is_true_and_nothing_else() {
             writeln!(wrong, "{} {}: {cry}", case.detector, case.name).unwrap();
         }
     }
-    if SEEDS == 20 {
-        expect_file![repository().join("docs/detectors.md")].assert_eq(&page(&cases, &outcomes));
+    if SEEDS == 20 && only().is_none() {
+        let held_out = held_out();
+        let apart = play_all(&held_out);
+        expect_file![repository().join("docs/detectors.md")].assert_eq(&page(&cases, &outcomes, &held_out, &apart));
     }
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
-fn page(cases: &[Case], outcomes: &[Outcome]) -> String {
+fn page(cases: &[Case], outcomes: &[Outcome], held_out: &[Case], apart: &[Outcome]) -> String {
     let mut page = String::from(
         "# Detectors\n\nGenerated by `cargo test --release -p po-detect --test truth`; do not edit. The directories in `detectors/` say what \
          each finding means and what to do.\n\nThe scores are of generated scenarios, 20 seeds each: numbers of the catalogue, not of the main \
@@ -191,6 +242,7 @@ fn page(cases: &[Case], outcomes: &[Outcome]) -> String {
     let mut sum = Score::default();
     outcomes.iter().filter(|outcome| outcome.strength == 1.0).for_each(|outcome| sum.add(&outcome.played.score));
     write!(page, "\n## All together, at strength 1\n\n{}", sum.table()).unwrap();
+    held_out_scores(&mut page, held_out, apart);
     page.push_str("\n## Given\n\nWhat scenarios set for themselves; everything else is as in the table below.\n\n");
     for case in cases {
         for (_, row, value) in case.thresholds(case.load(1, 1.0).script()).changed() {
@@ -206,6 +258,30 @@ fn page(cases: &[Case], outcomes: &[Outcome]) -> String {
         writeln!(page, "| `{}` | {} | {} | {} | {} |", row.name, row.default, row.unit, row.source, row.meaning).unwrap();
     }
     page
+}
+
+fn held_out_scores(page: &mut String, cases: &[Case], outcomes: &[Outcome]) {
+    let mut sum = Score::default();
+    outcomes.iter().for_each(|outcome| sum.add(&outcome.played.score));
+    let seeds = HELD_OUT_SEEDS.count();
+    write!(
+        page,
+        "\n## Held out\n\n{} scenarios in `detectors/held-out/` that were written after the thresholds, and that none was chosen by: several \
+         attacks at once, other strengths, other nodes, other noise. {seeds} seeds each; every alarm of every detector counts. The best \
+         published accuracy for one node's traffic is F1 = 0.97 (LION, Fan and others). What is missed or cried at stays here until a detector \
+         is mended for a reason of its own.\n\n{}\n| scenario | missed | cried at nothing |\n|---|---|---|\n",
+        cases.len(),
+        sum.table(),
+    )
+    .unwrap();
+    let count = |names: &[String]| {
+        let mut by: std::collections::BTreeMap<&str, u32> = std::collections::BTreeMap::new();
+        names.iter().for_each(|name| *by.entry(name).or_default() += 1);
+        by.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
+    };
+    for Outcome { case, played, .. } in outcomes {
+        writeln!(page, "| {} | {} | {} |", cases[*case].title(), count(&played.missed), count(&played.wrong)).unwrap();
+    }
 }
 
 fn attacks(page: &mut String, cases: &[Case], outcomes: &[Outcome]) {

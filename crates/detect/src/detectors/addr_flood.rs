@@ -5,7 +5,8 @@
 //!
 //! **Signal.** Bitcoin Core limits the addresses that it takes from a peer: 0.1 a second, up to 1000 saved up, one at the beginning, and 1000
 //! more when it asks by `getaddr` (`src/net_processing.cpp`, `MAX_ADDR_RATE_PER_SECOND`). A copy of that limit tells how many it
-//! ignores. Besides, messages of exactly ten addresses are counted, and one of more than 1000 breaks the protocol.
+//! ignores. Besides, messages of exactly ten addresses are counted. One of more than 1000 breaks the protocol: Bitcoin Core takes none of it and
+//! discourages the peer, so this is told of the host, once for all its connections.
 //!
 //! **Look-alikes.** The answer to `getaddr` (G3): the limit allows for it, and it does not count as tens either. A peer's announcement of itself among
 //! its first addresses. Peers with the permission `addr`, which are not limited. Peers that were there before the observer: nobody knows what they
@@ -18,15 +19,27 @@ use std::collections::BTreeMap;
 use event::{Direction, Event, Kind, KindId, Severity, Source, Verdict};
 use serde::{Deserialize, Serialize};
 
-use crate::measure::{Evidence, SlidingCount, TokenBucket};
+use crate::entity::Host;
+use crate::measure::{Evidence, SlidingCount, Table, TokenBucket};
 use crate::thresholds::Limit;
-use crate::time::{MINUTE, SECOND};
+use crate::time::{HOUR, MINUTE, SECOND};
 use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
 
 /// See the module.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct AddrFlood {
     senders: BTreeMap<u64, Sender>,
+    /// Hosts that sent more than anybody may; connections, where many share a host.
+    breaches: Table<Entity, Breach>,
+}
+
+/// What a host sent that nobody may send.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Breach {
+    messages: SlidingCount,
+    /// Addresses in the last one.
+    addresses: u64,
+    evidence: Evidence,
 }
 
 /// A peer that sent addresses.
@@ -40,8 +53,6 @@ struct Sender {
     received: SlidingCount,
     limited: SlidingCount,
     tens: SlidingCount,
-    /// When it last sent more than anybody may.
-    breach: Option<u64>,
     evidence: Evidence,
 }
 
@@ -53,12 +64,26 @@ const RATE: f64 = 0.1;
 const MOST: f64 = 1000.0;
 /// Senders remembered: more than a node has peers.
 const SENDERS: usize = 4096;
+/// Hosts remembered that broke the protocol.
+const BREACHES: usize = 256;
+
+impl Default for AddrFlood {
+    fn default() -> Self {
+        Self { senders: BTreeMap::new(), breaches: Table::new(BREACHES, HOUR) }
+    }
+}
+
+impl Default for Breach {
+    fn default() -> Self {
+        Self { messages: SlidingCount::new(WINDOW), addresses: 0, evidence: Evidence::default() }
+    }
+}
 
 impl Detector for AddrFlood {
     const ABOUT: About = About {
         id: "D01",
         name: "addr_flood",
-        version: 1,
+        version: 2,
         title: "A peer sends addresses much faster than anybody needs them",
         scope: Scope::Node,
         kinds: &[KindId::NetAddr, KindId::NetAddrv2, KindId::NetGetaddr, KindId::StatePeers, KindId::ConnClosed],
@@ -96,6 +121,7 @@ impl Detector for AddrFlood {
             }
             Some(Kind::ConnClosed(closed)) => {
                 self.senders.remove(&closed.peer);
+                self.breaches.remove(&Entity::Peer(closed.peer));
             }
             _ => {}
         }
@@ -108,10 +134,19 @@ impl Detector for AddrFlood {
                 sender.judge(*id, context, findings);
             }
         }
+        let entities: Vec<Entity> = self.breaches.iter().map(|(entity, _)| entity.clone()).collect();
+        for entity in entities {
+            let Some(breach) = self.breaches.get_mut(&entity) else { continue };
+            breach.judge(&entity, context, findings);
+            if breach.messages.get(context.now) == 0 && !findings.is_open(&entity) {
+                self.breaches.remove(&entity);
+            }
+        }
+        findings.evicted(self.breaches.take_evicted());
     }
 
     fn restarted(&mut self, _: &str) {
-        self.senders.clear();
+        *self = Self::default();
     }
 }
 
@@ -134,15 +169,29 @@ impl AddrFlood {
                 received: SlidingCount::new(WINDOW),
                 limited: SlidingCount::new(WINDOW),
                 tens: SlidingCount::new(WINDOW),
-                breach: None,
                 evidence: Evidence::default(),
             }
         }))
     }
 
+    /// A message that nobody may send.
+    fn breach(&mut self, event: &Event, id: u64, count: u64, context: &Context<'_>, findings: &mut Findings<'_>) {
+        let host = context.peer(id).and_then(|peer| Host::of(&peer.address, peer.network()));
+        let entity = host.map_or(Entity::Peer(id), |host| Entity::Address(host.to_string()));
+        let breach = self.breaches.touch(&entity, context.now);
+        breach.messages.add(context.now, 1);
+        breach.addresses = count;
+        breach.evidence.add(event);
+        breach.judge(&entity, context, findings);
+    }
+
     fn received(&mut self, event: &Event, id: u64, count: u64, context: &Context<'_>, findings: &mut Findings<'_>) {
-        let Some(sender) = self.sender(id, context, findings) else { return };
         let now = context.now;
+        if count as f64 > MOST {
+            self.breach(event, id, count, context, findings);
+            return;
+        }
+        let Some(sender) = self.sender(id, context, findings) else { return };
         sender.bucket.refill(now);
         let limited = (0..count).filter(|_| !sender.bucket.take()).count() as u64;
         sender.received.add(now, count);
@@ -152,17 +201,34 @@ impl AddrFlood {
         if answer == 0 && count == 10 {
             sender.tens.add(now, 1);
         }
-        if count as f64 > MOST {
-            sender.breach = Some(now);
-        }
         // as many without a `getaddr` would have been an alarm
         if answer as f64 >= context.limit(Limit::D01Warn) {
             findings.suppressed(Guard::Getaddr);
         }
-        if limited > 0 || (answer == 0 && count == 10) || count as f64 > MOST {
+        if limited > 0 || (answer == 0 && count == 10) {
             sender.evidence.add(event);
             sender.judge(id, context, findings);
         }
+    }
+}
+
+impl Breach {
+    fn judge(&mut self, entity: &Entity, context: &Context<'_>, findings: &mut Findings<'_>) {
+        let messages = self.messages.get(context.now) as f64;
+        // the node has disconnected and discourages it: there is nothing to be done at once
+        let judgement = if messages > 0.0 { Judgement::Fires(Severity::Warn) } else { Judgement::Clear };
+        let addresses = self.addresses;
+        findings.judge(entity, judgement, || Case {
+            score: addresses as f64 / MOST,
+            verdict: Verdict::Investigate,
+            inputs: vec![
+                input("addresses_in_a_message", addresses as f64, "addresses", MOST),
+                input("messages", messages, "messages", None),
+            ],
+            from: context.since(WINDOW),
+            evidence: self.evidence.all(),
+            summary: format!("{messages} messages of more than 1000 addresses within ten minutes, the last of {addresses}"),
+        });
     }
 }
 
@@ -174,13 +240,11 @@ impl Sender {
         let share = limited / received.max(1.0);
         let limit = |limit| context.limit(limit);
         let warn = limited >= limit(Limit::D01Warn) && share >= limit(Limit::D01Share);
-        let breach = self.breach.is_some_and(|then| then >= context.since(WINDOW));
-        let critical = limited >= limit(Limit::D01Critical) || tens >= limit(Limit::D01Tens) || breach;
+        let critical = limited >= limit(Limit::D01Critical) || tens >= limit(Limit::D01Tens);
         let judgement = match () {
             () if self.exempt => Judgement::Clear,
             // a `getaddr` that was not seen looks just so
-            () if !breach
-                && tens < limit(Limit::D01Tens)
+            () if tens < limit(Limit::D01Tens)
                 && limited <= MOST
                 && context.is_blind(&[Source::Ebpf], WINDOW)
                 && (warn || critical) =>
@@ -204,11 +268,9 @@ impl Sender {
             ],
             from: context.since(WINDOW),
             evidence: self.evidence.all(),
-            summary: if breach {
-                format!("a message of more than 1000 addresses; {received} addresses within ten minutes")
-            } else {
-                format!("{received} addresses within ten minutes, of which {limited} are more than Bitcoin Core takes; {tens} messages of exactly ten")
-            },
+            summary: format!(
+                "{received} addresses within ten minutes, of which {limited} are more than Bitcoin Core takes; {tens} messages of exactly ten"
+            ),
         });
     }
 }

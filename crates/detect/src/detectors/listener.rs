@@ -12,7 +12,7 @@
 //!
 //! **Sources.** attacks.md D14: S3, S17, S22.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use event::{Direction, Event, Inventory, InventoryType, Kind, KindId, Severity, Source, Verdict};
 use serde::{Deserialize, Serialize};
@@ -104,11 +104,13 @@ impl Detector for Listener {
     }
 
     fn tick(&mut self, context: &Context<'_>, findings: &mut Findings<'_>) {
-        let mut listeners = 0_u32;
+        let mut listeners = BTreeSet::new();
         for (id, conduct) in &self.peers {
             let Some(score) = conduct.score(*id, context) else { continue };
             let listens = score >= 0.8;
-            listeners += u32::from(listens);
+            if listens {
+                listeners.insert(*id);
+            }
             if !listens && !findings.is_open(&Entity::Peer(*id)) {
                 continue;
             }
@@ -129,7 +131,7 @@ impl Detector for Listener {
                 }
             });
         }
-        self.slots(listeners, context, findings);
+        self.slots(&listeners, context, findings);
     }
 
     fn restarted(&mut self, _: &str) {
@@ -152,7 +154,8 @@ impl Conduct {
         if !old || self.told as f64 <= context.limit(Limit::D14Announced) || self.filters || !peer.is_inbound() {
             return None;
         }
-        if peer.hello.as_ref().is_some_and(|hello| !hello.relay) {
+        // a private broadcast wants none either, and is left to its guard, which counts
+        if peer.hello.as_ref().is_some_and(|hello| !hello.relay) && !peer.private_broadcast {
             return None;
         }
         let few = (self.asked as f64) < context.limit(Limit::D14Asked) * self.told as f64;
@@ -179,26 +182,36 @@ impl Listener {
     }
 
     /// The share of inbound connections that listeners hold.
-    fn slots(&mut self, listeners: u32, context: &Context<'_>, findings: &mut Findings<'_>) {
+    fn slots(&mut self, listening: &BTreeSet<u64>, context: &Context<'_>, findings: &mut Findings<'_>) {
+        let listeners = listening.len();
         let inbound = context.facts.peers.iter().filter(|(_, peer)| peer.is_inbound()).count();
-        let share = f64::from(listeners) / (inbound.max(1)) as f64;
+        let share = listeners as f64 / (inbound.max(1)) as f64;
         let most = context.limit(Limit::D14Share);
         let judgement = match () {
-            () if f64::from(listeners) < context.limit(Limit::D14Least) || share <= most / 2.0 => Judgement::Clear,
+            () if (listeners as f64) < context.limit(Limit::D14Least) || share <= most / 2.0 => Judgement::Clear,
             () if share > most => Judgement::Fires(Severity::Warn),
             () => Judgement::Holds,
         };
-        findings.judge(&Entity::Node, judgement, || Case {
-            score: share / most,
-            verdict: Verdict::Investigate,
-            inputs: vec![
+        findings.judge(&Entity::Node, judgement, || {
+            let mut inputs = vec![
                 input("slots_share", share, "share", most),
-                input("listeners", f64::from(listeners), "peers", context.limit(Limit::D14Least)),
+                input("listeners", listeners as f64, "peers", context.limit(Limit::D14Least)),
                 input("inbound", inbound as f64, "peers", None),
-            ],
-            from: context.since(15 * MINUTE),
-            evidence: self.evidence.all(),
-            summary: format!("{listeners} of {inbound} inbound peers only listen"),
+            ];
+            // one program under many addresses is one operator, or one library
+            let alike = context.greet_alike(|id, _| listening.contains(&id));
+            inputs.extend(alike.map(|(_, share)| input("greet_alike", share, "share", None)));
+            let alike = alike.map_or(String::new(), |(fingerprint, share)| {
+                format!("; {:.0} % of them greet alike (fingerprint {fingerprint:016x})", share * 100.0)
+            });
+            Case {
+                score: share / most,
+                verdict: Verdict::Investigate,
+                inputs,
+                from: context.since(15 * MINUTE),
+                evidence: self.evidence.all(),
+                summary: format!("{listeners} of {inbound} inbound peers only listen{alike}"),
+            }
         });
     }
 }

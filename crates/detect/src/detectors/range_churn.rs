@@ -69,6 +69,8 @@ struct Visit {
     closed: Option<u64>,
     /// Of its user agent, once it said one.
     agent: Option<u64>,
+    /// How it greeted, if it stayed for long enough to show it.
+    fingerprint: Option<u64>,
     /// It sent a transaction or a block.
     gave: bool,
 }
@@ -89,7 +91,7 @@ impl Detector for RangeChurn {
     const ABOUT: About = About {
         id: "D11",
         name: "range_churn",
-        version: 1,
+        version: 2,
         title: "Many brief connections from one range",
         scope: Scope::Node,
         kinds: &[
@@ -122,7 +124,8 @@ impl Detector for RangeChurn {
                 }
             }
             Some(Kind::ConnClosed(closed)) => {
-                self.visit(closed.peer, |visit| visit.closed = Some(now));
+                let fingerprint = context.peer(closed.peer).and_then(|peer| peer.fingerprint);
+                self.visit(closed.peer, |visit| (visit.closed, visit.fingerprint) = (Some(now), fingerprint));
                 self.open.remove(&closed.peer);
             }
             Some(Kind::NetVersion(version)) if version.direction() == Direction::Inbound => {
@@ -176,7 +179,7 @@ impl RangeChurn {
         while range.visits.len() >= VISITS || range.visits.front().is_some_and(|visit| visit.opened < context.since(WINDOW)) {
             range.visits.pop_front();
         }
-        range.visits.push_back(Visit { peer, host, opened: now, closed: None, agent: None, gave: false });
+        range.visits.push_back(Visit { peer, host, opened: now, closed: None, agent: None, fingerprint: None, gave: false });
         range.evidence.add(event);
         if range.count.get(now) as f64 >= context.limit(Limit::D11Warn) / 2.0 {
             self.busy.insert(net);
@@ -207,6 +210,8 @@ struct Signs {
     life: Option<f64>,
     /// Different agents per connection that said one.
     agents: f64,
+    /// Different ways to greet per connection that showed one; absent while none has ended that did.
+    greetings: Option<f64>,
     gave: usize,
     met: u32,
 }
@@ -231,11 +236,14 @@ impl Range {
         lives.sort_by(f64::total_cmp);
         let agents: Vec<u64> = visits().filter_map(|visit| visit.agent).collect();
         let different = agents.iter().collect::<BTreeSet<_>>().len();
+        let greetings: Vec<u64> = visits().filter_map(|visit| visit.fingerprint).collect();
+        let ways = greetings.iter().collect::<BTreeSet<_>>().len();
         let mut signs = Signs {
             count,
             addresses,
             life: lives.get(lives.len() / 2).copied(),
             agents: if agents.is_empty() { 0.0 } else { different as f64 / agents.len() as f64 },
+            greetings: (!greetings.is_empty()).then(|| ways as f64 / greetings.len() as f64),
             gave: visits().filter(|visit| visit.gave).count(),
             met: 0,
         };
@@ -279,6 +287,8 @@ impl Signs {
             input("agents_per_connection", self.agents, "share", limit(Limit::D11Agents)),
             input("connections_that_gave", self.gave as f64, "connections", 0.0),
         ];
+        // many names and one way to greet are one program
+        inputs.extend(self.greetings.map(|ways| input("greetings_per_connection", ways, "share", None)));
         inputs.extend(self.life.map(|life| input("median_life", life, "seconds", limit(Limit::D11Life))));
         let life = self.life.map_or(String::new(), |life| format!(", half of them shorter than {life:.0} s"));
         let gave = match self.gave {

@@ -6,7 +6,8 @@
 //! **Signal**, per block and not per message (with three peers in high-bandwidth mode several `cmpctblock` come for each): a block that
 //! came compact was put together without asking if no `getblocktxn` for it left before it was connected. Of the last 144 blocks, the share
 //! that was; against the seven days before; how much had to be asked for; how long the answer took. Blocks that were not seen yet count as
-//! is usual, so that a few bad ones after a start are no alarm.
+//! is usual, so that a few bad ones after a start are no alarm. Only answers of peers that are not reached over Tor or I2P show how long one takes:
+//! those are late on any line.
 //!
 //! **Look-alikes.** An empty mempool after a restart: what comes while the restart's guard holds is not counted (G1); initial download
 //! (G2); a blocks-only node, which has no mempool to speak of: it is left out.
@@ -15,7 +16,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use event::{Direction, Event, Kind, KindId, Source, Verdict};
+use event::{Direction, Event, Kind, KindId, Network, Source, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::criteria::{Criterion, weigh};
@@ -73,7 +74,7 @@ impl Detector for Reconstruction {
     const ABOUT: About = About {
         id: "D50",
         name: "reconstruction",
-        version: 1,
+        version: 2,
         title: "Blocks cannot be put together from compact ones",
         scope: Scope::Node,
         kinds: &[
@@ -115,7 +116,9 @@ impl Detector for Reconstruction {
             Some(Kind::NetGetblocktxn(m)) if m.direction() == Direction::Outbound => {
                 self.coming(&m.block, |block| block.asked = block.asked.or(Some(now)));
             }
-            Some(Kind::NetBlocktxn(m)) if m.direction() == Direction::Inbound => {
+            Some(Kind::NetBlocktxn(m))
+                if m.direction() == Direction::Inbound && !matches!(m.network(), Network::Onion | Network::I2p) =>
+            {
                 self.coming(&m.block, |block| block.answered = block.answered.or(Some(now)));
             }
             Some(Kind::ChainBlockConnected(m)) => self.connected(event, &m.hash, context, findings),

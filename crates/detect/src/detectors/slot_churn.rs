@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::entity::{Host, NetGroup};
 use crate::measure::{Evidence, Recent, SlidingCount};
+use crate::peers::Peer;
 use crate::thresholds::Limit;
 use crate::time::{MINUTE, SECOND, seconds};
 use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
@@ -258,6 +259,9 @@ impl View {
             Some(_) => "; the newcomers are of many network groups".to_owned(),
             None => String::new(),
         };
+        let newcomer = |peer: &Peer| peer.is_inbound() && peer.since >= context.since(WINDOW);
+        let alike = context.greet_alike(|_, peer| newcomer(peer));
+        inputs.extend(alike.map(|(_, share)| input("newcomers_greet_alike", share, "share", None)));
         let what = match () {
             () if self.refused >= limit(Limit::D10Refused) => "the slots are held by peers that cannot be evicted",
             () if self.life.is_some_and(|life| life < limit(Limit::D10Life)) => "newcomers push out newcomers",

@@ -30,7 +30,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use event::{Direction, Event, Kind, NetVersion, Transport};
+use event::{Direction, Event, Kind, KindId, KindSet, NetVersion, Transport};
 use serde::{Deserialize, Serialize};
 use sha3::{Digest as _, Sha3_256};
 
@@ -51,6 +51,29 @@ const TYPES: usize = 24;
 
 /// Handshakes under way: more than a node can have (Bitcoin Core's slots, and those just closed).
 const MOST: usize = 1024;
+
+/// What depends on the moment rather than on the program, and is no part of the line.
+const MOMENT: &[KindId] = &[
+    KindId::NetInv,
+    KindId::NetTx,
+    KindId::NetGetdata,
+    KindId::NetNotfound,
+    KindId::NetAddr,
+    KindId::NetAddrv2,
+    KindId::NetHeaders,
+    KindId::NetBlock,
+    KindId::NetCmpctblock,
+    KindId::NetBlocktxn,
+    KindId::NetGetblocktxn,
+    KindId::NetPong,
+    KindId::NetMessage,
+];
+
+/// The kinds of events that it is made of. All of them have to be delivered: one that is missing makes another fingerprint.
+pub fn kinds() -> KindSet {
+    let others = [KindId::ConnClosed, KindId::ConnReady, KindId::StatePeers];
+    KindId::ALL.iter().copied().filter(|id| id.family() == "net" && !MOMENT.contains(id)).chain(others).collect()
+}
 
 /// A fingerprint.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -234,20 +257,8 @@ fn word(kind: &Kind) -> Option<String> {
         // the name is the peer's choice: its hash says as much
         Kind::NetFeature(message) => format!("feature:{:04x}", Fingerprint::of(message.id.clone()).hash >> 48),
         Kind::NetUndecodable(_) => "?".to_owned(),
-        Kind::NetInv(_)
-        | Kind::NetTx(_)
-        | Kind::NetGetdata(_)
-        | Kind::NetNotfound(_)
-        | Kind::NetAddr(_)
-        | Kind::NetAddrv2(_)
-        | Kind::NetHeaders(_)
-        | Kind::NetBlock(_)
-        | Kind::NetCmpctblock(_)
-        | Kind::NetBlocktxn(_)
-        | Kind::NetGetblocktxn(_)
-        | Kind::NetPong(_)
-        | Kind::NetMessage(_)
-        | Kind::NetVersion(_) => return None,
+        Kind::NetVersion(_) => return None,
+        kind if MOMENT.contains(&kind.id()) => return None,
         kind => kind.id().short_name().to_owned(),
     })
 }

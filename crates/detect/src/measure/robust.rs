@@ -57,12 +57,16 @@ impl Robust {
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
+    quantile(&mut values, 0.5)
+}
+
+/// The value below which this share of the values lies, between neighbours in proportion; 0 of none. Sorts them.
+pub fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
-    match (values.len(), values.len() / 2) {
-        (0, _) => 0.0,
-        (odd, middle) if odd % 2 == 1 => values[middle],
-        (_, middle) => f64::midpoint(values[middle - 1], values[middle]),
-    }
+    let place = share.clamp(0.0, 1.0) * values.len().saturating_sub(1) as f64;
+    let (lower, part) = (place.floor(), place.fract());
+    let at = |place: f64| values.get(place as usize).or(values.last()).copied().unwrap_or(0.0);
+    if part == 0.0 { at(lower) } else { at(lower) * (1.0 - part) + at(lower + 1.0) * part }
 }
 
 #[cfg(test)]

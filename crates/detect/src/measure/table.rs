@@ -52,8 +52,8 @@ impl<K: Ord + Clone, V: Default> Table<K, V> {
         index.remove(&(last, key.clone()));
         let known = was_known || now >= first.saturating_add(self.length) && first < now;
         let (index, other) = if known { (&mut self.known, &mut self.trial) } else { (&mut self.trial, &mut self.known) };
-        index.insert((now, key.clone()), ());
-        if index.len() > self.half
+        // room first: of those heard of at this very moment it might be the one to give way
+        if index.len() >= self.half
             && let Some(((time, oldest), ())) = index.pop_first()
         {
             if known && other.len() < self.half {
@@ -67,6 +67,7 @@ impl<K: Ord + Clone, V: Default> Table<K, V> {
                 self.evicted += 1;
             }
         }
+        index.insert((now, key.clone()), ());
         let value = self.values.entry(key.clone()).or_insert_with(|| Value { value: V::default(), first, last: now, known });
         value.last = now;
         value.known = known;
@@ -142,6 +143,16 @@ mod tests {
         assert_eq!(table.len(), 40 + 50);
         assert_eq!(table.take_evicted(), 99_000 - 50);
         assert_eq!(table.take_evicted(), 0);
+    }
+
+    #[test]
+    fn of_those_of_one_moment_the_newcomer_has_its_place() {
+        let mut table = Table::<u32, u32>::new(10, 5);
+        // downwards, so that the newcomer is always the first of them
+        (0..1000).rev().for_each(|stranger| *table.touch(&stranger, 7) += 1);
+        assert_eq!((table.len(), table.take_evicted()), (5, 995));
+        table.forget(8);
+        assert!(table.is_empty());
     }
 
     #[test]

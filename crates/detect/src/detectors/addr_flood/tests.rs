@@ -97,7 +97,30 @@ fn more_than_anybody_may_send_is_told_at_once() {
             stage.at(6.0, addresses(1, 1001));
         },
         expect![[r#"
-            6 opened D01 critical peer 1: a message of more than 1000 addresses; 1001 addresses within ten minutes
+            6 opened D01 warn peer 1: 1 messages of more than 1000 addresses within ten minutes, the last of 1001
+        "#]],
+    );
+}
+
+#[test]
+fn a_host_that_breaks_the_protocol_again_and_again_is_told_once() {
+    check(
+        |stage| {
+            for peer in 10..20_u64 {
+                let time = 4.0 * 60.0 * peer as f64;
+                let (address, network) = (format!("192.0.2.7:{}", 40_000 + peer), event::Network::Ipv4.into());
+                let connection_type = event::ConnectionType::Inbound.into();
+                stage.at(time, ConnOpened { peer, address, network, connection_type, ..Default::default() });
+                stage.at(time + 1.0, addresses(peer, 1001));
+                // the node disconnects it
+                stage.at(time + 1.1, ConnClosed { peer, ..Default::default() });
+            }
+            stage.until(6000.0);
+        },
+        expect![[r#"
+            2401 opened D01 warn address 192.0.2.7: 1 messages of more than 1000 addresses within ten minutes, the last of 1001
+            4210 updated D01 warn address 192.0.2.7: 2 messages of more than 1000 addresses within ten minutes, the last of 1001
+            5220 cleared D01 warn address 192.0.2.7: 2 messages of more than 1000 addresses within ten minutes, the last of 1001
         "#]],
     );
 }

@@ -1,4 +1,4 @@
-use event::{ConnOpened, ConnectionType, NetFilterload, NetGetdata, NetInv, NetVersion};
+use event::{ConnOpened, ConnectionType, NetFilterload, NetGetdata, NetInv, NetVerack, NetVersion};
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -14,6 +14,7 @@ fn check(peers: u64, play: impl FnOnce(&mut Stage), expect: Expect) {
     for peer in 1..=peers {
         stage.at(0.5, ConnOpened { peer, connection_type: ConnectionType::Inbound.into(), ..Default::default() });
         stage.at(0.6, version(peer, true));
+        stage.at(0.7, NetVerack { peer, direction: Direction::Outbound.into(), ..Default::default() });
     }
     play(&mut stage);
     expect.assert_eq(&stage.told());
@@ -75,7 +76,7 @@ fn many_of_them_are_a_matter_for_somebody() {
             930 opened D14 info peer 3: it was told of 1840 transactions, asked for 0, and gave nothing
             930 opened D14 info peer 4: it was told of 1840 transactions, asked for 0, and gave nothing
             930 opened D14 info peer 5: it was told of 1840 transactions, asked for 0, and gave nothing
-            930 opened D14 warn node: 5 of 20 inbound peers only listen
+            930 opened D14 warn node: 5 of 20 inbound peers only listen; 100 % of them greet alike (fingerprint f967cd7e0fa3db27)
         "#]],
     );
 }

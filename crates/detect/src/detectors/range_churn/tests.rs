@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use event::{ConnClosed, ConnOpened, ConnectionType, NetTx, NetVersion, Network};
+use event::{ConnClosed, ConnOpened, ConnectionType, NetTx, NetVerack, NetVersion, Network};
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -69,6 +69,38 @@ fn brief_visits_under_many_names_are_found_and_clear() {
         1020 cleared D11 warn range 240.65.3.0/24: 20 connections in ten minutes from 20 addresses of 240.65.3.0/24, half of them shorter than 20 s, none gave anything
     "#]],
     );
+}
+
+/// The value of an input of the first finding.
+fn first_input(stage: &mut Stage, name: &str) -> Option<f64> {
+    stage.engine.finish(&mut stage.said);
+    let event::Kind::FindingOpened(opened) = &stage.said.first()?.kind else { return None };
+    opened.finding.as_ref()?.inputs.iter().find(|input| input.name == name).map(|input| input.value)
+}
+
+#[test]
+fn many_names_that_greet_alike_are_shown_to() {
+    let mut stage = Stage::new(ONLY, &[]);
+    for number in 0..24 {
+        let at = 10.0 + 25.0 * number as f64;
+        Visitor { agent: ["/a/", "/b/", "/c/", "/d/"][number as usize % 4], ..Visitor::new(number) }.visits(&mut stage, at);
+    }
+    assert_eq!(first_input(&mut stage, "greetings_per_connection"), None, "nobody finished a handshake");
+
+    let mut stage = Stage::new(ONLY, &[]);
+    for number in 0..24 {
+        let at = 10.0 + 25.0 * number as f64;
+        let Visitor { peer, address, network, .. } = Visitor::new(number);
+        let (connection_type, network) = (ConnectionType::Inbound.into(), network.into());
+        stage.at(at, ConnOpened { peer, address: address.clone(), connection_type, network, count: None });
+        let (inbound, outbound) = (Direction::Inbound.into(), Direction::Outbound.into());
+        stage.at(at + 0.1, NetVersion { peer, direction: inbound, user_agent: format!("/{number}/"), ..Default::default() });
+        stage.at(at + 0.2, NetVerack { peer, direction: outbound, ..Default::default() });
+        stage.at(at + 0.3, NetVerack { peer, direction: inbound, ..Default::default() });
+        stage.at(at + 20.0, ConnClosed { peer, address, connection_type, network, established: None });
+    }
+    // nineteen had ended by then
+    assert_eq!(first_input(&mut stage, "greetings_per_connection"), Some(1.0 / 19.0));
 }
 
 #[test]
