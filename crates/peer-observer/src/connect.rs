@@ -91,7 +91,7 @@ fn rehearse(options: &cli::Connect) -> Result<(), Failure> {
             rehearsal.observe(&event);
         }
     }
-    let text = rehearsal.write(options.format).map_err(anyhow::Error::new)?;
+    let text = rehearsal.write(options.format);
     match io::stdout().lock().write_all(text.as_bytes()) {
         // a reader that goes away early is no failure
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(anyhow::Error::new(error).into()),

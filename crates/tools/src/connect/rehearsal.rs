@@ -129,22 +129,11 @@ impl Rehearsal {
     }
 
     /// Everything in a form.
-    ///
-    /// # Errors
-    ///
-    /// None is known: rows are numbers and words.
-    pub fn write(&self, form: Form) -> serde_json::Result<String> {
-        Ok(match form {
+    pub fn write(&self, form: Form) -> String {
+        match form {
             Form::Text => self.table(),
             Form::Csv => self.shares.csv(),
-            Form::Json => {
-                let mut text = String::new();
-                for row in self.shares.rows() {
-                    text.push_str(&serde_json::to_string(&row)?);
-                    text.push('\n');
-                }
-                text
-            }
-        })
+            Form::Json => self.shares.rows().iter().map(|row| format!("{}\n", row.json())).collect(),
+        }
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use event::text::U64;
 use event::{ProbeAddress, VisitResult};
-use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::survey::party;
 
@@ -22,7 +23,7 @@ const AGES: [(u64, &str); 6] = [
 const OTHERS: &str = "others";
 
 /// Results of visits in one group.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Tally {
     /// Visits that say something of the address.
     pub visited: u64,
@@ -56,8 +57,7 @@ impl Tally {
 }
 
 /// What is counted by.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum By {
     /// Everything.
     All,
@@ -91,17 +91,27 @@ impl By {
 }
 
 /// A row of the table.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Row {
     /// What is counted by.
     pub by: By,
     /// Which group.
     pub group: String,
     /// Its results.
-    #[serde(flatten)]
     pub tally: Tally,
     /// Reachable by visited.
     pub share: Option<f64>,
+}
+
+impl Row {
+    /// As our JSON has it: what has 64 bits is a string, what is not known is null.
+    pub fn json(&self) -> Value {
+        let Tally { visited, reachable, dead, other, void } = self.tally;
+        json!({
+            "by": self.by.word(), "group": self.group, "visited": U64(visited), "reachable": U64(reachable), "dead": U64(dead),
+            "other": U64(other), "void": U64(void), "share": self.share,
+        })
+    }
 }
 
 /// All shares.

@@ -265,6 +265,14 @@ impl Tried {
         Ok(())
     }
 
+    /// For tests: whatever is written from now on fails.
+    #[cfg(test)]
+    pub(super) fn break_disk(&mut self) {
+        if let Some(disk) = &mut self.disk {
+            disk.file = File::open(&disk.path).expect("it was there a moment ago");
+        }
+    }
+
     fn insert(&mut self, record: Record) {
         let hash = short(&record.host);
         let same = |known: &Record| known.host == record.host && known.port == record.port;
@@ -448,17 +456,17 @@ mod tests {
         Tried::open(&path, [1; 16], NOW).unwrap();
     }
 
-    /// A million distinct addresses, each offered four times in pieces between which the process starts anew: each is dialled once.
+    /// A million distinct addresses, each offered twice in pieces between which the process starts anew: each is dialled once.
     #[test]
     fn a_million_are_each_dialled_once() {
         const MILLION: u32 = 1_000_000;
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("tried");
         let mut dialled = vec![0_u8; MILLION as usize];
-        for piece in 0..8 {
+        for piece in 0..4 {
             let mut tried = Tried::open(&path, [piece; 16], NOW).unwrap();
             for step in 0..MILLION / 2 {
-                // coprime to a million: every piece has half of them, in another order, and all of them come four times
+                // coprime to a million: every piece has half of them, and all of them come twice
                 let number = (step * 2 + u32::from(piece) % 2) * 7 % MILLION;
                 let target = target(number);
                 if tried.verdict(&target, NOW) == Verdict::Fresh {

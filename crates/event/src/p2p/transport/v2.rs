@@ -166,7 +166,14 @@ async fn answer(pipe: Pipe, candidates: Vec<Magic>, secret: [u8; 32]) -> Answere
     for magic in candidates {
         open.push(candidate(magic, Role::Responder, theirs, &secret, &curve, &mut ours).map_err(fault)?);
     }
-    pipe.lock().output.extend(ours);
+    {
+        let mut flow = pipe.lock();
+        flow.output.extend(ours);
+        // where there is only one network, nothing is to be found out first
+        if let [only] = open.as_mut_slice() {
+            flow.output.append(&mut only.greeting);
+        }
+    }
     settle(&pipe, open).await
 }
 

@@ -1,0 +1,82 @@
+//! A recording's addresses, with dialling replaced by a rule: everything else is as it is live.
+
+use event::p2p::transport::Version;
+use event::{KindId, Network, VisitResult, VisitRoute};
+use expect_test::expect;
+use tools::archive::Selection;
+use tools::connect::budget::Budget;
+use tools::connect::dial::Outcome;
+use tools::connect::own::Own;
+use tools::connect::rules::Rules;
+use tools::connect::shares::Shares;
+use tools::connect::survey::{ROOM, Survey};
+use tools::connect::target::Target;
+use tools::connect::tried::Tried;
+
+/// A network of strangers, as numbers make it: two thirds of IPv4 lead nowhere.
+fn made_up(target: &Target, transport: Version) -> Outcome {
+    let sum: u32 = target.address().iter().map(|byte| u32::from(*byte)).sum();
+    let result = match sum % 9 {
+        0 | 1 | 2 => VisitResult::Reachable,
+        3 | 4 => VisitResult::TimedOut,
+        5 => VisitResult::Refused,
+        6 => VisitResult::Unreachable,
+        7 => VisitResult::HungUp,
+        _ => VisitResult::NotBitcoin,
+    };
+    let silent = result == VisitResult::HungUp && transport == Version::V2;
+    Outcome { result, detail: String::new(), transport, hello: None, latency: None, handshake: None, silent }
+}
+
+/// Plays a recording through the survey at a rate.
+fn played(path: &str, rate: f64) -> (Survey, Shares) {
+    let rules = Rules { networks: [Network::Ipv4, Network::Ipv6, Network::Onion].into(), ..Rules::default() };
+    let own = Own::new(&[], true);
+    let mut survey = Survey::new(rules, own, Tried::in_memory([1; 16]), Budget::new(rate, 8), ROOM, 1);
+    let mut shares = Shares::default();
+    let kinds = [KindId::NetAddr, KindId::NetAddrv2, KindId::StateNetwork, KindId::StatePeers, KindId::NetVersion];
+    let selection = Selection { kinds: Some(kinds.into_iter().collect()), ..Selection::default() };
+    let mut nonce = 0;
+    let mut time = 0;
+    let mut step = |survey: &mut Survey, shares: &mut Shares, time: u64| {
+        let errands = survey.due(time, || {
+            nonce += 1;
+            nonce
+        });
+        let errands = errands.unwrap();
+        for errand in &errands {
+            let outcome = made_up(&errand.target, errand.transport);
+            survey.done(errand.clone(), outcome, VisitRoute::Direct, time);
+        }
+        for stated in survey.stated(time, true) {
+            shares.observe(&stated.visit);
+        }
+        !errands.is_empty()
+    };
+    for event in tools::archive::open(&[path.into()], &selection).unwrap().events() {
+        let event = event.unwrap();
+        time = event.time;
+        survey.observe(&event, time);
+        step(&mut survey, &mut shares, time);
+    }
+    // and whoever still waits has their turn
+    while survey.waiting().0 > 0 {
+        time += 1_000_000_000;
+        if !step(&mut survey, &mut shares, time) {
+            break;
+        }
+    }
+    (survey, shares)
+}
+
+#[test]
+fn the_addresses_of_the_demo() {
+    let (survey, shares) = played(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo.rec"), 1.0);
+    let account = survey.account();
+    expect![[""]].assert_eq(&format!("{account:#?}\n{}", shares.table()));
+    // everybody who was heard of is accounted for
+    let visited: u64 = shares.rows().iter().filter(|row| row.group == "all").map(|row| row.tally.visited + row.tally.void).sum();
+    let refused: u64 = account.refused.iter().sum();
+    let other = account.repeated + account.known + account.enough_ports + account.passed_over;
+    assert_eq!(account.heard, refused + other + visited);
+}
