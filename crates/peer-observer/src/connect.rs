@@ -2,10 +2,11 @@
 
 use std::io::{self, Write as _};
 
-use bus::{Bus, Limits};
+use bus::Bus;
 use tools::connect::rehearsal::Rehearsal;
 use tools::connect::{AT_A_NODE, AtANode, Config, PrepareError, Prepared};
 
+use crate::alone;
 use crate::cli;
 use crate::exit::{Code, Failure};
 use crate::service::{self, Signals};
@@ -44,24 +45,18 @@ pub fn run(options: cli::Connect) -> Result<(), Failure> {
         return rehearse(&options);
     }
     if options.nats.url.is_none() {
-        return Err(Failure::new(Code::Usage, anyhow::anyhow!("`connect` needs a bus or a recording to hear of addresses from"))
-            .hint("give `--nats URL` or `--recording FILES`; `peer-observer run` with a section `[connect]` does both"));
+        let run = "`peer-observer run` with a section `[connect]` does both";
+        return Err(alone::no_input("connect", "hear of addresses from", run));
     }
     // where the nodes are is learned from the bus
     let prepared = prepare(options.connect, false)?;
     wiring::block_on(async {
         let mut signals = Signals::new()?;
-        let Some(bus) = signals.unless_received(wiring::open(&options.nats)).await? else { return Ok(()) };
         let node = options.node.first().cloned();
         let filter = Prepared::filter(options.node);
-        let subscribed = async { bus.subscribe(filter, Limits::default()).await.map_err(wiring::bus_failure) };
-        let Some(events) = signals.unless_received(subscribed).await? else { return Ok(()) };
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let stopped = async {
-            // the other side says nothing, it goes away
-            let _ = stopped.await;
-        };
-        let mut tool = tokio::spawn(tools::connect::run(prepared, events, bus.clone(), node, AtANode::End, stopped));
+        let Some((bus, events)) = alone::subscribe(&mut signals, &options.nats, None, filter).await? else { return Ok(()) };
+        let (stop, stopped) = alone::Stopped::new();
+        let mut tool = tokio::spawn(tools::connect::run(prepared, events, bus.clone(), node, AtANode::End, stopped.wait()));
         service::ready();
         tokio::select! {
             () = signals.received() => {}
@@ -83,13 +78,9 @@ async fn end(ended: Result<anyhow::Result<()>, tokio::task::JoinError>, bus: Bus
 /// Says whom a recording would have had dialled.
 fn rehearse(options: &cli::Connect) -> Result<(), Failure> {
     let mut rehearsal = Rehearsal::new(&options.connect).map_err(refused)?;
-    let kinds = Some(Rehearsal::kinds());
-    let selection = tools::archive::Selection { kinds, nodes: options.node.clone(), ..Default::default() };
-    for event in crate::archive::recorded(&options.recording, &selection)? {
-        let event = event?;
-        if selection.event(&event) {
-            rehearsal.observe(&event);
-        }
+    let filter = event::Filter { kinds: Rehearsal::kinds(), nodes: options.node.clone() };
+    for event in alone::recorded(&options.recording, &filter)? {
+        rehearsal.observe(&event?);
     }
     let text = rehearsal.write(options.format);
     match io::stdout().lock().write_all(text.as_bytes()) {
