@@ -206,7 +206,10 @@ export function show(root: HTMLElement, context: Context): void {
   });
   const visited = panel(
     "How many are there",
-    { wide: true, note: "A sample of what was advertised, dialled by `connect`; by who advertised an address first, and what was claimed for it." },
+    {
+      wide: true,
+      note: "A sample of what was advertised, dialled by `connect`; by who advertised an address first, and what was claimed for it.",
+    },
     visits.element,
   );
   visited.hidden = true;
