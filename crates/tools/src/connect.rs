@@ -21,8 +21,10 @@ pub mod visit;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use anyhow::bail;
 use bus::{Bus, Delivery, Publisher, Subscription};
 use detect::FLEET;
 use detect::entity::lists::List;
@@ -327,32 +329,33 @@ pub async fn run(
     let mut beat = interval(Duration::from_secs(1));
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let pause = desk.survey.wait();
-        let mut more = true;
-        tokio::select! {
-            biased;
-            _ = beat.tick() => desk.second(),
-            Some(visit) = desk.visits.join_next() => desk.returned(visit),
-            next = intake.next_batch(&mut batch, BATCH) => {
-                more = next;
-                for delivery in batch.drain(..) {
-                    match delivery {
-                        Delivery::Event(event) => { desk.survey.observe(&event, now()); }
-                        Delivery::Missed(count) => desk.survey.missed(count),
-                    }
+        let more = {
+            // waited for in one piece: at the end it is the one that knows for how long
+            let mut next = pin!(intake.next_batch(&mut batch, BATCH));
+            loop {
+                let pause = desk.survey.wait();
+                tokio::select! {
+                    biased;
+                    _ = beat.tick() => desk.second(),
+                    Some(visit) = desk.visits.join_next() => desk.returned(visit),
+                    more = &mut next => break more,
+                    () = sleep(pause.unwrap_or_default()), if pause.is_some() => {}
                 }
+                desk.dial(at_a_node)?;
             }
-            () = sleep(pause.unwrap_or_default()), if pause.is_some() => {}
+        };
+        for delivery in batch.drain(..) {
+            match delivery {
+                Delivery::Event(event) => {
+                    desk.survey.observe(&event, now());
+                }
+                Delivery::Missed(count) => desk.survey.missed(count),
+            }
         }
         if !more {
             break;
         }
-        if let Some(ip) = desk.dial() {
-            anyhow::ensure!(
-                at_a_node == AtANode::Stay,
-                "would dial from {ip}, an address of a watched node: everybody who is dialled would know it"
-            );
-        }
+        desk.dial(at_a_node)?;
     }
     desk.farewell().await;
     intake.close();
@@ -378,8 +381,8 @@ struct Desk {
 }
 
 impl Desk {
-    /// Sends out whoever is due. The address, if it would be a watched node's: then nobody goes, and nobody will.
-    fn dial(&mut self) -> Option<IpAddr> {
+    /// Sends out whoever is due; nobody, if that would be from a watched node's address.
+    fn dial(&mut self, at_a_node: AtANode) -> anyhow::Result<()> {
         // a nonce that somebody could guess would let him call any visit one to a watched node: without randomness nobody goes
         let errands = match self.survey.due(now(), || getrandom::u64().unwrap_or_default()) {
             Ok(errands) => errands,
@@ -387,19 +390,19 @@ impl Desk {
                 if !std::mem::replace(&mut self.troubled, true) {
                     tracing::error!(%error, "nobody is dialled: who was dialled cannot be remembered");
                 }
-                return None;
+                return Ok(());
             }
         };
         if std::mem::take(&mut self.troubled) {
             tracing::info!("dials again");
         }
-        let mut at_a_node = None;
+        let mut at = None;
         for errand in errands {
             let route = self.dialler.route(errand.target.network());
             let own = errand.target.ip().filter(|_| route == VisitRoute::Direct && !self.config.connect_from_node);
             let own = own.and_then(source_towards).filter(|source| self.survey.own.is_own(*source));
             if let Some(ip) = own {
-                at_a_node = Some(ip);
+                at = Some(ip);
                 let detail = "from here it would be a watched node's address that is seen";
                 self.survey.done(errand, not_dialled(detail), route, now());
                 continue;
@@ -414,13 +417,16 @@ impl Desk {
                 (errand, outcome)
             });
         }
-        if let Some(ip) = at_a_node {
+        if let Some(ip) = at {
+            if at_a_node == AtANode::End {
+                bail!("would dial from {ip}, an address of a watched node: everybody who is dialled would know it");
+            }
             for network in [Network::Ipv4, Network::Ipv6, Network::Cjdns] {
                 self.survey.rules.networks.remove(&network);
             }
             tracing::error!(address = %ip, hint = AT_A_NODE, "dials no more: it would be done from a watched node's own address");
         }
-        at_a_node
+        Ok(())
     }
 
     fn returned(&mut self, visit: Result<(Errand, Outcome), tokio::task::JoinError>) {
@@ -454,7 +460,8 @@ impl Desk {
     fn publish(&mut self, all: bool) {
         for stated in self.survey.stated(now(), all) {
             if let Some(publisher) = self.out.of(&stated.node) {
-                publisher.publish(stated.time, stated.node_run, stated.visit);
+                // the time of the statement: whoever puts events into an order waits no longer for one than a result waits to be settled
+                publisher.publish(now(), stated.node_run, stated.visit);
             }
         }
     }

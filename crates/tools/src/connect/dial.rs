@@ -163,10 +163,9 @@ async fn through(proxy: SocketAddr, target: &Target) -> Result<TcpStream, Unconn
         Error::HostUnreachable => Unconnected(VisitResult::Unreachable, "the proxy says: host unreachable".into()),
         Error::NetworkUnreachable => Unconnected(VisitResult::Unreachable, "the proxy says: network unreachable".into()),
         Error::TtlExpired => Unconnected(VisitResult::TimedOut, "the proxy says: time to live expired".into()),
-        // what Tor says of an onion service that is not there (0xf0 to 0xf7, proposal 304)
-        Error::GeneralSocksServerFailure | Error::UnknownError => {
-            Unconnected(VisitResult::Unreachable, "the proxy says: general failure".into())
-        }
+        Error::GeneralSocksServerFailure => Unconnected(VisitResult::Unreachable, "the proxy says: general failure".into()),
+        // Tor's own codes for an onion service that is not there (0xf0 to 0xf7, proposal 304) are these to the crate
+        Error::UnknownAuthMethod => Unconnected(VisitResult::Unreachable, "the proxy says: a failure of its own kind".into()),
         error => failed(&error),
     })
 }

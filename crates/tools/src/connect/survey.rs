@@ -53,8 +53,6 @@ pub struct Stated {
     pub node: Arc<str>,
     /// In which life of it.
     pub node_run: Option<u64>,
-    /// When the visit was over, nanoseconds.
-    pub time: u64,
     /// What.
     pub visit: ProbeAddress,
 }
@@ -302,18 +300,18 @@ impl Survey {
         while let Some((time, ..)) = self.settling.front()
             && (all || now >= time.saturating_add(SETTLE) || now < *time)
         {
-            let Some((time, errand, mut outcome, route)) = self.settling.pop_front() else { break };
+            let Some((_, errand, mut outcome, route)) = self.settling.pop_front() else { break };
             if self.nonces.remove(&errand.nonce) == Some(true) {
                 (outcome.result, outcome.detail) = (VisitResult::Own, "a watched node saw this visit".into());
             }
-            state(&errand, &outcome, route, time, &mut stated);
+            state(&errand, &outcome, route, &mut stated);
         }
         stated
     }
 }
 
 /// One event for each node that heard of it.
-fn state(errand: &Errand, outcome: &Outcome, route: VisitRoute, time: u64, stated: &mut Vec<Stated>) {
+fn state(errand: &Errand, outcome: &Outcome, route: VisitRoute, stated: &mut Vec<Stated>) {
     let nanos = |duration: std::time::Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     let waiting = &errand.waiting;
     let hello = outcome.hello.as_ref().map(|(hello, _)| hello);
@@ -355,7 +353,7 @@ fn state(errand: &Errand, outcome: &Outcome, route: VisitRoute, time: u64, state
             more_advertisers: if first { waiting.more } else { 0 },
             passed_over: if first { waiting.passed_over } else { 0 },
         };
-        stated.push(Stated { node: Arc::clone(&advert.node), node_run: advert.node_run, time, visit });
+        stated.push(Stated { node: Arc::clone(&advert.node), node_run: advert.node_run, visit });
     }
 }
 

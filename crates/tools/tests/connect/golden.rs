@@ -7,7 +7,7 @@ use tools::archive::Selection;
 use tools::connect::budget::Budget;
 use tools::connect::dial::Outcome;
 use tools::connect::own::Own;
-use tools::connect::rules::Rules;
+use tools::connect::rules::{Refusal, Rules, range};
 use tools::connect::shares::Shares;
 use tools::connect::survey::{ROOM, Survey};
 use tools::connect::target::Target;
@@ -28,9 +28,15 @@ fn made_up(target: &Target, transport: Version) -> Outcome {
     Outcome { result, detail: String::new(), transport, hello: None, latency: None, handshake: None, silent }
 }
 
+/// Everybody may be dialled: the demo was recorded in a network whose addresses are nobody's.
+fn everybody() -> Rules {
+    let networks = [Network::Ipv4, Network::Ipv6, Network::Onion, Network::I2p, Network::Cjdns].into();
+    let test_ranges = ["0.0.0.0/0", "::/0"].map(|text| range(text).unwrap()).into();
+    Rules { networks, test_ranges, ..Rules::default() }
+}
+
 /// Plays a recording through the survey at a rate.
-fn played(path: &str, rate: f64) -> (Survey, Shares) {
-    let rules = Rules { networks: [Network::Ipv4, Network::Ipv6, Network::Onion].into(), ..Rules::default() };
+fn played(path: &str, rules: Rules, rate: f64) -> (Survey, Shares) {
     let own = Own::new(&[], true);
     let mut survey = Survey::new(rules, own, Tried::in_memory([1; 16]), Budget::new(rate, 8), ROOM, 1);
     let mut shares = Shares::default();
@@ -69,14 +75,35 @@ fn played(path: &str, rate: f64) -> (Survey, Shares) {
     (survey, shares)
 }
 
-#[test]
-fn the_addresses_of_the_demo() {
-    let (survey, shares) = played(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo.rec"), 1.0);
+const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo.rec");
+
+/// What happened to addresses, and the shares; everybody who was heard of is accounted for.
+fn told(rules: Rules, rate: f64) -> String {
+    let (survey, shares) = played(DEMO, rules, rate);
     let account = survey.account();
-    expect![[""]].assert_eq(&format!("{account:#?}\n{}", shares.table()));
-    // everybody who was heard of is accounted for
     let visited: u64 = shares.rows().iter().filter(|row| row.group == "all").map(|row| row.tally.visited + row.tally.void).sum();
-    let refused: u64 = account.refused.iter().sum();
+    let refused: Vec<_> = Refusal::ALL.iter().zip(account.refused).filter(|(_, count)| *count > 0).collect();
     let other = account.repeated + account.known + account.enough_ports + account.passed_over;
-    assert_eq!(account.heard, refused + other + visited);
+    assert_eq!(account.heard, account.refused.iter().sum::<u64>() + other + visited, "{account:#?}");
+    let counted = format!("heard {}, known {}, dialled {}, refused {refused:?}", account.heard, account.known, account.dialled);
+    format!("{counted}\n\n{}", shares.table())
+}
+
+#[test]
+fn of_the_demo_little_may_be_dialled() {
+    let rules = Rules { networks: [Network::Ipv4, Network::Ipv6, Network::Onion].into(), ..Rules::default() };
+    expect![[""]].assert_eq(&told(rules, 1.0));
+}
+
+#[test]
+fn of_the_demo_everything_with_dialling_replaced() {
+    expect![[""]].assert_eq(&told(everybody(), 1.0));
+}
+
+#[test]
+fn a_higher_rate_changes_the_order_and_not_the_shares() {
+    let slow = told(everybody(), 1.0);
+    let fast = told(everybody(), 1000.0);
+    let shares = |text: &str| text.split_once("\n\n").unwrap().1.to_owned();
+    assert_eq!(shares(&slow), shares(&fast));
 }

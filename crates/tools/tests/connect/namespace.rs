@@ -19,7 +19,7 @@ const SETUP: &str = "\
     ip address add 45.33.0.0/16 dev lo && \
     ip -6 address add 2a00:33::1/128 dev lo nodad && \
     ip route add unreachable 45.66.0.0/16 && \
-    ip link add hole type dummy && ip link set hole up && \
+    ip link add hole type veth peer name bottom && ip link set hole up arp off && ip link set bottom up && \
     ip address add 45.77.0.254/16 dev hole && \
     exec \"$@\"";
 
@@ -28,7 +28,8 @@ fn outside(test: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return false;
     }
-    let possible = Command::new("unshare").args(["--net", "ip", "link", "add", "hole", "type", "dummy"]).output();
+    let possible =
+        Command::new("unshare").args(["--net", "ip", "link", "add", "hole", "type", "veth", "peer", "name", "bottom"]).output();
     if !possible.is_ok_and(|output| output.status.success()) {
         skipped("no network namespaces: that needs root, `unshare` and `ip`");
         return true;

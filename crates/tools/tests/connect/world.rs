@@ -105,7 +105,7 @@ impl World {
     /// The results so far.
     pub fn visits(&self) -> Vec<ProbeAddress> {
         let visit = |event: &Event| match &event.kind {
-            Some(Kind::ProbeAddress(visit)) => visit.clone(),
+            Some(Kind::ProbeAddress(visit)) => (**visit).clone(),
             other => panic!("{other:?}"),
         };
         self.collected.iter().map(visit).collect()
@@ -122,7 +122,7 @@ impl World {
             }
         }
         let visit = |event: Event| match event.kind {
-            Some(Kind::ProbeAddress(visit)) => visit,
+            Some(Kind::ProbeAddress(visit)) => *visit,
             other => panic!("{other:?}"),
         };
         ended.map(|()| self.collected.into_iter().map(visit).collect())
