@@ -92,12 +92,66 @@ fn told(rules: Rules, rate: f64) -> String {
 #[test]
 fn of_the_demo_little_may_be_dialled() {
     let rules = Rules { networks: [Network::Ipv4, Network::Ipv6, Network::Onion].into(), ..Rules::default() };
-    expect![[""]].assert_eq(&told(rules, 1.0));
+    expect![[r#"
+        heard 1109, known 0, dialled 13, refused [(Reserved, 1084), (NoRoute, 12)]
+
+        all                                           visited  reachable    dead   other    void   share
+          all                                              13          2       6       5       0  15.4 %
+        result                                        visited  reachable    dead   other    void   share
+          not_bitcoin                                       3          0       0       3       0   0.0 %
+          timed_out                                         3          0       3       0       0   0.0 %
+          hung_up                                           2          0       0       2       0   0.0 %
+          reachable                                         2          2       0       0       0 100.0 %
+          unreachable                                       2          0       2       0       0   0.0 %
+          refused                                           1          0       1       0       0   0.0 %
+        network                                       visited  reachable    dead   other    void   share
+          onion                                            13          2       6       5       0  15.4 %
+        advertiser                                    visited  reachable    dead   other    void   share
+          127.103.94.0/24                                  13          2       6       5       0  15.4 %
+        services                                      visited  reachable    dead   other    void   share
+          0x9                                              13          2       6       5       0  15.4 %
+        age                                           visited  reachable    dead   other    void   share
+          10 minutes                                       13          2       6       5       0  15.4 %
+    "#]]
+    .assert_eq(&told(rules, 1.0));
 }
 
 #[test]
 fn of_the_demo_everything_with_dialling_replaced() {
-    expect![[""]].assert_eq(&told(everybody(), 1.0));
+    expect![[r#"
+        heard 1109, known 1000, dialled 109, refused []
+
+        all                                           visited  reachable    dead   other    void   share
+          all                                             109         33      50      26       0  30.3 %
+        result                                        visited  reachable    dead   other    void   share
+          reachable                                        33         33       0       0       0 100.0 %
+          timed_out                                        28          0      28       0       0   0.0 %
+          not_bitcoin                                      14          0       0      14       0   0.0 %
+          hung_up                                          12          0       0      12       0   0.0 %
+          refused                                          11          0      11       0       0   0.0 %
+          unreachable                                      11          0      11       0       0   0.0 %
+        network                                       visited  reachable    dead   other    void   share
+          ipv4                                             66         25      28      13       0  37.9 %
+          ipv6                                             18          6       6       6       0  33.3 %
+          onion                                            13          2       6       5       0  15.4 %
+          i2p                                              12          0      10       2       0   0.0 %
+        advertiser                                    visited  reachable    dead   other    void   share
+          127.103.94.0/24                                 100         30      47      23       0  30.0 %
+          127.105.4.0/24                                    1          1       0       0       0 100.0 %
+          127.139.180.0/24                                  1          0       0       1       0   0.0 %
+          127.152.137.0/24                                  1          1       0       0       0 100.0 %
+          127.171.238.0/24                                  1          0       0       1       0   0.0 %
+          127.218.92.0/24                                   1          0       1       0       0   0.0 %
+          127.227.178.0/24                                  1          1       0       0       0 100.0 %
+          127.228.132.0/24                                  1          0       0       1       0   0.0 %
+          127.232.205.0/24                                  1          0       1       0       0   0.0 %
+          127.253.105.0/24                                  1          0       1       0       0   0.0 %
+        services                                      visited  reachable    dead   other    void   share
+          0x9                                             109         33      50      26       0  30.3 %
+        age                                           visited  reachable    dead   other    void   share
+          10 minutes                                      109         33      50      26       0  30.3 %
+    "#]]
+    .assert_eq(&told(everybody(), 1.0));
 }
 
 #[test]

@@ -28,11 +28,11 @@ struct Line {
 
 /// As the command line has it, with what no test goes without.
 pub fn config(state: &Path, flags: &[&str]) -> Config {
-    let state = state.to_string_lossy();
-    let base = ["connect", "--connect-contact=https://example.org/visits", "--connect-timeout=3s"];
-    let rate = if flags.iter().any(|flag| flag.starts_with("--connect-rate")) { None } else { Some("--connect-rate=1000") };
-    let state = format!("--connect-state={state}");
-    Line::parse_from(base.into_iter().chain(rate).chain([state.as_str()]).chain(flags.iter().copied())).config
+    let state = format!("--connect-state={}", state.display());
+    let defaults = ["--connect-contact=https://example.org/visits", "--connect-timeout=3s", "--connect-rate=1000"];
+    let told = |flag: &str| flags.iter().any(|other| other.split('=').next() == flag.split('=').next());
+    let defaults = defaults.into_iter().filter(|flag| !told(flag));
+    Line::parse_from(["connect", &state].into_iter().chain(defaults).chain(flags.iter().copied())).config
 }
 
 /// For a fleet on loopback: what `connect` does only where it is told to.

@@ -119,11 +119,32 @@ fn visited(count: u32, result: VisitResult, expect: Expect) {
 
 #[test]
 fn visits_confirm_it_where_hardly_anybody_is_there() {
-    visited(99, VisitResult::TimedOut, expect![[""]]);
+    visited(
+        99,
+        VisitResult::TimedOut,
+        expect![[r#"
+        36600 opened D02 warn node: 110668 different addresses were passed on within a day: 2.8 times as many as usual; of those visited 99 % had no node
+        38400 updated D02 warn node: 119080 different addresses were passed on within a day: 3.0 times as many as usual; of those visited 99 % had no node
+    "#]],
+    );
 }
 
 #[test]
 fn visits_that_say_nothing_confirm_nothing() {
-    visited(99, VisitResult::ProxyFailed, expect![[""]]);
-    visited(30, VisitResult::TimedOut, expect![[""]]);
+    visited(
+        99,
+        VisitResult::ProxyFailed,
+        expect![[r#"
+        36600 opened D02 warn node: 110668 different addresses were passed on within a day: 2.8 times as many as usual
+        38400 updated D02 warn node: 119080 different addresses were passed on within a day: 3.0 times as many as usual
+    "#]],
+    );
+    visited(
+        30,
+        VisitResult::TimedOut,
+        expect![[r#"
+        36600 opened D02 warn node: 110668 different addresses were passed on within a day: 2.8 times as many as usual
+        38400 updated D02 warn node: 119080 different addresses were passed on within a day: 3.0 times as many as usual
+    "#]],
+    );
 }
