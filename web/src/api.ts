@@ -193,6 +193,19 @@ export interface Addresses extends Answer {
   ages?: Maybe<{ upTo?: Maybe<Int>; count: Int }[]>;
   addrman?: Maybe<StateAddrman>;
   latest?: Maybe<Gossip[]>;
+  visits?: Maybe<Visits[]>;
+}
+
+/** What visits to advertised addresses came to, in one group of them. */
+export interface Visits {
+  by: "all" | "result" | "network" | "advertiser" | "services" | "age";
+  group: string;
+  visited: Int;
+  reachable: Int;
+  dead: Int;
+  other: Int;
+  void: Int;
+  share?: Maybe<number>;
 }
 
 export interface BlockRow {

@@ -124,6 +124,7 @@ export const KINDS = [
   "probe.fee_filter",
   "probe.refused",
   "probe.undecodable",
+  "probe.address",
   "log.line",
   "log.life",
   "log.rpc_refused",
@@ -285,6 +286,7 @@ export interface Bodies {
   probeFeeFilter: ProbeFeeFilter;
   probeRefused: ProbeRefused;
   probeUndecodable: ProbeUndecodable;
+  probeAddress: ProbeAddress;
   logLine: LogLine;
   logLife: LogLife;
   logRpcRefused: LogRpcRefused;
@@ -621,6 +623,27 @@ export type RefusalReason =
   | "too_large"
   | "other_network"
   | "hung_up";
+
+export type VisitResult =
+  | "unspecified"
+  | "reachable"
+  | "refused"
+  | "timed_out"
+  | "unreachable"
+  | "stalled"
+  | "hung_up"
+  | "wrong_network"
+  | "not_bitcoin"
+  | "endless"
+  | "own"
+  | "proxy_failed"
+  | "not_dialled";
+
+export type VisitRoute =
+  | "unspecified"
+  | "direct"
+  | "socks5"
+  | "i2p";
 
 export type FeeMode =
   | "unspecified"
@@ -1899,6 +1922,36 @@ export interface ProbeUndecodable {
   reason?: UndecodableReason;
   detail: string;
   raw: string;
+}
+
+export interface ProbeAddress {
+  result?: VisitResult;
+  route?: VisitRoute;
+  network?: Network;
+  address: string;
+  port: number;
+  transport?: Transport;
+  version?: number;
+  services?: string;
+  userAgent: string;
+  startHeight?: number;
+  timeOffset?: string;
+  latencyNanos?: string;
+  handshakeNanos?: string;
+  detail: string;
+  advertisers: AddressAdvertiser[];
+  moreAdvertisers: string;
+  passedOver: string;
+}
+
+export interface AddressAdvertiser {
+  peer: string;
+  address: string;
+  time: number;
+  timeText?: string;
+  services: string;
+  heard: string;
+  heardText?: string;
 }
 
 export interface ThreadUse {

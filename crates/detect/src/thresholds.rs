@@ -74,6 +74,8 @@ thresholds! {
     D02Drift = "d02.drift", 5.0, "deviations", "O", "Warn: hour after hour more different addresses than usual, added up (CUSUM)";
     D02Least = "d02.least", 2000.0, "addresses", "O", "Fewer different addresses within an hour are never too many";
     D02Usual = "d02.usual", 0.0, "addresses", "O", "Different addresses of an ordinary day, where that is known; 0: learn it";
+    D02Dead = "d02.dead", 0.95, "share", "O", "Confirmed: of those that were visited lately more than this had no node; ordinary gossip has 0.7 to 0.8";
+    D02Visits = "d02.visits", 50.0, "visits", "O", "Nothing is confirmed by fewer visits within a day";
 
     // D09: peers are lost
     D09Warn = "d09.lost_warn", 20.0, "peers", "S4", "Warn: so many inbound peers lost within five minutes";

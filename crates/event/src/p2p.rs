@@ -6,6 +6,8 @@
 
 mod decode;
 mod hashes;
+pub mod network;
+pub mod transport;
 
 use bytes::Bytes;
 

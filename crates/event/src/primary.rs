@@ -227,6 +227,7 @@ pub const fn witnesses(id: KindId) -> Witnesses {
         | KindId::ProbeFeeFilter
         | KindId::ProbeRefused
         | KindId::ProbeUndecodable
+        | KindId::ProbeAddress
         | KindId::HealthLost
         | KindId::HealthBeat
         | KindId::HealthAttached

@@ -7,11 +7,9 @@
 mod arrival;
 mod connection;
 pub mod identity;
-pub mod network;
 pub mod pings;
 mod refusals;
 pub mod session;
-pub mod transport;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -20,6 +18,7 @@ use std::time::Duration;
 
 use bus::Publisher;
 use event::RefusalReason;
+pub use event::p2p::{network, transport};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;

@@ -70,6 +70,13 @@ pub enum Command {
     /// published there as well. A recording gives the findings that were there when it was made.
     Detect(Box<Detect>),
 
+    /// Dial a sample of the addresses that peers advertise, to find out how many of them are there
+    ///
+    /// The one part of this program that talks to strangers: as an honest short visitor, slowly, each address once in 24 hours, and never from a
+    /// watched node's own address (docs/connect.md). Reads a bus, and publishes the results there. Over a recording nobody is dialled: it says
+    /// who would have been, and what recorded visits came to.
+    Connect(Box<Connect>),
+
     /// Show what happens as live pages
     ///
     /// Reads a bus or a recording, and serves pages to browsers and events to programs (docs/web.md). A recording can be played, stopped, and
@@ -172,6 +179,9 @@ pub struct Run {
 
     #[command(flatten, next_help_heading = "Detectors [detect]")]
     pub detect: tools::detect::Config,
+
+    #[command(flatten, next_help_heading = "Visits [connect]")]
+    pub connect: tools::connect::Config,
 
     #[command(flatten, next_help_heading = "Pages [web]")]
     pub web: tools::web::Config,
@@ -463,6 +473,38 @@ pub struct Detect {
     pub nats: bus::NatsOptions,
 }
 
+/// `connect`
+#[derive(clap::Args, Debug)]
+pub struct Connect {
+    /// Say whom these recordings would have had dialled, and what the visits in them came to; nobody is dialled
+    #[arg(long, num_args = 1.., value_name = "FILES", conflicts_with = "nats")]
+    pub recording: Vec<PathBuf>,
+
+    /// How to print that: `text` for people, `json` and `csv` for programs, with the shares alone
+    // other commands have a `--format` with other words, which a file or the environment may choose
+    #[arg(
+        id = "connect_format",
+        long = "format",
+        env = "PEER_OBSERVER_CONNECT_FORMAT",
+        hide_env = true,
+        value_enum,
+        default_value_t = tools::connect::rehearsal::Form::Text,
+        value_name = "FORMAT",
+        requires = "recording"
+    )]
+    pub format: tools::connect::rehearsal::Form,
+
+    /// Only what is advertised to these nodes
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    pub node: Vec<event::NodeName>,
+
+    #[command(flatten, next_help_heading = "Visits [connect]")]
+    pub connect: tools::connect::Config,
+
+    #[command(flatten, next_help_heading = "NATS [nats]")]
+    pub nats: bus::NatsOptions,
+}
+
 /// `web`
 #[derive(clap::Args, Debug)]
 pub struct Web {
@@ -728,6 +770,10 @@ pub const SECTIONS: &[Section] = &[
     Section::of::<tools::logger::Config>("logger", "The logger: a line per event"),
     Section::of::<tools::metrics::Config>("metrics", "Metrics: numbers for Prometheus"),
     Section::of::<tools::detect::Config>("detect", "The detectors: attacks and anomalies, as they happen"),
+    Section::of::<tools::connect::Config>(
+        "connect",
+        "Visits to advertised addresses: dials strangers; runs only where this section or its flags are there (docs/connect.md)",
+    ),
     Section::of::<tools::web::Config>("web", "Pages: what happens, live, in a browser"),
     Section::of::<tools::archive::Config>(
         "archive",

@@ -9,6 +9,7 @@ mod bar;
 mod bench;
 mod cli;
 mod config;
+mod connect;
 mod demo;
 mod detect;
 mod doctor;
@@ -57,6 +58,7 @@ fn run() -> Result<ExitCode, Failure> {
         Command::Metrics(options) => metrics::run(options)?,
         Command::Top(options) => top::run(*options)?,
         Command::Detect(options) => detect::run(*options)?,
+        Command::Connect(options) => connect::run(*options)?,
         Command::Web(options) => web::run(*options)?,
         Command::Archive(options) => return archive::run(options),
         Command::Replay(options) => archive::replay(*options)?,

@@ -115,6 +115,7 @@ struct Parts {
     /// A screen in the place of lines.
     top: bool,
     detect: Option<(tools::detect::Config, bool)>,
+    connect: Option<tools::connect::Config>,
     web: Option<(tools::web::Config, bool)>,
 }
 
@@ -158,6 +159,8 @@ pub fn run(options: cli::Run, file: Option<&File>, told: &[String]) -> Result<()
         printed: (!options.quiet && !options.top && wanted("logger")).then_some((options.logger, filter)),
         metrics: wanted("metrics").then_some((options.metrics, asked("metrics"))),
         detect: wanted("detect").then_some((options.detect, asked("detect"))),
+        // never unasked: it dials strangers
+        connect: (asked("connect") || options.connect.is_asked()).then_some(options.connect),
         web: wanted("web").then_some((options.web, asked("web"))),
         kept: crate::archive::asked(archive, asked("archive"))?,
         shipped,
@@ -225,11 +228,13 @@ fn start(nodes: &[extract::node::Config], mut parts: Parts, wait: bool, nats: &N
         Some((config, asked)) => Some((config.prepare(true).map_err(crate::detect::unreadable)?, asked)),
         None => None,
     };
+    let here = known.iter().any(|node| node.life.is_some());
+    let connect = parts.connect.take().map(|config| crate::connect::prepare(config, here)).transpose()?;
     let node = |((known, listener), log)| Node { known, listener, log, probes: None };
     let mut nodes = known.into_iter().zip(listeners).zip(logs).map(node).collect::<Vec<_>>();
     #[cfg(feature = "ebpf")]
     probes::open(&mut nodes, parts.ebpf.as_ref(), parts.rpc.is_some(), wait, nats, parts.top)?;
-    block_on(live(nodes, parts, metrics, web, detect, nats))
+    block_on(live(nodes, parts, metrics, web, (detect, connect), nats))
 }
 
 /// What the operator named and is read after the start: it has to be readable for whoever the program goes on as.
@@ -296,7 +301,7 @@ async fn live(
     mut parts: Parts,
     metrics: Option<crate::metrics::Taken>,
     web: Option<crate::web::Taken>,
-    detect: Option<(tools::detect::Prepared, bool)>,
+    (detect, connect): (Option<(tools::detect::Prepared, bool)>, Option<tools::connect::Prepared>),
     nats: &NatsOptions,
 ) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
@@ -337,6 +342,14 @@ async fn live(
     let mut shipping = None;
     if let Some(shipped) = parts.shipped.take() {
         shipping = Some(crate::ship::start(shipped, nodes.iter().map(|node| node.known.name()), &mut joins)?);
+    }
+    if let Some(connect) = connect {
+        let first = nodes.first().map(|node| node.known.name().clone());
+        let filter = tools::connect::Prepared::filter(nodes.iter().map(|node| node.known.name().clone()));
+        if let Some(events) = own_events(&bus, "connect", filter, true).await? {
+            let at_a_node = tools::connect::AtANode::Stay;
+            joins.task(tools::connect::run(connect, events, bus.clone(), first, at_a_node, joins.stopped()));
+        }
     }
     // likewise, when nothing more comes from those either
     let mut detectors = Extractors::new(bus.clone());

@@ -6,6 +6,7 @@
 
 pub mod archive;
 mod complaint;
+pub mod connect;
 pub mod detect;
 pub mod export;
 mod intake;

@@ -1,6 +1,6 @@
 // Address gossip: who sends how many, of which networks, how fresh, and what the node keeps.
 
-import type { AddressPeer, Addresses, Gossip } from "../api.ts";
+import type { AddressPeer, Addresses, Gossip, Visits } from "../api.ts";
 import { Chart } from "../chart.ts";
 import { el } from "../dom.ts";
 import { UNKNOWN, clock, duration, moment, num, perSecond, plural, whole } from "../format.ts";
@@ -169,6 +169,50 @@ export function show(root: HTMLElement, context: Context): void {
       { id: "first", title: "Among them", cell: (row) => sample(row) },
     ],
   });
+  const visits = new Table<Visits>({
+    caption: "Visits to advertised addresses",
+    key: ({ by, group }) => `${by} ${group}`,
+    empty: "Nobody was visited.",
+    limit: 100,
+    columns: [
+      { id: "by", title: "By", cell: ({ by }) => (by === "all" ? "" : by) },
+      { id: "group", title: "Group", cell: (row) => visitGroup(row) },
+      {
+        id: "share",
+        title: "Reachable",
+        numeric: true,
+        meaning: "Of the visits that say something of the address",
+        cell: ({ share, reachable }) =>
+          share === null || share === undefined
+            ? { text: UNKNOWN }
+            : { text: `${(share * 100).toFixed(1)} %`, bar: share, title: `${whole(reachable)} of them` },
+      },
+      { id: "visited", title: "Visited", numeric: true, cell: ({ visited }) => whole(visited) },
+      {
+        id: "dead",
+        title: "Nobody",
+        numeric: true,
+        meaning: "Refused, timed out, or no way there",
+        cell: ({ dead }) => whole(dead),
+      },
+      {
+        id: "other",
+        title: "Others",
+        numeric: true,
+        meaning: "Somebody was there, and no node of the network",
+        cell: ({ other }) => whole(other),
+      },
+    ],
+  });
+  const visited = panel(
+    "How many are there",
+    {
+      wide: true,
+      note: "A sample of what was advertised, dialled by `connect`; by who advertised an address first, and what was claimed for it.",
+    },
+    visits.element,
+  );
+  visited.hidden = true;
   const newest = panel("Newest messages", { wide: true }, latest.element);
   newest.hidden = true;
   root.append(
@@ -190,6 +234,7 @@ export function show(root: HTMLElement, context: Context): void {
         panel("Services", { note: "As claimed for the address." }, services.element),
       ),
     ),
+    visited,
     newest,
   );
   follow(root, context, "addresses", { node: context.asked }, (answer) => {
@@ -222,9 +267,20 @@ export function show(root: HTMLElement, context: Context): void {
     ages.update(answer.ages ?? []);
     mostOfService = Math.max(1, ...(answer.services ?? []).map(({ count }) => Number(count)));
     services.update(answer.services ?? []);
+    visited.hidden = !answer.visits?.length;
+    visits.update((answer.visits ?? []).filter(({ by }) => by !== "result"));
     newest.hidden = !answer.latest;
     latest.update(answer.latest ?? []);
   });
+}
+
+/** A group of visits, as people call it. */
+function visitGroup({ by, group }: Visits): string {
+  if (by === "all") return "all visits";
+  if (by === "network") return networkName(group);
+  if (by === "services" && /^0x[0-9a-f]+$/.test(group)) return serviceNames(BigInt(group).toString()).join(", ") || "none";
+  if (by === "age" && /^[0-9]/.test(group)) return `seen within ${group}`;
+  return group;
 }
 
 /** The first addresses of a message, and how many more. */

@@ -11,16 +11,17 @@
 //! How many of the last day's were not seen in 28 days, how they spread over ranges, and their networks are in the finding.
 //!
 //! **Look-alikes.** A large provider that gives new addresses to its customers, a restart of clouds, a release; a larger number of own
-//! connections. Only dialling some of the addresses tells them apart, which is no passive act.
+//! connections. Only dialling some of the addresses tells them apart, which is no passive act: where somebody does (`probe.address`), the last 128
+//! visits are in the finding, and confirm it where hardly anybody was there.
 //!
 //! **Sources.** attacks.md D02: S10, S12.
 
 use std::collections::VecDeque;
 
-use event::{Direction, Event, Kind, KindId, Network, NetworkAddress, Severity, Source, Verdict};
+use event::{Direction, Event, Kind, KindId, Network, NetworkAddress, Severity, Source, Verdict, VisitResult};
 use serde::{Deserialize, Serialize};
 
-use crate::measure::{Cusum, Distinct, Evidence, Robust, hash, hhi, top_share};
+use crate::measure::{Cusum, Distinct, Evidence, Recent, Robust, hash, hhi, top_share};
 use crate::thresholds::Limit;
 use crate::time::{DAY, HOUR, MINUTE};
 use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
@@ -43,6 +44,8 @@ pub struct AddrSurge {
     /// Since when there are more than twice as many as usual.
     since: Option<u64>,
     spread: Spread,
+    /// Visits to advertised addresses: whether a node was there.
+    visits: Recent<bool>,
     evidence: Evidence,
     minute: u64,
 }
@@ -78,6 +81,7 @@ impl Default for AddrSurge {
             sum: Cusum::default(),
             since: None,
             spread: Spread::default(),
+            visits: Recent::default(),
             evidence: Evidence::default(),
             minute: 0,
         }
@@ -88,10 +92,10 @@ impl Detector for AddrSurge {
     const ABOUT: About = About {
         id: "D02",
         name: "addr_surge",
-        version: 1,
+        version: 2,
         title: "Everybody passes on many more addresses than usual",
         scope: Scope::Node,
-        kinds: &[KindId::NetAddr, KindId::NetAddrv2],
+        kinds: &[KindId::NetAddr, KindId::NetAddrv2, KindId::ProbeAddress],
         every: MINUTE,
         needs: &[Source::Ebpf],
         window: HOUR,
@@ -107,6 +111,8 @@ impl Detector for AddrSurge {
             Limit::D02Drift,
             Limit::D02Least,
             Limit::D02Usual,
+            Limit::D02Dead,
+            Limit::D02Visits,
         ],
         does_not_prove: "that the addresses lead nowhere, nor who spreads them",
     };
@@ -115,6 +121,12 @@ impl Detector for AddrSurge {
         let addresses = match &event.kind {
             Some(Kind::NetAddr(m)) if m.direction() == Direction::Inbound => &m.addresses,
             Some(Kind::NetAddrv2(m)) if m.direction() == Direction::Inbound => &m.addresses,
+            Some(Kind::ProbeAddress(visit)) => {
+                if let Some(there) = is_there(visit.result()) {
+                    self.visits.add(event.time, there);
+                }
+                return;
+            }
             _ => return,
         };
         if addresses.len() > UNSOLICITED {
@@ -142,6 +154,16 @@ impl Detector for AddrSurge {
     }
 
     fn restarted(&mut self, _: &str) {}
+}
+
+/// Whether a node was there; `None` where a visit says nothing of the address.
+fn is_there(result: VisitResult) -> Option<bool> {
+    use VisitResult as R;
+    match result {
+        R::Reachable => Some(true),
+        R::Own | R::ProxyFailed | R::NotDialled | R::Unspecified => None,
+        _ => Some(false),
+    }
 }
 
 /// Hash of an address and its port.
@@ -211,6 +233,7 @@ impl AddrSurge {
         (self.hour, self.began) = (Some(hour), hour * HOUR);
         self.spread.halve();
         self.evidence.forget(context.since(6 * HOUR));
+        self.visits.forget(context.since(DAY));
     }
 
     fn end_hour(&mut self, whole: bool, context: &Context<'_>) {
@@ -268,6 +291,13 @@ impl AddrSurge {
         self.daily.median().filter(|_| enough)
     }
 
+    /// Which share of the visited had no node, where there were enough visits.
+    fn dead(&self, context: &Context<'_>) -> Option<f64> {
+        let visits = self.visits.len();
+        let dead = self.visits.iter().filter(|(_, there)| !there).count();
+        (visits > 0 && visits as f64 >= context.limit(Limit::D02Visits)).then(|| dead as f64 / visits as f64)
+    }
+
     fn judge(&mut self, context: &Context<'_>, findings: &mut Findings<'_>) {
         let limit = |limit| context.limit(limit);
         let day = self.last_day();
@@ -278,6 +308,8 @@ impl AddrSurge {
         self.since = if many || drift > 1.0 { self.since.or(Some(context.now)) } else { None };
         let lasting = self.since.is_some_and(|since| context.now >= since.saturating_add(context.span(Limit::D02Lasting)));
         let very_many = times.is_some_and(|times| times > limit(Limit::D02Critical)) && count > limit(Limit::D02Least);
+        let dead = self.dead(context);
+        let confirmed = dead.is_some_and(|dead| dead > limit(Limit::D02Dead));
         let judgement = match () {
             () if very_many => Judgement::Fires(Severity::Critical),
             () if many && lasting || drift > 1.0 => Judgement::Fires(Severity::Warn),
@@ -302,19 +334,21 @@ impl AddrSurge {
             if !self.days.is_empty() {
                 inputs.push(input("new", new, "share", None));
             }
+            inputs.extend(dead.map(|dead| input("dead", dead, "share of visits", limit(Limit::D02Dead))));
             let last_hour = self.hours.iter().rev().nth(1).map_or(0.0, Distinct::estimate);
             let compared = match (times, self.hourly.median()) {
                 (Some(times), _) => format!("{times:.1} times as many as usual"),
                 (None, Some(usual)) => format!("{last_hour:.0} in the last whole hour, where {usual:.0} are usual"),
                 (None, None) => "nobody knows yet what is usual".to_owned(),
             };
+            let visited = dead.map_or_else(String::new, |dead| format!("; of those visited {:.0} % had no node", dead * 100.0));
             Case {
                 score: times.map_or(0.0, |times| times / limit(Limit::D02Warn)).max(drift),
-                verdict: Verdict::Investigate,
+                verdict: if confirmed { Verdict::Act } else { Verdict::Investigate },
                 inputs,
                 from: context.since(DAY),
                 evidence: self.evidence.all(),
-                summary: format!("{count:.0} different addresses were passed on within a day: {compared}"),
+                summary: format!("{count:.0} different addresses were passed on within a day: {compared}{visited}"),
             }
         });
     }

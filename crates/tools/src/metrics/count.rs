@@ -129,6 +129,7 @@ pub fn count(node: &mut Node, around: &mut Around<'_>, event: &Event, kind: &Kin
         Kind::ProbeFeeFilter(m) => probe::fee_filter(node, m),
         Kind::ProbeRefused(m) => probe::refused(node, m),
         Kind::ProbeUndecodable(m) => probe::undecodable(node, m),
+        Kind::ProbeAddress(m) => probe::address(node, m),
 
         Kind::HealthLost(m) => health::lost(node, m),
         Kind::HealthAttached(m) => health::attached(node, event.source(), m),

@@ -7,7 +7,7 @@ use event::{
     AddrmanStep, BlockAnnouncement, BlockPart, ChainTipStatus, ConnRefusal, ConnectionType, Direction, EndReason, FeeMode,
     FetchOutcome, HeadersIgnored, HeadersSyncStep, InventoryType, KindId, LogFileProblem, LogGapReason, LossStage, Malformation,
     Network, OrphanStep, OutboundStep, RefusalReason, RemovalReason, RpcRefusal, Severity, Source, SyncStep, Transport,
-    UndecodableReason,
+    UndecodableReason, VisitResult,
 };
 
 /// A label's name and words.
@@ -171,6 +171,8 @@ of_schema! {
     FetchOutcome as "outcome":
         Unspecified Ok Unreachable Unauthorized Forbidden UnknownMethod WarmingUp Busy Timeout Refused Malformed TooLarge;
     BlockAnnouncement as "by": Unspecified Inv Headers Cmpctblock;
+    VisitResult as "result": Unspecified Reachable Refused TimedOut Unreachable Stalled HungUp WrongNetwork NotBitcoin Endless Own
+        ProxyFailed NotDialled;
     RefusalReason as "reason": Unspecified Address Stranger Busy TooSlow Broken TooLarge OtherNetwork HungUp;
     LossStage as "stage": Unspecified Kernel Publish Subscription Transport;
     BlockPart as "part":

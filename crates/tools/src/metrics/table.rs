@@ -9,7 +9,7 @@ use event::{
     AddrmanStep, BlockAnnouncement, BlockPart, ChainTipStatus, ConnRefusal, ConnectionType, Direction, EndReason, FeeMode,
     FetchOutcome, HeadersIgnored, HeadersSyncStep, InventoryType, KindId, KindId as K, LogFileProblem, LogGapReason, LossStage,
     Malformation, Network, OrphanStep, OutboundStep, RefusalReason, RemovalReason, RpcRefusal, Severity, Source, SyncStep,
-    Transport, UndecodableReason,
+    Transport, UndecodableReason, VisitResult,
 };
 
 use super::bucket::{Addresses, Calls, Claims, Delays, Durations, Entries, Feerates, Lacking, Lifetimes, PingIntervals, Stays};
@@ -636,6 +636,12 @@ metrics! {
     PROBE_REFUSED: Counter<(RefusalReason,)> = "probe_refused_total" from &[K::ProbeRefused];
     /// Announcements of the node that cannot be decoded.
     PROBE_UNDECODABLE: Counter<(UndecodableReason,)> = "probe_undecodable_total" from &[K::ProbeUndecodable];
+    /// Visits to addresses that peers advertised, by what became of them. The share of `reachable` is how much of gossip is there.
+    VISITS: Counter<(Network, VisitResult)> = "probe_visits_total" from &[K::ProbeAddress];
+    /// Advertised addresses that found no room to wait for a visit.
+    VISITS_PASSED_OVER: Counter<()> = "probe_visits_passed_over_total" from &[K::ProbeAddress];
+    /// Handshakes with advertised addresses, from connected until over.
+    VISIT_HANDSHAKES: Histogram<(Transport,), Durations> = "probe_visit_handshake_seconds" from &[K::ProbeAddress];
 }
 
 /// What has no node: the tool itself.

@@ -8,6 +8,7 @@ pub fn of(id: KindId) -> u16 {
     let own: &[Source] = match (id, id.family()) {
         (KindId::StateProcess | KindId::StateDisk, _) => &[Source::Proc],
         (_, "state") => &[Source::Rpc],
+        (KindId::ProbeAddress, _) => &[Source::Connect],
         (_, "probe") => &[Source::P2p],
         (_, "finding") => &[Source::Detect],
         (KindId::HealthReconciled | KindId::HealthDiverged | KindId::HealthJoined, _) => &[Source::Join],

@@ -1184,6 +1184,29 @@ pub const DASHBOARDS: &[Dashboard] = &[
                 &[("sum by (nonce) (rate(peerobserver_pings_received_total{NODE}[R]))", "{{nonce}}")],
             ),
             graph(
+                "How much of what peers advertise is there?",
+                "The share of visits that found a node, by network (docs/connect.md). 20 to 30 % is usual; made-up addresses push it down.",
+                Share,
+                &[(
+                    "sum by (network) (rate(peerobserver_probe_visits_total{NODE,result=\"reachable\"}[R])) \
+                     / sum by (network) (rate(peerobserver_probe_visits_total{NODE,result!~\"own|proxy_failed|not_dialled\"}[R]))",
+                    "{{network}}",
+                )],
+            ),
+            graph(
+                "What became of visits to advertised addresses?",
+                "Results by reason; addresses that found no room to wait; and how long handshakes take.",
+                PerSecond,
+                &[
+                    ("sum by (result) (rate(peerobserver_probe_visits_total{NODE}[R]))", "{{result}}"),
+                    ("sum(rate(peerobserver_probe_visits_passed_over_total{NODE}[R]))", "passed over"),
+                    (
+                        "sum by (transport) (rate(peerobserver_probe_visit_handshake_seconds_count{NODE}[R]))",
+                        "handshakes {{transport}}",
+                    ),
+                ],
+            ),
+            graph(
                 "Who was refused by our own connection?",
                 "Only the node may connect.",
                 PerSecond,

@@ -1,4 +1,4 @@
-use event::NetAddrv2;
+use event::{NetAddrv2, ProbeAddress};
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -93,5 +93,58 @@ fn answers_to_getaddr_do_not_count() {
             }
         },
         expect![[""]],
+    );
+}
+
+/// A surge as in the first test, and visits in its fourth hour: so many of them with this result, and one to a node.
+fn visited(count: u32, result: VisitResult, expect: Expect) {
+    check(
+        &[("d02.usual", 40_000.0)],
+        |stage| {
+            for h in 0..11 {
+                hour(stage, h, u32::from(h >= 3) * h * 1_000_000, if h < 3 { 4000 } else { 15_000 });
+                if h != 4 {
+                    continue;
+                }
+                for visit in 0..=count {
+                    let result = if visit == count { VisitResult::Reachable } else { result };
+                    let time = f64::from(h) * 3600.0 + 3595.0 + f64::from(visit) / f64::from(count + 1);
+                    stage.at(time, ProbeAddress { result: result.into(), ..Default::default() });
+                }
+            }
+        },
+        expect,
+    );
+}
+
+#[test]
+fn visits_confirm_it_where_hardly_anybody_is_there() {
+    visited(
+        99,
+        VisitResult::TimedOut,
+        expect![[r#"
+        36600 opened D02 warn node: 110668 different addresses were passed on within a day: 2.8 times as many as usual; of those visited 99 % had no node
+        38400 updated D02 warn node: 119080 different addresses were passed on within a day: 3.0 times as many as usual; of those visited 99 % had no node
+    "#]],
+    );
+}
+
+#[test]
+fn visits_that_say_nothing_confirm_nothing() {
+    visited(
+        99,
+        VisitResult::ProxyFailed,
+        expect![[r#"
+        36600 opened D02 warn node: 110668 different addresses were passed on within a day: 2.8 times as many as usual
+        38400 updated D02 warn node: 119080 different addresses were passed on within a day: 3.0 times as many as usual
+    "#]],
+    );
+    visited(
+        30,
+        VisitResult::TimedOut,
+        expect![[r#"
+        36600 opened D02 warn node: 110668 different addresses were passed on within a day: 2.8 times as many as usual
+        38400 updated D02 warn node: 119080 different addresses were passed on within a day: 3.0 times as many as usual
+    "#]],
     );
 }

@@ -1,8 +1,8 @@
-//! What a peer of the node sees.
+//! What a peer of the node sees, and what the observer finds where it dials.
 
 use event::{
-    ProbeAnnouncedAddresses, ProbeAnnouncedBlocks, ProbeAnnouncedTransactions, ProbeFeeFilter, ProbePing, ProbeRefused,
-    ProbeUnanswered, ProbeUndecodable,
+    ProbeAddress, ProbeAnnouncedAddresses, ProbeAnnouncedBlocks, ProbeAnnouncedTransactions, ProbeFeeFilter, ProbePing,
+    ProbeRefused, ProbeUnanswered, ProbeUndecodable,
 };
 
 use super::per_vbyte;
@@ -46,4 +46,12 @@ pub fn refused(node: &mut Node, m: &ProbeRefused) {
 
 pub fn undecodable(node: &mut Node, m: &ProbeUndecodable) {
     table::PROBE_UNDECODABLE.add(&mut node.cells, (m.reason(),), 1);
+}
+
+pub fn address(node: &mut Node, m: &ProbeAddress) {
+    table::VISITS.add(&mut node.cells, (m.network(), m.result()), 1);
+    table::VISITS_PASSED_OVER.add(&mut node.cells, (), m.passed_over);
+    if let Some(nanos) = m.handshake_nanos {
+        table::VISIT_HANDSHAKES.observe(&mut node.cells, (m.transport(),), seconds(nanos));
+    }
 }

@@ -7,6 +7,7 @@ use event::{Direction, Kind, Network, NetworkAddress};
 
 use super::peer::keep;
 use super::series::Series;
+use crate::connect::shares::Shares;
 
 /// Peers that are kept apart.
 const PEERS: usize = 4096;
@@ -37,6 +38,8 @@ pub struct Addresses {
     pub ahead: u64,
     pub peers: HashMap<u64, Of>,
     pub latest: VecDeque<Gossip>,
+    /// What visits to them came to.
+    pub visits: Shares,
     known: [HashSet<u64>; 2],
 }
 
@@ -80,6 +83,7 @@ impl Addresses {
                 *if inbound { &mut of.getaddr_in } else { &mut of.getaddr_out } += 1;
                 return;
             }
+            Kind::ProbeAddress(visit) => return self.visits.observe(visit),
             _ => return,
         };
         let Some(net) = kind.net() else { return };

@@ -52,11 +52,13 @@ impl Health {
                 life.beaten = Some(event.time);
                 life.lag = beat.lag;
                 (life.fired, life.lost) = (beat.fired, beat.lost);
-                life.published = beat.totals.iter().map(|total| total.total).sum();
+                // whoever may publish may say any number
+                life.published = beat.totals.iter().fold(0, |sum: u64, total| sum.saturating_add(total.total));
             }
             Kind::HealthAttached(_) | Kind::HealthDetached(_) => life.attachment = Some(Arc::clone(event)),
             Kind::HealthLost(lost) => {
-                *self.lost.entry(lost.stage()).or_default() += lost.count;
+                let sum = self.lost.entry(lost.stage()).or_default();
+                *sum = sum.saturating_add(lost.count);
                 keep(&mut self.losses, Arc::clone(event), LOSSES);
             }
             _ => {}

@@ -256,8 +256,9 @@ impl State {
                 "addresses": message.addresses,
             })
         }).collect();
+        let visits: Vec<Value> = gossip.visits.rows().iter().map(crate::connect::shares::Row::json).collect();
         Ok(self.dated(json!({
-            "node": name, "series": series, "peers": peers, "networks": networks, "services": services,
+            "node": name, "series": series, "peers": peers, "networks": networks, "services": services, "visits": visits,
             "otherServices": U64(gossip.other_services), "ages": ages, "ahead": U64(gossip.ahead),
             "addrman": node.latest.get(&KindId::StateAddrman).map(|event| body(event)), "latest": latest,
         })))

@@ -1,8 +1,10 @@
 //! From bytes to messages and back, by either transport: v1, and v2 (BIP 324). No IO, no clock, no randomness.
 //!
-//! The node dials, so it speaks first and chooses the transport. v1 begins with the network's magic and `version`; anything else is
+//! Who opens a connection speaks first and chooses the transport. v1 begins with the network's magic and `version`; anything else is
 //! the key of a v2 connection, as BIP 324 has it. A v2 connection does not say its network: its magic goes into the keys. So the
 //! other side's key is tried with every network in question, all of ours from one secret, and the one whose terminator arrives is it.
+//!
+//! [`Transport::new`] is the side that answers (the node dials us), [`Transport::call`] the one that opened the connection.
 
 mod v2;
 
@@ -11,7 +13,7 @@ use std::task::Poll;
 use bitcoin::hashes::{Hash as _, sha256d};
 use bytes::{Buf as _, BytesMut};
 
-use super::network::{Magic, Networks};
+use super::network::{KNOWN, Magic, Networks};
 
 /// v1: magic, type, length, checksum.
 const HEADER: usize = 24;
@@ -48,7 +50,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub(super) fn broken(what: impl Into<String>) -> Self {
+    fn broken(what: impl Into<String>) -> Self {
         Self::Broken(what.into())
     }
 }
@@ -62,7 +64,7 @@ pub enum Version {
     V2,
 }
 
-/// One side of a connection that the other side opened.
+/// One side of a connection.
 pub struct Transport {
     state: State,
     input: BytesMut,
@@ -74,6 +76,8 @@ pub struct Transport {
 enum State {
     /// Too few bytes so far.
     Undecided,
+    /// We opened it with v1, and nothing was heard yet.
+    CalledV1(Magic),
     V1(Magic),
     Handshake(v2::Handshake),
     V2(Magic, Box<v2::Session>),
@@ -86,6 +90,17 @@ impl Transport {
     /// is sent.
     pub fn new(networks: Networks, secret: [u8; 32], decline_v2: bool) -> Self {
         Self { state: State::Undecided, input: BytesMut::new(), networks, secret, decline_v2 }
+    }
+
+    /// Opens a connection that somebody accepted. `secret` must be random and new. A v2 connection has something to send at once:
+    /// [`Transport::next`] says what.
+    pub fn call(magic: Magic, version: Version, secret: [u8; 32]) -> Self {
+        let networks = Networks { only: Some(magic), learned: None };
+        let state = match version {
+            Version::V1 => State::CalledV1(magic),
+            Version::V2 => State::Handshake(v2::Handshake::call(magic, secret)),
+        };
+        Self { state, input: BytesMut::new(), networks, secret, decline_v2: false }
     }
 
     /// Takes bytes from the other side. [`Transport::next`] gives the messages.
@@ -120,7 +135,7 @@ impl Transport {
         match &self.state {
             State::V1(magic) => Some((*magic, Version::V1)),
             State::V2(magic, _) => Some((*magic, Version::V2)),
-            State::Undecided | State::Handshake(_) | State::Failed => None,
+            State::Undecided | State::CalledV1(_) | State::Handshake(_) | State::Failed => None,
         }
     }
 
@@ -129,10 +144,19 @@ impl Transport {
         matches!(self.state, State::Handshake(_))
     }
 
-    /// Wraps a message into `out`. Nothing is sent before the transport is established.
+    /// The network that the other side means, where it answers a v2 connection that we opened but means another one. Costs a little
+    /// arithmetic for each network: to be asked when a handshake leads nowhere.
+    pub fn meant(&self) -> Option<Magic> {
+        let State::Handshake(handshake) = &self.state else { return None };
+        let others: Vec<Magic> = KNOWN.iter().map(|(_, other)| *other).filter(|other| Some(*other) != self.networks.only).collect();
+        handshake.meant(&others, self.secret)
+    }
+
+    /// Wraps a message into `out`. Nothing is sent before the transport is established, but for the first message of a v1 connection
+    /// that we opened.
     pub fn send(&mut self, message_type: &str, payload: &[u8], out: &mut Vec<u8>) {
         match &mut self.state {
-            State::V1(magic) => frame(*magic, message_type, payload, out),
+            State::V1(magic) | State::CalledV1(magic) => frame(*magic, message_type, payload, out),
             State::V2(_, session) => session.send(message_type, payload, out),
             State::Undecided | State::Handshake(_) | State::Failed => {}
         }
@@ -145,6 +169,13 @@ impl Transport {
                     Some(state) => self.state = state,
                     None => return Ok(None),
                 },
+                State::CalledV1(magic) => {
+                    let magic = *magic;
+                    if !answers_v1(magic, &self.input)? {
+                        return Ok(None);
+                    }
+                    self.state = State::V1(magic);
+                }
                 State::V1(magic) => return next_v1(*magic, &mut self.input, limit),
                 State::Handshake(handshake) => match handshake.poll(out) {
                     Poll::Pending => return Ok(None),
@@ -179,6 +210,21 @@ impl Transport {
         }
         let input = std::mem::take(&mut self.input);
         Ok(Some(State::Handshake(v2::Handshake::new(input, self.networks.candidates(), self.secret))))
+    }
+}
+
+/// Whether the answer to a v1 connection that we opened begins as it should; `false` while too little has come.
+fn answers_v1(ours: Magic, input: &[u8]) -> Result<bool, Fault> {
+    let Some((magic, rest)) = input.split_first_chunk() else { return Ok(false) };
+    let magic = Magic(*magic);
+    if magic == ours {
+        return Ok(true);
+    }
+    let begun = rest.len().min(TYPE);
+    match rest[..begun] == FIRST_TYPE[..begun] {
+        true if begun < TYPE => Ok(false),
+        true => Err(Fault::OtherNetwork(magic)),
+        false => Err(Fault::broken("the answer is no message of the protocol")),
     }
 }
 

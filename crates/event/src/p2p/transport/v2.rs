@@ -1,4 +1,4 @@
-//! The v2 transport (BIP 324), on the side that answers. The cryptography is in the crate `bip324`.
+//! The v2 transport (BIP 324), on either side. The cryptography is in the crate `bip324`.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -68,9 +68,29 @@ type Answered = Result<(Magic, CipherSession), Fault>;
 impl Handshake {
     /// Begins with what has arrived, which may be less than the other side's key.
     pub(super) fn new(input: BytesMut, candidates: Vec<Magic>, secret: [u8; 32]) -> Self {
-        let pipe = Pipe(Arc::new(Mutex::new(Flow { input, output: Vec::new() })));
+        let pipe = Pipe(Arc::new(Mutex::new(Flow { input, ..Flow::default() })));
         let task = Box::pin(answer(pipe.clone(), candidates, secret));
         Self { pipe, task }
+    }
+
+    /// Opens a connection.
+    pub(super) fn call(magic: Magic, secret: [u8; 32]) -> Self {
+        let pipe = Pipe(Arc::default());
+        let task = Box::pin(call(pipe.clone(), magic, secret));
+        Self { pipe, task }
+    }
+
+    /// Which of these networks the other side means, where it answered our call with a terminator of that one.
+    pub(super) fn meant(&self, others: &[Magic], secret: [u8; 32]) -> Option<Magic> {
+        let flow = self.pipe.lock();
+        let theirs = flow.theirs?;
+        let curve = Secp256k1::signing_only();
+        others.iter().copied().find(|other| {
+            let candidate = candidate(*other, Role::Initiator, &theirs, &secret, &curve, &mut [0; KEY]);
+            candidate.is_ok_and(|candidate| {
+                matches!(candidate.handshake.receive_garbage(&flow.input), Ok(GarbageResult::FoundGarbage { .. }))
+            })
+        })
     }
 
     pub(super) fn push(&self, bytes: &[u8]) {
@@ -91,9 +111,12 @@ impl Handshake {
 #[derive(Clone)]
 struct Pipe(Arc<Mutex<Flow>>);
 
+#[derive(Default)]
 struct Flow {
     input: BytesMut,
     output: Vec<u8>,
+    /// The other side's key, where we opened the connection.
+    theirs: Option<[u8; KEY]>,
 }
 
 impl Pipe {
@@ -141,10 +164,38 @@ async fn answer(pipe: Pipe, candidates: Vec<Magic>, secret: [u8; 32]) -> Answere
     let mut ours = [0; KEY];
     let mut open = Vec::new();
     for magic in candidates {
-        open.push(candidate(magic, theirs, &secret, &curve, &mut ours).map_err(fault)?);
+        open.push(candidate(magic, Role::Responder, theirs, &secret, &curve, &mut ours).map_err(fault)?);
     }
+    {
+        let mut flow = pipe.lock();
+        flow.output.extend(ours);
+        // where there is only one network, nothing is to be found out first
+        if let [only] = open.as_mut_slice() {
+            flow.output.append(&mut only.greeting);
+        }
+    }
+    settle(&pipe, open).await
+}
+
+/// The side that opened the connection says its key first. What it sends behind it follows from both keys and the network, and need not wait
+/// for more.
+async fn call(pipe: Pipe, magic: Magic, secret: [u8; 32]) -> Answered {
+    let curve = Secp256k1::signing_only();
+    let mut ours = [0; KEY];
+    let handshake = bip324::Handshake::<Initialized>::new_with_rng(magic.0, Role::Initiator, &mut Given(&secret), &curve);
+    handshake.and_then(|handshake| handshake.send_key(None, &mut ours).map(drop)).map_err(fault)?;
     pipe.lock().output.extend(ours);
 
+    let theirs = pipe.take(KEY).await;
+    let theirs = theirs.first_chunk().expect("so many were taken");
+    pipe.lock().theirs = Some(*theirs);
+    let mut candidate = candidate(magic, Role::Initiator, theirs, &secret, &curve, &mut ours).map_err(fault)?;
+    pipe.lock().output.append(&mut candidate.greeting);
+    settle(&pipe, vec![candidate]).await
+}
+
+/// From the keys to the end of the handshake, with the network whose terminator arrives.
+async fn settle(pipe: &Pipe, mut open: Vec<Candidate>) -> Answered {
     // garbage comes first, up to the terminator of one of the networks
     let mut garbage = Vec::new();
     let (magic, greeting, mut handshake, used) = 'network: loop {
@@ -185,15 +236,16 @@ async fn answer(pipe: Pipe, candidates: Vec<Magic>, secret: [u8; 32]) -> Answere
     }
 }
 
-/// Prepares the answer for one network. `ours` is our key, the same for all of them: it follows from the secret.
+/// Prepares our side for one network. `ours` is our key, the same for all of them: it follows from the secret.
 fn candidate(
     magic: Magic,
+    role: Role,
     theirs: &[u8; KEY],
     secret: &[u8; 32],
     curve: &Secp256k1<SignOnly>,
     ours: &mut [u8; KEY],
 ) -> Result<Candidate, bip324::Error> {
-    let handshake = bip324::Handshake::<Initialized>::new_with_rng(magic.0, Role::Responder, &mut Given(secret), curve)?;
+    let handshake = bip324::Handshake::<Initialized>::new_with_rng(magic.0, role, &mut Given(secret), curve)?;
     let handshake = handshake.send_key(None, ours)?.receive_key(*theirs)?;
     let mut greeting = vec![0; bip324::Handshake::<bip324::ReceivedKey<'_>>::send_version_len(None)];
     let handshake = handshake.send_version(&mut greeting, None)?;

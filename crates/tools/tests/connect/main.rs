@@ -1,0 +1,9 @@
+//! Visits to a fleet of our own: whatever answers gets the verdict that it should, and nobody is dialled who should not be.
+
+mod fleet;
+mod golden;
+mod loopback;
+mod namespace;
+mod proxies;
+mod real;
+mod world;
