@@ -1,9 +1,10 @@
 //! Detectors beside real nodes: what is staged against a node appears in what `run` prints, within the time that its detector has for it.
 //!
-//! Every number that decides is the default, but for two lengths of time, each of which would hold up a test for longer than all of it
+//! Every number that decides is the default, but for three lengths of time, each of which would hold up a test for longer than all of it
 //! takes: `guard.restart`, the half hour after a node's start in which nothing is told (the nodes here are seconds old; a test in
-//! `crates/detect` shows the guard), and `d10.full`, the ten minutes for which slots have been taken before that is worth telling. How many of
-//! what are counted over which window is what an operator gets. Besides, probes and node are compared every 20 seconds, not every five minutes.
+//! `crates/detect` shows the guard), `d09.established`, the quarter of an hour after which a peer that goes is missed, and `d10.full`, the ten
+//! minutes for which slots have been taken before that is worth telling. How many of what are counted over which window is what an operator
+//! gets. Besides, probes and node are compared every 20 seconds, not every five minutes.
 #![cfg(feature = "ebpf")]
 #![allow(clippy::unwrap_used, reason = "a test fails where it must")]
 
@@ -16,11 +17,13 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::peer::Listener;
-use testkit::{Node, Peer, attack, node, peer, scenario};
+use testkit::{Node, Peer, attack, node, peer, scenario, wait};
 
 /// From the last act of an attack to the line, where the product states no other time: the slowest tick of a detector (10 s), the two
 /// seconds for which the engine waits for late events, and as much again for a machine that has other things to do.
 const SOON: Duration = Duration::from_secs(25);
+/// As the product states it: peers that are lost at once.
+const LOSS: Duration = Duration::from_mins(5);
 /// As the product states it: a queue of announcements.
 const QUEUE: Duration = Duration::from_secs(60);
 /// As the product states it: a block that is withheld.
@@ -42,10 +45,11 @@ interval = "20s"
 
 [logger]
 format = "json"
-kinds = ["finding", "health.attached", "health.reconciled"]
+kinds = ["finding", "health.attached", "health.reconciled", "state.fetched"]
 
 [detect.thresholds]
 "guard.restart" = 0
+"d09.established" = 5
 "d10.full" = 5
 
 "#;
@@ -219,6 +223,47 @@ fn taken_slots_are_found_at_a_node_that_evicts_and_at_one_that_cannot() {
     watch.ends();
 }
 
+/// D09: of forty peers of a node thirty go; at another all go, and come again, because it is restarted.
+#[test]
+fn a_loss_of_peers_is_found_and_a_restart_is_none() {
+    testkit::need_node!();
+    if !may_trace() {
+        return;
+    }
+    let main = Node::start(node::Options::default()).unwrap();
+    let mut other = Node::start(node::Options::default()).unwrap();
+    // during the initial download nothing is told
+    for node in [&main, &other] {
+        attack::prepare_transactions(node, 0).unwrap();
+    }
+    // all of them before the observer: peers that come while some go make up for them
+    let mut peers = attack::crowd(&main, [127, 0, 25], 40).unwrap();
+    let gone = attack::crowd(&other, [127, 0, 26], 40).unwrap();
+    let mut watch = Watch::hurried(&[("main", &main), ("other", &other)]);
+    for node in ["main", "other"] {
+        let asked = |line: &str| line.contains("\"getpeerinfo\"") && line.contains(&format!("\"node\":\"{node}\""));
+        watch.running.wait_for("who is there", asked);
+    }
+    wait::until("peers that are missed when they go", wait::LONG, || {
+        Ok((attack::youngest(&main)? >= 6 && attack::youngest(&other)? >= 6).then_some(()))
+    })
+    .unwrap();
+    let begun = Instant::now();
+    peers.truncate(10);
+    other.restart().unwrap();
+    drop(gone);
+    let _again = attack::crowd(&other, [127, 0, 27], 40).unwrap();
+    let finding = watch.finds("D09", LOSS, |_| true);
+    println!("D09: after {:.1} s", begun.elapsed().as_secs_f64());
+    assert_eq!((&finding["severity"], number(&finding, "lost")), (&json!("critical"), 30.0), "{finding:#}");
+    assert_eq!(
+        finding["summary"], "30 of 40 inbound peers lost within five minutes, 100 % of them not_publicly_routable",
+        "{finding:#}"
+    );
+    let past = watch.ends();
+    assert!(past.lines.iter().all(|line| !(line.contains("\"D09\"") && line.contains("\"node\":\"other\""))), "{:#?}", past.lines);
+}
+
 /// D39: so many transactions that ten thousand wait to be announced to each of four that only listen. Over what was kept of it, the same is
 /// found.
 #[test]
@@ -325,13 +370,13 @@ fn a_lively_node_is_no_alarm() {
     let attached = |line: &str| line.contains("health.attached") && line.contains("\"source\":\"ebpf\"");
     lines.extend(watch.running.wait_for("probes", attached));
     lines.extend(watch.ends().lines);
-    let opened = lines.iter().filter_map(|line| {
-        let event: Value = serde_json::from_str(line).unwrap();
-        let finding = &event.get("findingOpened")?["finding"];
-        Some(format!("{} {}", finding["detector"], finding["summary"]))
-    });
-    assert_eq!(
-        opened.collect::<Vec<_>>(),
-        ["\"D01\" \"a message of more than 1000 addresses; 1001 addresses within ten minutes\""]
-    );
+    let opened: Vec<String> = lines
+        .iter()
+        .filter_map(|line| {
+            let event: Value = serde_json::from_str(line).unwrap();
+            let finding = &event.get("findingOpened")?["finding"];
+            Some(format!("{}: {}", finding["detector"].as_str()?, finding["summary"].as_str()?))
+        })
+        .collect();
+    assert!(matches!(&opened[..], [one] if one.starts_with("D01: ") && one.contains("more than 1000 addresses")), "{opened:#?}");
 }

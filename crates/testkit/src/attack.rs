@@ -3,6 +3,7 @@
 //! Nothing waits here for a fixed time: what returns has happened at the node, as far as a peer can know.
 
 use std::net::Ipv4Addr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
 use bitcoin::absolute::LockTime;
@@ -155,6 +156,14 @@ pub fn as_the_node_sees(node: &Node, peer: &Peer) -> anyhow::Result<Value> {
     let peers = node.rpc("getpeerinfo", json!([]))?;
     let of_it = peers.as_array().into_iter().flatten().find(|peer| peer["addr"] == address);
     of_it.cloned().with_context(|| format!("the node does not know {address}"))
+}
+
+/// For how many seconds the youngest of a node's connections has been there, by the node's clock.
+pub fn youngest(node: &Node) -> anyhow::Result<u64> {
+    let peers = node.rpc("getpeerinfo", json!([]))?;
+    let since = peers.as_array().into_iter().flatten().filter_map(|peer| peer["conntime"].as_u64()).max().context("no peers")?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is past 1970")?.as_secs();
+    Ok(now.saturating_sub(since))
 }
 
 /// A script that is satisfied by nothing, behind a hash: Bitcoin Core relays what spends it, and nothing has to be signed.
