@@ -115,15 +115,13 @@ fn a_clock_that_lies_hides_nothing() {
     let truth = scenario.truths()[0].clone();
     let mut engine = Engine::new(Thresholds::default(), 1);
     let mut said = Vec::new();
-    let mut number = 0_u64;
-    for event in scenario {
+    for (number, event) in (0_u64..).zip(scenario) {
         // every now and then, a source whose lines somebody else may write states something of next year, or of long ago
         if number.is_multiple_of(1000) {
             let time = if number.is_multiple_of(2000) { event.time + 365 * 86_400 * SECOND } else { 1 };
             let lie = Event { time, run: 9, sequence: number, ..Event::new("alice", Source::Log, ConnOpened::default()) };
             engine.observe(Arc::new(lie), &mut said);
         }
-        number += 1;
         engine.observe(Arc::new(event), &mut said);
     }
     engine.finish(&mut said);
