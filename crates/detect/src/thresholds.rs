@@ -64,6 +64,7 @@ thresholds! {
     D01Share = "d01.limited_share", 0.2, "share", "O", "Warn: and at least this share of what the peer sent";
     D01Critical = "d01.limited_critical", 1000.0, "addresses", "O", "Critical: Bitcoin Core ignores so many addresses of one peer within ten minutes";
     D01Tens = "d01.tens", 20.0, "messages", "S11", "Critical: messages of exactly ten addresses from one peer within ten minutes; ten is the most that is passed on";
+    D01Breaches = "d01.breaches", 2.0, "messages", "O", "Warn: so many messages of more than 1000 addresses from one host within ten minutes; one alone is worth knowing, as the node takes none of it and disconnects";
 
     // D02: addresses from everybody
     D02Warn = "d02.times_warn", 2.0, "", "O", "Warn: different addresses within a day, against the median of the last 28 days";

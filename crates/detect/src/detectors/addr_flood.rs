@@ -93,7 +93,7 @@ impl Detector for AddrFlood {
         guards: &[],
         // what was not seen only makes floods look smaller, except for a `getaddr`: see `judge`
         fooled_by_loss: false,
-        thresholds: &[Limit::D01Warn, Limit::D01Share, Limit::D01Critical, Limit::D01Tens, Limit::GuardGetaddr],
+        thresholds: &[Limit::D01Warn, Limit::D01Share, Limit::D01Critical, Limit::D01Tens, Limit::D01Breaches, Limit::GuardGetaddr],
         does_not_prove: "that the peer means harm, or that the addresses lead nowhere",
     };
 
@@ -215,19 +215,26 @@ impl AddrFlood {
 impl Breach {
     fn judge(&mut self, entity: &Entity, context: &Context<'_>, findings: &mut Findings<'_>) {
         let messages = self.messages.get(context.now) as f64;
-        // the node has disconnected and discourages it: there is nothing to be done at once
-        let judgement = if messages > 0.0 { Judgement::Fires(Severity::Warn) } else { Judgement::Clear };
+        let again = messages >= context.limit(Limit::D01Breaches);
+        let judgement = match () {
+            () if again => Judgement::Fires(Severity::Warn),
+            // the node has disconnected and discourages it: there is nothing to be done
+            () if messages > 0.0 => Judgement::Fires(Severity::Info),
+            () => Judgement::Clear,
+        };
         let addresses = self.addresses;
         findings.judge(entity, judgement, || Case {
-            score: addresses as f64 / MOST,
-            verdict: Verdict::Investigate,
+            score: messages / context.limit(Limit::D01Breaches),
+            verdict: if again { Verdict::Investigate } else { Verdict::Benign },
             inputs: vec![
+                input("messages", messages, "messages", context.limit(Limit::D01Breaches)),
                 input("addresses_in_a_message", addresses as f64, "addresses", MOST),
-                input("messages", messages, "messages", None),
             ],
             from: context.since(WINDOW),
             evidence: self.evidence.all(),
-            summary: format!("{messages} messages of more than 1000 addresses within ten minutes, the last of {addresses}"),
+            summary: format!(
+                "{messages} messages of more than 1000 addresses within ten minutes, the last of {addresses}: nobody may send that"
+            ),
         });
     }
 }

@@ -97,7 +97,7 @@ fn more_than_anybody_may_send_is_told_at_once() {
             stage.at(6.0, addresses(1, 1001));
         },
         expect![[r#"
-            6 opened D01 warn peer 1: 1 messages of more than 1000 addresses within ten minutes, the last of 1001
+            6 opened D01 info peer 1: 1 messages of more than 1000 addresses within ten minutes, the last of 1001: nobody may send that
         "#]],
     );
 }
@@ -118,9 +118,10 @@ fn a_host_that_breaks_the_protocol_again_and_again_is_told_once() {
             stage.until(6000.0);
         },
         expect![[r#"
-            2401 opened D01 warn address 192.0.2.7: 1 messages of more than 1000 addresses within ten minutes, the last of 1001
-            4210 updated D01 warn address 192.0.2.7: 2 messages of more than 1000 addresses within ten minutes, the last of 1001
-            5220 cleared D01 warn address 192.0.2.7: 2 messages of more than 1000 addresses within ten minutes, the last of 1001
+            2401 opened D01 info address 192.0.2.7: 1 messages of more than 1000 addresses within ten minutes, the last of 1001: nobody may send that
+            2641 updated D01 warn address 192.0.2.7: 2 messages of more than 1000 addresses within ten minutes, the last of 1001: nobody may send that
+            4450 updated D01 warn address 192.0.2.7: 2 messages of more than 1000 addresses within ten minutes, the last of 1001: nobody may send that
+            5220 cleared D01 warn address 192.0.2.7: 2 messages of more than 1000 addresses within ten minutes, the last of 1001: nobody may send that
         "#]],
     );
 }
