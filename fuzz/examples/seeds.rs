@@ -70,6 +70,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
 
+    for (name, line) in [
+        ("hello", "HELLO REPLY RESULT=OK VERSION=3.1"),
+        ("name", "NAMING REPLY RESULT=OK NAME=x.b32.i2p VALUE=AbC~-9="),
+        ("away", "STREAM STATUS RESULT=CANT_REACH_PEER MESSAGE=\"it is away\""),
+    ] {
+        seed("connect_sam", name, line.as_bytes())?;
+    }
+
     let log = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/log");
     seed("log_line", "catalogue", &std::fs::read(log.join("catalogue.log"))?)?;
     for release in std::fs::read_dir(log)?.flatten().filter(|entry| entry.path().is_dir()) {
