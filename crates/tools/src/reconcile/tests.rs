@@ -139,9 +139,9 @@ fn what_is_whole_is_silent() {
     check(
         &lively().events(None),
         expect![[r#"
-        10:31:29.500000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5772 lost=0
-        10:31:50.500000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5773 lost=0
-    "#]],
+            10:31:30.007000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5772 lost=0
+            10:31:51.007000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5773 lost=0
+        "#]],
     );
 }
 
@@ -150,16 +150,16 @@ fn one_in_fifty_withheld_is_heard() {
     check(
         &lively().events(Some(50)),
         expect![[r#"
-        10:31:29.500000 # HEALTH diverged window=21000000000 message_type=inv direction=inbound peers=2 messages=2939 seen_bytes=183715 node_bytes=187503 lost=0
-        10:31:29.500000 # HEALTH diverged window=21000000000 message_type=tx direction=inbound peers=2 messages=410 seen_bytes=92450 node_bytes=94710 lost=0
-        10:31:29.500000 # HEALTH diverged window=21000000000 message_type=inv direction=outbound peers=2 messages=1872 seen_bytes=184405 node_bytes=188137 lost=0
-        10:31:29.500000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5657 lost=0
-        10:31:50.500000 # HEALTH diverged window=21000000000 message_type=inv direction=inbound peers=2 messages=2936 seen_bytes=183518 node_bytes=187498 lost=0
-        10:31:50.500000 # HEALTH diverged window=21000000000 message_type=tx direction=inbound peers=2 messages=410 seen_bytes=92466 node_bytes=94710 lost=0
-        10:31:50.500000 # HEALTH diverged window=21000000000 message_type=ping direction=outbound peers=2 messages=207 seen_bytes=6927 node_bytes=7035 lost=0
-        10:31:50.500000 # HEALTH diverged window=21000000000 message_type=inv direction=outbound peers=2 messages=1874 seen_bytes=184583 node_bytes=188035 lost=0
-        10:31:50.500000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5657 lost=0
-    "#]],
+            10:31:30.007000 # HEALTH diverged window=21000000000 message_type=inv direction=inbound peers=2 messages=2939 seen_bytes=183715 node_bytes=187503 lost=0
+            10:31:30.007000 # HEALTH diverged window=21000000000 message_type=tx direction=inbound peers=2 messages=410 seen_bytes=92450 node_bytes=94710 lost=0
+            10:31:30.007000 # HEALTH diverged window=21000000000 message_type=inv direction=outbound peers=2 messages=1872 seen_bytes=184405 node_bytes=188137 lost=0
+            10:31:30.007000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5657 lost=0
+            10:31:51.007000 # HEALTH diverged window=21000000000 message_type=inv direction=inbound peers=2 messages=2936 seen_bytes=183518 node_bytes=187498 lost=0
+            10:31:51.007000 # HEALTH diverged window=21000000000 message_type=tx direction=inbound peers=2 messages=410 seen_bytes=92466 node_bytes=94710 lost=0
+            10:31:51.007000 # HEALTH diverged window=21000000000 message_type=ping direction=outbound peers=2 messages=207 seen_bytes=6927 node_bytes=7035 lost=0
+            10:31:51.007000 # HEALTH diverged window=21000000000 message_type=inv direction=outbound peers=2 messages=1874 seen_bytes=184583 node_bytes=188035 lost=0
+            10:31:51.007000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5657 lost=0
+        "#]],
     );
 }
 
@@ -170,17 +170,17 @@ fn what_is_under_way_at_a_border_is_not_missing() {
     check(
         &waiting.events(None),
         expect![[r#"
-        10:31:29.500000 # HEALTH reconciled window=21000000000 peers=2 types=2 messages=420 lost=0
-        10:31:50.500000 # HEALTH reconciled window=21000000000 peers=2 types=2 messages=420 lost=0
-    "#]],
+            10:31:30.007000 # HEALTH reconciled window=21000000000 peers=2 types=2 messages=420 lost=0
+            10:31:51.007000 # HEALTH reconciled window=21000000000 peers=2 types=2 messages=420 lost=0
+        "#]],
     );
     let slow = World { call: 400, ..lively() };
     check(
         &slow.events(None),
         expect![[r#"
-        10:31:29.500000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5772 lost=0
-        10:31:50.500000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5773 lost=0
-    "#]],
+            10:31:30.007000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5772 lost=0
+            10:31:51.007000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5773 lost=0
+        "#]],
     );
 }
 
@@ -190,9 +190,9 @@ fn few_messages_are_not_compared() {
     check(
         &few.events(Some(5)),
         expect![[r#"
-        10:31:29.500000 # HEALTH reconciled window=21000000000 peers=2 types=0 messages=0 lost=0
-        10:31:50.500000 # HEALTH reconciled window=21000000000 peers=2 types=0 messages=0 lost=0
-    "#]],
+            10:31:30.007000 # HEALTH reconciled window=21000000000 peers=2 types=0 messages=0 lost=0
+            10:31:51.007000 # HEALTH reconciled window=21000000000 peers=2 types=0 messages=0 lost=0
+        "#]],
     );
 }
 
@@ -205,11 +205,11 @@ fn blindness_is_heard() {
     check(
         &events,
         expect![[r#"
-        10:31:29.500000 # HEALTH diverged window=21000000000 message_type=tx direction=inbound peers=2 messages=0 seen_bytes=0 node_bytes=683550 lost=0
-        10:31:29.500000 # HEALTH reconciled window=21000000000 peers=2 types=2 messages=2100 lost=0
-        10:31:50.500000 # HEALTH diverged window=21000000000 message_type=tx direction=inbound peers=2 messages=0 seen_bytes=0 node_bytes=683550 lost=0
-        10:31:50.500000 # HEALTH reconciled window=21000000000 peers=2 types=2 messages=2100 lost=0
-    "#]],
+            10:31:30.007000 # HEALTH diverged window=21000000000 message_type=tx direction=inbound peers=2 messages=0 seen_bytes=0 node_bytes=683550 lost=0
+            10:31:30.007000 # HEALTH reconciled window=21000000000 peers=2 types=2 messages=2100 lost=0
+            10:31:51.007000 # HEALTH diverged window=21000000000 message_type=tx direction=inbound peers=2 messages=0 seen_bytes=0 node_bytes=683550 lost=0
+            10:31:51.007000 # HEALTH reconciled window=21000000000 peers=2 types=2 messages=2100 lost=0
+        "#]],
     );
 }
 
@@ -222,14 +222,14 @@ fn counted_losses_explain() {
     check(
         &world.events(Some(50)),
         expect![[r#"
-        10:31:29.500000 # HEALTH diverged window=21000000000 message_type=inv direction=inbound peers=2 messages=2939 seen_bytes=183715 node_bytes=187503 lost=0
-        10:31:29.500000 # HEALTH diverged window=21000000000 message_type=tx direction=inbound peers=2 messages=410 seen_bytes=92450 node_bytes=94710 lost=0
-        10:31:29.500000 # HEALTH diverged window=21000000000 message_type=inv direction=outbound peers=2 messages=1872 seen_bytes=184405 node_bytes=188137 lost=0
-        10:31:29.500000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5657 lost=0
-        10:31:50.500000 # HEALTH diverged window=21000000000 message_type=ping direction=outbound peers=2 messages=207 seen_bytes=6927 node_bytes=7035 lost=0
-        10:31:50.500000 # HEALTH diverged window=21000000000 message_type=inv direction=outbound peers=2 messages=1874 seen_bytes=184583 node_bytes=188035 lost=0
-        10:31:50.500000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5657 lost=3000
-    "#]],
+            10:31:30.007000 # HEALTH diverged window=21000000000 message_type=inv direction=inbound peers=2 messages=2939 seen_bytes=183715 node_bytes=187503 lost=0
+            10:31:30.007000 # HEALTH diverged window=21000000000 message_type=tx direction=inbound peers=2 messages=410 seen_bytes=92450 node_bytes=94710 lost=0
+            10:31:30.007000 # HEALTH diverged window=21000000000 message_type=inv direction=outbound peers=2 messages=1872 seen_bytes=184405 node_bytes=188137 lost=0
+            10:31:30.007000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5657 lost=0
+            10:31:51.007000 # HEALTH diverged window=21000000000 message_type=ping direction=outbound peers=2 messages=207 seen_bytes=6927 node_bytes=7035 lost=0
+            10:31:51.007000 # HEALTH diverged window=21000000000 message_type=inv direction=outbound peers=2 messages=1874 seen_bytes=184583 node_bytes=188035 lost=0
+            10:31:51.007000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5657 lost=3000
+        "#]],
     );
 }
 
@@ -243,8 +243,8 @@ fn a_gap_is_not_compared_over() {
     check(
         &events,
         expect![[r#"
-        10:31:59.000000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5772 lost=0
-    "#]],
+            10:32:00.007000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5772 lost=0
+        "#]],
     );
 }
 
@@ -259,8 +259,8 @@ fn what_waits_to_be_sent_is_no_divergence() {
     check(
         &world.events(None),
         expect![[r#"
-            10:31:29.500000 # HEALTH reconciled window=21000000000 peers=2 types=1 messages=350 lost=0
-            10:31:50.500000 # HEALTH reconciled window=21000000000 peers=2 types=1 messages=141 lost=0
+            10:31:30.007000 # HEALTH reconciled window=21000000000 peers=2 types=1 messages=350 lost=0
+            10:31:51.007000 # HEALTH reconciled window=21000000000 peers=2 types=1 messages=141 lost=0
         "#]],
     );
 }
@@ -279,9 +279,9 @@ fn peers_come_and_go() {
     check(
         &events,
         expect![[r#"
-        10:31:29.500000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5772 lost=0
-        10:31:50.500000 # HEALTH reconciled window=21000000000 peers=1 types=5 messages=2887 lost=0
-    "#]],
+            10:31:30.007000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5772 lost=0
+            10:31:51.007000 # HEALTH reconciled window=21000000000 peers=1 types=5 messages=2887 lost=0
+        "#]],
     );
 }
 
@@ -295,11 +295,11 @@ fn too_much_is_heard() {
     check(
         &events,
         expect![[r#"
-        10:31:29.500000 # HEALTH diverged window=21000000000 message_type=tx direction=inbound peers=2 messages=441 seen_bytes=99477 node_bytes=94710 lost=0
-        10:31:29.500000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5793 lost=0
-        10:31:50.500000 # HEALTH diverged window=21000000000 message_type=tx direction=inbound peers=2 messages=441 seen_bytes=99477 node_bytes=94710 lost=0
-        10:31:50.500000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5794 lost=0
-    "#]],
+            10:31:30.007000 # HEALTH diverged window=21000000000 message_type=tx direction=inbound peers=2 messages=441 seen_bytes=99477 node_bytes=94710 lost=0
+            10:31:30.007000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5793 lost=0
+            10:31:51.007000 # HEALTH diverged window=21000000000 message_type=tx direction=inbound peers=2 messages=441 seen_bytes=99477 node_bytes=94710 lost=0
+            10:31:51.007000 # HEALTH reconciled window=21000000000 peers=2 types=5 messages=5794 lost=0
+        "#]],
     );
 }
 
