@@ -88,7 +88,7 @@ thresholds! {
     D09Usual = "d09.outbound_usual", 6.0, "peers", "O", "Many outbound peers: so many within the last hour";
     D09Lasts = "d09.lasts", 60.0, "seconds", "O", "Peers are missing for so long before anything is said";
     D09Ending = "d09.ending", 180.0, "seconds", "O", "The same where nobody is left: a node that ends closes everybody, and may write its caches before its process is gone";
-    D09SlowShare = "d09.slow_share", 0.07, "share", "O", "Warn: inbound peers below what is usual by this share, and by twice as much as the lowest hour of the last week was";
+    D09SlowShare = "d09.slow_share", 0.05, "share", "O", "Warn: inbound peers below what is usual by this share, and by twice as much as the lowest hour of the last week was";
     D09Spread = "d09.spread", 5.0, "deviations", "O", "Warn: and below what is usual by so many deviations of the last week's hours";
     D09Half = "d09.half", 0.5, "share", "O", "Warn: or below what is usual by this share, whatever the deviations";
     D09Broken = "d09.broken", 8.0, "", "O", "Warn: so surprisingly many inbound connections were broken off within six hours (8: by chance once in a hundred million), and `d09.slow_share` of the peers went";

@@ -381,8 +381,7 @@ fn detect_looks_at_a_recording() {
     let output = output(&["detect", "--recording", recording]);
     assert!(output.status.success(), "{}", stderr(&output));
     expect![[r#"
-        10:58:38.896294 demo ! CRITICAL opened D01 addr_flood peer 19 127.228.132.171:59941: a message of more than 1000 addresses; 1001 addresses within ten minutes · aa31163163fc83d8
-        10:58:38.954766 demo ! CRITICAL cleared D01 addr_flood peer 19 127.228.132.171:59941: a message of more than 1000 addresses; 1001 addresses within ten minutes · aa31163163fc83d8
+        10:58:38.896294 demo ! INFO opened D01 addr_flood address 127.228.132.171: 1 messages of more than 1000 addresses within ten minutes, the last of 1001: nobody may send that · 52a99656fb5bb273
     "#]].assert_eq(&stdout(&output));
     let output = program().args(["detect", "--score", "tests/program"]).output().unwrap();
     assert_eq!(output.status.code(), Some(7));

@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 use event::{Direction, Event, Kind, KindId, Network, NetworkAddress, Severity, Source, Verdict, VisitResult};
 use serde::{Deserialize, Serialize};
 
-use crate::measure::{Cusum, Distinct, Evidence, Recent, Robust, hash, hhi, top_share};
+use crate::measure::{Cusum, Distinct, Evidence, Recent, Robust, hash, hhi, quantile, top_share};
 use crate::thresholds::Limit;
 use crate::time::{DAY, HOUR, MINUTE};
 use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
@@ -40,6 +40,8 @@ pub struct AddrSurge {
     /// Different addresses per whole hour, and per whole day.
     hourly: Robust,
     daily: Robust,
+    /// Those per whole hour by the hour's number since the epoch: an afternoon is compared with afternoons.
+    clock: VecDeque<(u64, f64)>,
     sum: Cusum,
     /// Since when there are more than twice as many as usual.
     since: Option<u64>,
@@ -65,6 +67,8 @@ struct Spread {
 const NETWORKS: usize = 10;
 /// Messages with more are answers to `getaddr` (Bitcoin Core passes on no more than ten).
 const UNSOLICITED: usize = 10;
+/// What is kept of hours.
+const WEEK: usize = 24 * 7;
 /// What is kept of days.
 const DAYS: usize = 28;
 
@@ -76,8 +80,9 @@ impl Default for AddrSurge {
             began: 0,
             days: VecDeque::new(),
             day: 0,
-            hourly: Robust::new(24 * 7, 1),
+            hourly: Robust::new(WEEK, 1),
             daily: Robust::new(DAYS, 1),
+            clock: VecDeque::new(),
             sum: Cusum::default(),
             since: None,
             spread: Spread::default(),
@@ -218,7 +223,7 @@ impl AddrSurge {
             return;
         }
         let whole = self.began <= newest * HOUR + MINUTE && !context.is_blind(&[Source::Ebpf], HOUR);
-        self.end_hour(whole, context);
+        self.end_hour(newest, whole, context);
         if context.now / DAY != self.day {
             self.end_day(context);
         }
@@ -236,13 +241,14 @@ impl AddrSurge {
         self.visits.forget(context.since(DAY));
     }
 
-    fn end_hour(&mut self, whole: bool, context: &Context<'_>) {
+    fn end_hour(&mut self, hour: u64, whole: bool, context: &Context<'_>) {
         let Some(count) = self.hours.back().map(Distinct::estimate) else { return };
         if !whole {
             return;
         }
         let enough = self.hourly.warm_up().0 as f64 >= context.limit(Limit::D02Hours);
         if let Some(usual) = self.hourly.median().filter(|_| enough) {
+            let usual = usual.max(self.usual_at(hour));
             // an hour may differ from another by a quarter without meaning anything
             let deviation = self.deviation(usual);
             self.sum.add(count, usual, deviation);
@@ -252,7 +258,18 @@ impl AddrSurge {
         }
         if self.sum.get() <= context.limit(Limit::D02Drift) {
             self.hourly.add(count);
+            self.clock.push_back((hour, count));
+            if self.clock.len() > WEEK {
+                self.clock.pop_front();
+            }
         }
+    }
+
+    /// What earlier days had at this time of day, and an hour before and after.
+    fn usual_at(&self, hour: u64) -> f64 {
+        let near = |then: u64| matches!((hour - then) % 24, 23 | 0 | 1);
+        let before = self.clock.iter().filter(|(then, _)| *then + 22 < hour && near(*then));
+        quantile(&mut before.map(|(_, count)| *count).collect::<Vec<_>>(), 0.5)
     }
 
     /// A standard deviation of the hours: at least a quarter of what is usual.

@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use event::{Direction, Event, Kind, KindId, Network, Source, Verdict};
+use event::{Direction, Event, Kind, KindId, Network, Severity, Source, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::criteria::{Criterion, weigh};
@@ -219,6 +219,11 @@ impl Reconstruction {
             row("round_trip", trip, "seconds", limit(Limit::D50Trip), never),
         ];
         let mut weighed = weigh(&criteria);
+        // a slow line, or a peer that withholds (D51), makes answers late of blocks that are put together as usual
+        let others = weigh(&criteria[..3]).judgement;
+        if weighed.judgement == Judgement::Fires(Severity::Warn) && !matches!(others, Judgement::Fires(_)) {
+            weighed.judgement = Judgement::Fires(Severity::Info);
+        }
         // half of the threshold is what is usual: it is over when nothing is met
         if weighed.judgement == Judgement::Holds && weighed.score < CLEAR {
             weighed.judgement = Judgement::Clear;

@@ -201,12 +201,14 @@ fn a_full_node_that_bleeds_is_found_within_hours() {
     (201..=213).for_each(|peer| open(&mut stage, 39.0 * 3600.0, peer, ConnectionType::Inbound));
     stage.until(41.0 * 3600.0);
     expect![[r#"
-        132600 opened D09 warn node: 106 inbound peers, 7 % fewer than is usual
-        134400 updated D09 warn node: 105 inbound peers, 8 % fewer than is usual
-        136200 updated D09 warn node: 104 inbound peers, 9 % fewer than is usual
-        138000 updated D09 warn node: 103 inbound peers, 10 % fewer than is usual
-        139800 updated D09 warn node: 102 inbound peers, 11 % fewer than is usual
-        141600 updated D09 warn node: 102 inbound peers, 11 % fewer than is usual
+        128400 opened D09 warn node: 108 inbound peers, 5 % fewer than is usual
+        130200 updated D09 warn node: 108 inbound peers, 5 % fewer than is usual
+        132000 updated D09 warn node: 107 inbound peers, 6 % fewer than is usual
+        133800 updated D09 warn node: 106 inbound peers, 7 % fewer than is usual
+        135600 updated D09 warn node: 105 inbound peers, 8 % fewer than is usual
+        137400 updated D09 warn node: 104 inbound peers, 9 % fewer than is usual
+        139200 updated D09 warn node: 103 inbound peers, 10 % fewer than is usual
+        141000 updated D09 warn node: 102 inbound peers, 11 % fewer than is usual
         142860 cleared D09 warn node: 102 inbound peers, 11 % fewer than is usual
     "#]]
     .assert_eq(&stage.told());

@@ -100,7 +100,7 @@ fn slow_answers_are_found() {
     check(
         play,
         expect![[r#"
-            block 61: opened D50 warn node: 80 % of the last 60 blocks could be put together without asking, 80 % is usual
+            block 61: opened D50 info node: 80 % of the last 60 blocks could be put together without asking, 80 % is usual
         "#]],
     );
 }
