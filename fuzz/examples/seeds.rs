@@ -79,6 +79,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
 
+    for (name, text) in [
+        ("sections", "-signet\n-rpcport=1\0rpccookiefile=a\nincludeconf=more\n[signet]\nrpcport=2 # mine\nincludeconf=s\0pid=p\n"),
+        ("taken-back", "\0regtest=1\nnorpccookiefile=1\nrpccookiefile=b\ndebug=net\ndebug=0\nmain.datadir=e\n\0includeconf=x\n"),
+        ("words", "--chain=testnet4\n-noconf\n-nodebuglogfile\n-debug=net\n-nodebug\n-datadir=x\0\0"),
+    ] {
+        seed("node_conf", name, text.as_bytes())?;
+    }
+
     let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lists/linkinglion.toml");
     seed("list_file", "linkinglion", &[&[1], &std::fs::read(list)?[..]].concat())?;
     seed("list_file", "plain", b"\0# version: 1\n198.51.100.1\n2001:db8::/32 # all of it\n")?;

@@ -28,6 +28,8 @@
 //! Nodes become `node-…` in the same way (label `node`); `node_run` and `run` become numbers above 2^63 (labels `node_run` and `run`,
 //! then length and name of the node, then the number big-endian): still equal where they were equal, but no times any more.
 //!
+//! `key-…` (label `key`, nothing else goes in) is equal under equal keys: two outputs that are to be one are made with one key.
+//!
 //! Invariants: what is not understood does not leave. No IO. Memory is bounded, and what did not fit is counted.
 
 mod host;
@@ -123,8 +125,8 @@ impl Redactor {
         let node_run = node_run.map(|node_run| self.number(NODE_RUN, "node_run", node_run));
         let run = self.number(RUN, "run", run);
         let mut node = std::mem::take(&mut self.node);
-        if !self.spares(NODE) && !node.is_empty() {
-            node = self.keyed("node", &[node.as_bytes()]);
+        if !self.spares(NODE) {
+            node = self.node(&node);
         }
         Some(Event { node, node_run, source, run, sequence, time, replay, kind: Some(kind) })
     }
@@ -137,6 +139,16 @@ impl Redactor {
             Form::Name(name) => self.keyed("name", &[name.as_bytes()]),
             Form::Identifier(identifier) => self.keyed(&identifier[..4], &[identifier.as_bytes()]),
         }
+    }
+
+    /// What a node is called under this key; who has no name stays without.
+    pub fn node(&self, name: &str) -> String {
+        if name.is_empty() { String::new() } else { self.keyed("node", &[name.as_bytes()]) }
+    }
+
+    /// Equal under equal keys, and tells nobody the key.
+    pub fn key_check(&self) -> String {
+        self.keyed("key", &[])
     }
 
     fn host(&self, host: &Host, port: u16) -> String {

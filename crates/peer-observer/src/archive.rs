@@ -42,7 +42,10 @@ pub fn run(options: cli::Archive) -> Result<ExitCode, Failure> {
         }
         cli::Archive::Cut(options) => {
             let selection = selection(&options.part, &options.files)?;
-            if options.redact { redacted(&options, &selection) } else { copied(&options.files, &selection, &options.output) }
+            match redactor(&options.others)? {
+                Some(redactor) => redacted(&options, &selection, redactor),
+                None => copied(&options.files, &selection, &options.output),
+            }
         }
         cli::Archive::Export(options) => crate::export::run(*options),
         cli::Archive::Ship(options) => crate::ship::run(*options),
@@ -55,25 +58,42 @@ fn copied(files: &[PathBuf], selection: &Selection, output: &Path) -> Result<Exi
 }
 
 /// A slice for others.
-fn redacted(options: &cli::ArchiveCut, selection: &Selection) -> Result<ExitCode, Failure> {
-    let cli::ArchiveCut { files, output, redact_key, own, .. } = options;
-    let mut redactor = Redactor::new(redact_key.as_deref().map_or_else(fresh_key, read_key)?);
-    if let Some(address) = own.iter().find(|address| !redactor.add_own(address)) {
+fn redacted(options: &cli::ArchiveCut, selection: &Selection, mut redactor: Redactor) -> Result<ExitCode, Failure> {
+    let cli::ArchiveCut { files, output, .. } = options;
+    let copied = shown(files, 2, |progress| redacted::cut(files, selection, output, now(), &mut redactor, progress));
+    if let Ok(copied) = &copied {
+        tell(copied.withheld, &redactor);
+    }
+    written(copied)
+}
+
+/// What makes events fit for others, where that was asked for.
+///
+/// # Errors
+///
+/// A key that is none, or an address that is none.
+pub fn redactor(options: &cli::ForOthers) -> Result<Option<Redactor>, Failure> {
+    if !options.redact {
+        return Ok(None);
+    }
+    let mut redactor = Redactor::new(options.redact_key.as_deref().map_or_else(fresh_key, read_key)?);
+    if let Some(address) = options.own.iter().find(|address| !redactor.add_own(address)) {
         return Err(Failure::new(Code::Usage, anyhow::anyhow!("`{address}` is no address that others could know a node by"))
             .hint("write it as `203.0.113.7`, `[2001:db8::7]:8333` or `….onion`"));
     }
-    let copied = shown(files, 2, |progress| redacted::cut(files, selection, output, now(), &mut redactor, progress));
-    if let Ok(copied) = &copied {
-        let (stated, claimed) = redactor.own().count();
-        eprintln!("{} events withheld; {stated} addresses of the nodes' own, and {claimed} that peers claim", copied.withheld);
-        if stated == 0 {
-            eprintln!("warning: nothing states an address of the nodes' own\nhint: name them with `--own`");
-        }
-        if redactor.own().unlearned() > 0 {
-            eprintln!("warning: {} addresses more could not be kept in mind", redactor.own().unlearned());
-        }
+    Ok(Some(redactor))
+}
+
+/// What was hidden, and whether enough was known for that.
+pub fn tell(withheld: u64, redactor: &Redactor) {
+    let (stated, claimed) = redactor.own().count();
+    eprintln!("{withheld} events withheld; {stated} addresses of the nodes' own, and {claimed} that peers claim");
+    if stated == 0 {
+        eprintln!("warning: nothing states an address of the nodes' own\nhint: name them with `--own`");
     }
-    written(copied)
+    if redactor.own().unlearned() > 0 {
+        eprintln!("warning: {} addresses more could not be kept in mind", redactor.own().unlearned());
+    }
 }
 
 /// A key that nobody keeps.
@@ -262,6 +282,7 @@ fn written(copied: Result<copy::Copied, CopyError>) -> Result<ExitCode, Failure>
         CopyError::Exists { .. } => {
             Failure::new(Code::Usage, error).hint("nothing is written over; choose another name, or delete it")
         }
+        CopyError::Busy { .. } => Failure::new(Code::Usage, error).hint("choose another name, or wait for it"),
         CopyError::Named { .. } => Failure::new(Code::Usage, error).hint("choose a name that says nothing of where it comes from"),
         CopyError::Write { .. } => Failure::new(Code::Failure, error).hint("is there room, and may this user write there?"),
     })?;

@@ -571,22 +571,29 @@ pub struct ArchiveCut {
     #[command(flatten, next_help_heading = "What to take")]
     pub part: tools::archive::Part,
 
+    #[command(flatten, next_help_heading = "For others")]
+    pub others: ForOthers,
+}
+
+/// What makes a slice or tables fit to leave the operator's hands
+#[derive(clap::Args, Debug)]
+pub struct ForOthers {
     /// Make it fit to be shown to others: the node's addresses, names, nonces and texts go, strangers become keyed identifiers
     ///
     /// The recordings are read twice: first all of them, for what they say of the nodes' own addresses. docs/redaction.md says what goes,
     /// and what it cannot hide. Archives of a node that is behind a proxy may not state its address: name it with `--own`.
-    #[arg(long, help_heading = "For others")]
+    #[arg(long)]
     pub redact: bool,
 
     /// The key under which strangers become identifiers: a file of 32 bytes, made with `head -c 32 /dev/urandom`
     ///
-    /// Without it, a key is made that nobody keeps, so that nothing links this file with any other. Give one to compare strangers over
-    /// several files, or with whom you share it; who has it can find out addresses.
-    #[arg(long, requires = "redact", value_name = "FILE", help_heading = "For others")]
+    /// Without it, a key is made that nobody keeps, so that nothing links this output with any other; nor can it be added to. Give one to
+    /// compare strangers over several outputs, or with whom you share it; who has it can find out addresses.
+    #[arg(long, requires = "redact", value_name = "FILE")]
     pub redact_key: Option<PathBuf>,
 
     /// Addresses of the nodes' own, with or without port, besides those that the recordings state
-    #[arg(long, requires = "redact", value_delimiter = ',', value_name = "ADDRESS", help_heading = "For others")]
+    #[arg(long, requires = "redact", value_delimiter = ',', value_name = "ADDRESS")]
     pub own: Vec<String>,
 }
 
@@ -643,6 +650,9 @@ pub struct ArchiveExport {
 
     #[command(flatten, next_help_heading = "What to take")]
     pub part: tools::archive::Part,
+
+    #[command(flatten, next_help_heading = "For others")]
+    pub others: ForOthers,
 
     #[cfg(feature = "s3")]
     #[command(flatten, next_help_heading = "S3")]

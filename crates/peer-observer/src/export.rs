@@ -27,12 +27,16 @@ const DRAW: Duration = Duration::from_millis(100);
 /// There are no such recordings, files cannot be written, or a recording could not be read to its end; everything else was exported.
 pub fn run(options: cli::ArchiveExport) -> Result<ExitCode, Failure> {
     let selection = archive::selection(&options.part, &options.files)?;
+    let redactor = archive::redactor(&options.others)?;
+    // under a key that nobody keeps, nothing can be added later
+    let once = redactor.is_some() && options.others.redact_key.is_none();
+    let bytes = if redactor.is_some() { tools::archive::progress::total(&options.files) } else { 0 };
     let job = Job {
         recordings: options.files,
         selection,
         format: options.format,
         license: options.license,
-        redactor: None,
+        redactor,
         limits: Limits::default(),
     };
     let (progress, stop) = (Arc::new(Progress::default()), Arc::new(AtomicBool::new(false)));
@@ -57,15 +61,18 @@ pub fn run(options: cli::ArchiveExport) -> Result<ExitCode, Failure> {
             tokio::select! {
                 exported = &mut work => {
                     bar.finish_and_clear();
-                    return exported.map_err(anyhow::Error::new)?.map_err(failed);
+                    return exported.map_err(anyhow::Error::new)?.map_err(|error| failed(error, once));
                 }
-                _ = draw.tick() => show(&bar, &shown),
+                _ = draw.tick() => show(&bar, &shown, bytes),
                 // what is finished stays
                 () = signals.received() => told.store(true, Ordering::Relaxed),
             }
         }
     })?;
     eprintln!("{}", said(&exported));
+    if let Some(redactor) = &exported.redactor {
+        archive::tell(exported.withheld, redactor);
+    }
     exported.fault.map_or(Ok(ExitCode::SUCCESS), |fault| Err(archive::unreadable(fault)))
 }
 
@@ -103,20 +110,37 @@ fn bar() -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{spinner} {human_pos} events  {per_sec}  {elapsed}");
-    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style)
+    ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style(COUNTING))
 }
 
-/// How far it is. A recording of the first form does not say how long it is.
-fn show(bar: &ProgressBar, progress: &Progress) {
-    let total = progress.total.load(Ordering::Relaxed);
-    if total > 0 && bar.length() != Some(total) {
-        let style = ProgressStyle::with_template("{bar:40} {percent:>3} % of {human_len} events  {per_sec}  {eta} left");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        bar.set_length(total);
+/// A recording of the first form does not say how long it is.
+const COUNTING: &str = "{spinner} {human_pos} events  {per_sec}  {elapsed}";
+const OF_ALL: &str = "{bar:40} {percent:>3} % of {human_len} events  {per_sec}  {eta} left";
+const LEARNING: &str = "{bar:40} {percent:>3} % searched for what is the nodes' own";
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// How far it is. What is redacted is read twice: so many `bytes` first.
+fn show(bar: &ProgressBar, progress: &Progress, bytes: u64) {
+    let (total, done) = (progress.total.load(Ordering::Relaxed), progress.done.load(Ordering::Relaxed));
+    if bytes > 0 && done == 0 {
+        if bar.length() != Some(bytes) {
+            bar.set_style(style(LEARNING));
+            bar.set_length(bytes);
+        }
+        bar.set_position(progress.learning.done());
+        return;
     }
-    bar.set_position(progress.done.load(Ordering::Relaxed));
+    if total > 0 && bar.length() != Some(total) {
+        bar.set_style(style(OF_ALL));
+        bar.set_length(total);
+    } else if total == 0 && bar.length().is_some() {
+        bar.set_style(style(COUNTING));
+        bar.unset_length();
+    }
+    bar.set_position(done);
 }
 
 fn said(exported: &Exported) -> String {
@@ -131,14 +155,19 @@ fn said(exported: &Exported) -> String {
     text
 }
 
-fn failed(error: ExportError) -> Failure {
+fn failed(error: ExportError, once: bool) -> Failure {
     let code = match &error {
         ExportError::Read(_) | ExportError::Changed { .. } | ExportError::Replaced { .. } => Code::Recording,
-        ExportError::Another { .. } => Code::Usage,
+        ExportError::Another { .. } | ExportError::OtherKey { .. } | ExportError::Named { .. } => Code::Usage,
         ExportError::Target(error) => code(error),
         ExportError::Manifest { .. } | ExportError::Stopped => Code::Failure,
     };
-    let hint = error.hint();
+    let ended = matches!(error, ExportError::Stopped | ExportError::Target(_));
+    let hint = if once && ended {
+        "nobody keeps its key: begin anew in another place, with `--redact-key` to go on later"
+    } else {
+        error.hint()
+    };
     Failure::new(code, error).hint(hint)
 }
 

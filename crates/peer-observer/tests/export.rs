@@ -94,6 +94,86 @@ fn an_export_says_what_it_did_and_what_it_did_not() {
     );
 }
 
+/// Tables for others, under a key that is kept, or one that nobody has.
+#[test]
+fn tables_for_others_name_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    fs::write(path("key"), [7; 32]).unwrap();
+    let keyed = ["archive", "export", DEMO, "-o", &path("tables"), "--format", "csv", "--redact", "--redact-key", &path("key")];
+    let said = String::from_utf8(output(&keyed).stderr).unwrap();
+    let withheld =
+        " events are in no table, see manifest.json\n21 events withheld; 0 addresses of the nodes' own, and 0 that peers claim\n";
+    assert!(said.starts_with("2224 events, 2224 rows in ") && said.contains(withheld), "{said}");
+    assert!(said.ends_with("warning: nothing states an address of the nodes' own\nhint: name them with `--own`\n"), "{said}");
+    let mut folders = vec![directory.path().join("tables")];
+    let mut lines = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(directory.path()).unwrap().display().to_string();
+            let text = if path.is_dir() { String::new() } else { fs::read_to_string(&path).unwrap() };
+            for own in ["demo", "127.0.0.1", "fixtures"] {
+                assert!(!name.contains(own) && !text.contains(own), "{own} is in {name}");
+            }
+            lines += text.lines().count();
+            if path.is_dir() {
+                folders.push(path);
+            }
+        }
+    }
+    assert!(lines > 2224, "{lines} lines");
+    // the key goes on, nothing and no other key does
+    check(
+        directory.path(),
+        &keyed,
+        0,
+        expect![[r#"
+            0 events, 0 rows in 0 files, 0 B; 1 recordings had been exported before
+        "#]],
+    );
+    check(
+        directory.path(),
+        &keyed[..keyed.len() - 2],
+        2,
+        expect![[r#"
+            error: DIR/tables holds an export under another key
+            hint: give the key that it was made with, `--redact-key FILE`, or export to another place
+        "#]],
+    );
+    check(
+        directory.path(),
+        &["archive", "export", DEMO, "-o", &path("of-demo"), "--redact"],
+        2,
+        expect![[r#"
+            error: the name of DIR/of-demo tells the name of the node `demo`
+            hint: choose a name that says nothing of where it comes from
+        "#]],
+    );
+    check(
+        directory.path(),
+        &["archive", "export", DEMO, "-o", &path("x"), "--redact", "--own", "home"],
+        2,
+        expect![[r#"
+            error: `home` is no address that others could know a node by
+            hint: write it as `203.0.113.7`, `[2001:db8::7]:8333` or `….onion`
+        "#]],
+    );
+    check(
+        directory.path(),
+        &["archive", "export", DEMO, "-o", &path("x"), "--redact-key", &path("key")],
+        2,
+        expect![[r#"
+            error: the following required arguments were not provided:
+              --redact
+
+            Usage: peer-observer archive export --redact --output <PLACE> --redact-key <FILE> <FILES>...
+
+            For more information, try '--help'.
+        "#]],
+    );
+}
+
 #[test]
 fn an_archive_is_shipped_once() {
     let directory = tempfile::tempdir().unwrap();

@@ -35,6 +35,11 @@ impl Secret {
         Self { message: "", field: name, needles: forms(bytes) }
     }
 
+    /// Whether it is a word or a truth, which only JSON can be searched for: everywhere else the name of the field stands apart.
+    pub fn is_word(&self) -> bool {
+        self.needles.iter().all(|needle| needle.starts_with(b"\""))
+    }
+
     /// Whether it is in some output, which is given as it is and, for text in other cases, in lower case.
     pub fn is_in(&self, output: &Output) -> bool {
         self.needles.iter().any(|needle| output.contains(needle))

@@ -36,14 +36,15 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use event::redact::Redactor;
 use event::schema::numbers;
-use event::{Event, KindId};
+use event::{Event, KindId, NodeName};
 
-use crate::archive::{Raw, ReadError, Selection, input};
+use crate::archive::{self, Raw, ReadError, Selection, info, input, redacted};
 use crate::target::{Checksum, Target, TargetError};
 use account::Counting;
 use manifest::{Asked, Manifest};
@@ -89,7 +90,8 @@ pub struct Job {
     pub format: Format,
     /// Under which licence the export may be used.
     pub license: Option<String>,
-    /// Makes events fit to be shown to others.
+    /// Makes events fit to be shown to others. It learns from all of the recordings before the first event leaves, whatever is selected
+    /// of them and whatever was exported before.
     pub redactor: Option<Redactor>,
     /// How much is done at once.
     pub limits: Limits,
@@ -102,6 +104,8 @@ pub struct Progress {
     pub total: AtomicU64,
     /// Events that were read.
     pub done: AtomicU64,
+    /// How much of the recordings was read before that, for what they say of the nodes' own addresses.
+    pub learning: archive::Progress,
 }
 
 /// What came of it.
@@ -119,6 +123,10 @@ pub struct Exported {
     pub known: u64,
     /// Events that are in no table: of unknown kinds, held back, or none.
     pub left_out: u64,
+    /// Those of them that may not leave.
+    pub withheld: u64,
+    /// What made the events fit to leave, with what it learned; `None` where nothing had to be read.
+    pub redactor: Option<Redactor>,
     /// The first place that could not be read; everything else was.
     pub fault: Option<ReadError>,
 }
@@ -139,6 +147,20 @@ pub enum ExportError {
         place: String,
         /// In what they differ.
         what: &'static str,
+    },
+    /// What is there already was redacted under another key: the same stranger would be two.
+    #[error("{place} holds an export under another key")]
+    OtherKey {
+        /// Where.
+        place: String,
+    },
+    /// The name of the place tells what its content does not.
+    #[error("the name of {place} tells the name of the node `{node}`")]
+    Named {
+        /// Where.
+        place: String,
+        /// Which node.
+        node: String,
     },
     /// What is there already is no manifest that this release reads.
     #[error("{place}/{} cannot be read: {what}", manifest::NAME)]
@@ -174,6 +196,8 @@ impl ExportError {
             Self::Another { .. } | Self::Manifest { .. } | Self::Replaced { .. } | Self::Changed { .. } => {
                 "export to another place; nothing that is there is changed"
             }
+            Self::OtherKey { .. } => "give the key that it was made with, `--redact-key FILE`, or export to another place",
+            Self::Named { .. } => "choose a name that says nothing of where it comes from",
             Self::Stopped => "the same command goes on where this one ended",
         }
     }
@@ -183,15 +207,18 @@ impl Job {
     fn asked(&self) -> Asked {
         let times = &self.selection.times;
         let kinds = self.selection.kinds.as_ref();
+        let node =
+            |name: &NodeName| self.redactor.as_ref().map_or_else(|| name.to_string(), |redactor| redactor.node(name.as_str()));
         Asked {
             format: self.format.word().to_owned(),
             schema: schema(),
             license: self.license.clone(),
             redacted: self.redactor.is_some(),
+            key: self.redactor.as_ref().map(Redactor::key_check),
             from: Some(*times.start()).filter(|from| *from > 0),
             to: Some(*times.end()).filter(|to| *to < u64::MAX),
             kinds: kinds.map(|kinds| kinds.iter().map(|id| id.name().to_owned()).collect()),
-            nodes: self.selection.nodes.iter().map(ToString::to_string).collect(),
+            nodes: self.selection.nodes.iter().map(node).collect(),
             peers: self.selection.peers.clone(),
         }
     }
@@ -212,13 +239,17 @@ pub fn run(mut job: Job, target: &Target, place: &str, progress: &Progress, stop
     let mut manifest = begin(&job, target, place)?;
     let plan = plan::plan(&job.recordings, &mut manifest, job.redactor.as_ref())?;
     progress.total.store(plan.total(), Ordering::Relaxed);
-    if let Some(redactor) = &mut job.redactor {
-        // own addresses are known before the first event leaves
-        for file in plan.batches.iter().flat_map(|batch| &batch.files) {
-            learn(redactor, file, &job.selection, stop)?;
-        }
-    }
     let mut exported = Exported { known: plan.known, ..Exported::default() };
+    let mut unlearned = None;
+    if plan.batches.is_empty() {
+        job.redactor = None;
+    }
+    if let Some(redactor) = &mut job.redactor {
+        if let Some(node) = named(&job.recordings, target, place)? {
+            return Err(ExportError::Named { place: place.to_owned(), node });
+        }
+        unlearned = learn(redactor, &job.recordings, &progress.learning, stop)?;
+    }
     let mut saved = Saved::new();
     target.write(manifest::NAME, &manifest.to_bytes())?;
     for planned in plan.batches {
@@ -231,7 +262,51 @@ pub fn run(mut job: Job, target: &Target, place: &str, progress: &Progress, stop
         done?;
         saved?;
     }
+    // what could not be read before may have said something, too
+    exported.fault = exported.fault.or(unlearned);
+    exported.redactor = job.redactor;
     Ok(exported)
+}
+
+/// The node whose name stands in that of the place: of a directory, which is copied or packed as it is called, or anywhere in that of a
+/// store.
+fn named(recordings: &[PathBuf], target: &Target, place: &str) -> Result<Option<String>, ExportError> {
+    let mut nodes = BTreeSet::new();
+    for file in files(recordings)? {
+        // what cannot be read is told when it is exported
+        let Ok(info) = info::info(&[file], 0) else { continue };
+        nodes.extend(info.sources.into_iter().map(|source| source.node));
+    }
+    let name = match target {
+        Target::Directory(path) => {
+            path.canonicalize().unwrap_or_else(|_| path.clone()).file_name().map(|name| name.to_string_lossy().into_owned())
+        }
+        #[cfg(feature = "s3")]
+        Target::S3(_) => Some(place.to_owned()),
+    };
+    Ok(redacted::tells(name.as_deref().unwrap_or(place), &nodes))
+}
+
+fn files(recordings: &[PathBuf]) -> Result<Vec<PathBuf>, ReadError> {
+    let files: Result<Vec<_>, _> = recordings.iter().map(|path| input::files(path)).collect();
+    Ok(files?.concat())
+}
+
+/// Own addresses are known before the first event leaves: also those that are stated in what is not selected, or was exported before.
+/// What cannot be read is given back.
+fn learn(
+    redactor: &mut Redactor,
+    recordings: &[PathBuf],
+    progress: &archive::Progress,
+    stop: &AtomicBool,
+) -> Result<Option<ReadError>, ExportError> {
+    let go_on = || !stop.load(Ordering::Relaxed);
+    let mut fault = None;
+    for file in files(recordings)? {
+        let unread = redacted::learn(&[file], redactor, progress, go_on).unwrap_or_else(Some);
+        fault = fault.or(unread);
+    }
+    if go_on() { Ok(fault) } else { Err(ExportError::Stopped) }
 }
 
 /// The manifest of what is there already, or a new one.
@@ -249,24 +324,14 @@ fn begin(job: &Job, target: &Target, place: &str) -> Result<Manifest, ExportErro
         (known.schema != asked.schema, "schema, of another release"),
         (known.license != asked.license, "licence"),
         (known.redacted != asked.redacted, "redaction"),
-        (*known != asked, "selection"),
+        // one key, or what is asked for cannot be compared
+        (known.key == asked.key && *known != asked, "selection"),
     ];
     match differences.into_iter().find(|(differs, _)| *differs) {
         Some((_, what)) => Err(ExportError::Another { place: place.to_owned(), what }),
+        None if known.key != asked.key => Err(ExportError::OtherKey { place: place.to_owned() }),
         None => Ok(manifest),
     }
-}
-
-fn learn(redactor: &mut Redactor, file: &std::path::Path, selection: &Selection, stop: &AtomicBool) -> Result<(), ExportError> {
-    // what cannot be read is told when it is exported
-    let Ok(events) = input::open(&[file.to_owned()], selection) else { return Ok(()) };
-    for event in events.events().flatten() {
-        if stop.load(Ordering::Relaxed) {
-            return Err(ExportError::Stopped);
-        }
-        redactor.learn(&event);
-    }
-    Ok(())
 }
 
 #[expect(clippy::too_many_arguments, reason = "what a batch needs of an export; a struct of it would have one user")]
@@ -313,6 +378,7 @@ fn batch(
     exported.events += account.events;
     exported.rows += account.rows;
     exported.left_out += account.unknown_kinds.values().sum::<u64>() + account.unreadable + account.held_back;
+    exported.withheld += account.held_back;
     if let Some(batch) = manifest.batch(&planned.batch.id) {
         batch.finished = true;
         batch.account = account;

@@ -8,6 +8,8 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use bitcoin::hashes::{Hash as _, HashEngine as _, sha256};
 use serde::{Deserialize, Serialize};
@@ -386,6 +388,18 @@ pub struct Growing {
     /// `None` when it was closed.
     file: Option<File>,
     sum: Summing,
+    failure: Failure,
+}
+
+/// Why a file could not be written: some writers around it only pass words on.
+#[derive(Clone, Default)]
+pub struct Failure(Arc<AtomicI32>);
+
+impl Failure {
+    /// What the system said, if it refused anything.
+    pub fn error(&self) -> Option<io::Error> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|code| *code != 0).map(io::Error::from_raw_os_error)
+    }
 }
 
 impl Growing {
@@ -395,7 +409,7 @@ impl Growing {
             File::create(&path)
         };
         match create() {
-            Ok(file) => Ok(Self { path, file: Some(file), sum: Summing::default() }),
+            Ok(file) => Ok(Self { path, file: Some(file), sum: Summing::default(), failure: Failure::default() }),
             Err(source) => Err(TargetError::Write { path, source }),
         }
     }
@@ -403,6 +417,11 @@ impl Growing {
     /// Where it grows.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Says later what went wrong, to whoever gives the file away.
+    pub fn failure(&self) -> Failure {
+        self.failure.clone()
     }
 
     /// Returns when it is on the disk.
@@ -421,7 +440,11 @@ impl Growing {
 
 impl Write for Growing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.as_mut().map_or(Ok(0), |file| file.write(bytes))?;
+        let written = self.file.as_mut().map_or(Ok(0), |file| file.write(bytes));
+        if let Err(error) = &written {
+            self.failure.0.store(error.raw_os_error().unwrap_or_default(), Ordering::Relaxed);
+        }
+        let written = written?;
         self.sum.add(&bytes[..written]);
         Ok(written)
     }

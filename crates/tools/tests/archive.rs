@@ -6,11 +6,12 @@ mod world;
 use std::fs;
 use std::path::Path;
 
-use event::archive::Head;
+use event::archive::segment::Header;
+use event::archive::{Head, Packer};
 use event::{Event, KindId, NetPing, Source};
 use tools::archive::copy::{copy, seal};
-use tools::archive::segment::{End, Segment};
-use tools::archive::store::segments;
+use tools::archive::segment::{End, Segment, Writer};
+use tools::archive::store::{Store, segments};
 use tools::archive::{ReadError, Selection, info, verify};
 use world::{all, archived, demo, pings, read, read_part, segment_of, written};
 
@@ -122,6 +123,71 @@ fn what_is_no_archive_is_named() {
     assert!(matches!(read(&empty).1, Some(ReadError::Nothing { .. })));
 }
 
+/// After a power failure the segment that was just begun may be empty; months later it is the oldest one.
+#[test]
+fn one_bad_segment_does_not_hold_up_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let (events, bytes, _) = three_frames(directory.path());
+    let mut newer = bytes.clone();
+    newer[8] = 7;
+    let beginning = events[0].time;
+    for (bad, said) in [(&b""[..], "is empty"), (b"%PDF-1.7", "is no recording"), (&newer, "of version 7")] {
+        let archive = directory.path().join(said);
+        fs::create_dir(&archive).unwrap();
+        let segment = |number: u32| archive.join(format!("0000000{number}-20250615T150640Z.poa"));
+        fs::write(segment(1), bad).unwrap();
+        assert!(read(&archive).1.unwrap().to_string().contains(said), "there is no other");
+        assert!(info::info(std::slice::from_ref(&archive), 0).is_err());
+        fs::write(segment(2), &bytes).unwrap();
+        fs::write(segment(3), bad).unwrap();
+        let (got, error) = read(&archive);
+        assert_eq!(got, events);
+        let error = error.unwrap().to_string();
+        assert!(error.contains("00000001-") && error.contains(said), "{error}");
+        let archive = [archive];
+        let verified = verify::verify(&archive).unwrap();
+        assert_eq!((verified.events, verified.is_whole(), verified.info.faults.len()), (30, false, 2), "{said}");
+        assert_eq!(info::info(&archive, 0).unwrap().faults, verified.info.faults);
+        assert_eq!(tools::archive::beginning(&archive).unwrap(), beginning);
+        assert_eq!(
+            tools::archive::span(&archive).unwrap().map(|span| span.0),
+            if said == "is no recording" { None } else { Some(beginning) }
+        );
+        let to = directory.path().join(format!("{said}.poa"));
+        let copied = copy(&archive, &Selection::default(), &to, 0).unwrap();
+        assert!(copied.fault.is_some());
+        assert_eq!(all(&to), events);
+    }
+}
+
+/// As `cat` makes them; the index of the first one stands in the middle.
+#[test]
+fn segments_behind_one_another_are_all_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let (first, bytes, places) = three_frames(directory.path());
+    let second = pings(30..60);
+    // with another header, so that its frames begin elsewhere
+    let mut writer =
+        Writer::create(&path("second.poa"), &Header { kinds: "net".into(), profile: "full".into(), ..Header::default() }, 3)
+            .unwrap();
+    for events in second.chunks(10) {
+        let mut packer = Packer::default();
+        events.iter().for_each(|event| packer.push(event));
+        writer.frame(&mut packer).unwrap();
+    }
+    writer.finish().unwrap();
+    let more = fs::read(path("second.poa")).unwrap();
+    fs::write(path("both.poa"), [&bytes[..], &more].concat()).unwrap();
+    let (got, error) = read(&path("both.poa"));
+    assert_eq!(got, [first.clone(), second].concat());
+    let error = error.unwrap().to_string();
+    assert!(error.contains(&format!("both.poa is damaged at byte {}: ", places[3])), "{error}");
+    // what is no frame costs nothing but its mention
+    fs::write(path("longer.poa"), [&bytes[..], &[0; 100_000]].concat()).unwrap();
+    assert_eq!(read(&path("longer.poa")).0, first);
+}
+
 /// A head that promises more than there is makes nobody reserve memory.
 #[test]
 fn a_frame_that_claims_to_be_huge_is_passed_over() {
@@ -210,6 +276,76 @@ fn cut_and_merge_are_each_others_reverse() {
 }
 
 #[test]
+fn a_file_that_is_being_made_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    written(&place("from.poa"), &[&pings(0..10)]);
+    let made = |to: &str| copy(&[place("from.poa")], &Selection::default(), &place(to), 0).map(|copied| copied.events);
+    // somebody else is at it
+    let writer = Writer::create(&place("to.poa.part"), &Header::default(), 3).unwrap();
+    let error = made("to.poa").unwrap_err().to_string();
+    assert!(error.ends_with("to.poa is being written by another process"), "{error}");
+    assert!(writer.path().exists() && !place("to.poa").exists());
+    // he was ended
+    drop(writer);
+    assert_eq!(made("to.poa").unwrap(), 10);
+    assert_eq!(all(&place("to.poa")), pings(0..10));
+    // a link to nowhere is a name, too; nothing is left behind
+    std::os::unix::fs::symlink("nowhere", place("link.poa")).unwrap();
+    let error = made("link.poa").unwrap_err().to_string();
+    assert!(error.ends_with("link.poa exists already"), "{error}");
+    assert!(!place("link.poa.part").exists() && !place("to.poa.part").exists());
+}
+
+/// Merged by time, whatever each of them is; one node's own order stays, also where its clock went back.
+#[test]
+fn several_nodes_come_in_the_order_of_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    let of = |node: &str, times: &[u64]| -> Vec<Event> {
+        let event = |(sequence, time): (u64, &u64)| Event {
+            run: 1,
+            sequence,
+            time: *time,
+            ..Event::new(node, Source::Ebpf, NetPing::default())
+        };
+        (0..).zip(times).map(event).collect()
+    };
+    let (alice, bob, carol) = (of("alice", &[10, 30, 50]), of("bob", &[20, 5, 60]), of("carol", &[30, 31]));
+    written(&place("alice.poa"), &[&alice]);
+    fs::create_dir(place("bob")).unwrap();
+    written(&place("bob/00000001-20250615T150640Z.poa"), &[&bob[..1]]);
+    written(&place("bob/00000002-20250615T150640Z.poa"), &[&bob[1..]]);
+    let mut stream = Vec::new();
+    carol.iter().for_each(|event| event::recording::write(event, &mut stream));
+    fs::write(place("carol.rec"), zstd::encode_all(&stream[..], 1).unwrap()).unwrap();
+    let all = ["alice.poa", "bob", "carol.rec"].map(place);
+    let read = |selection: &Selection| -> Vec<(String, u64)> {
+        let events = tools::archive::open(&all, selection).unwrap().events().map(Result::unwrap);
+        events.map(|event| (event.node, event.time)).collect()
+    };
+    let expected = |of: &[(&str, u64)]| of.iter().map(|(node, time)| ((*node).to_owned(), *time)).collect::<Vec<_>>();
+    assert_eq!(
+        read(&Selection::default()),
+        expected(&[
+            ("alice", 10),
+            ("bob", 20),
+            ("bob", 5),
+            ("alice", 30),
+            ("carol", 30),
+            ("carol", 31),
+            ("alice", 50),
+            ("bob", 60)
+        ])
+    );
+    let nodes = vec!["bob".parse().unwrap(), "carol".parse().unwrap()];
+    assert_eq!(read(&Selection { nodes, times: 20..=30, ..Selection::default() }), expected(&[("bob", 20), ("carol", 30)]));
+    copy(&all, &Selection::default(), &place("merged.poa"), 0).unwrap();
+    let merged: Vec<_> = world::all(&place("merged.poa")).into_iter().map(|event| (event.node, event.time)).collect();
+    assert_eq!(merged, read(&Selection::default()));
+}
+
+#[test]
 fn recordings_of_the_first_form_are_recordings() {
     let directory = tempfile::tempdir().unwrap();
     let first = Path::new(world::DEMO);
@@ -222,6 +358,24 @@ fn recordings_of_the_first_form_are_recordings() {
         (info.events, info.raw_bytes, info.first, info.last, info.sources.len(), info.missing())
     };
     assert_eq!(of(first), of(&to));
+}
+
+#[test]
+fn a_fault_of_the_first_form_is_within_its_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("changed.rec");
+    let bytes = fs::read(world::DEMO).unwrap();
+    for at in (0..bytes.len()).step_by(bytes.len() / 40) {
+        let mut changed = bytes.clone();
+        changed[at] ^= 4;
+        fs::write(&path, &changed).unwrap();
+        let (events, error) = read(&path);
+        let place = error.map(|error| match error {
+            ReadError::Damaged { offset, .. } | ReadError::Read { offset, .. } => offset,
+            _ => 0,
+        });
+        assert!(place.map_or(events.len() == demo().len(), |place| place <= bytes.len() as u64), "byte {at}: {place:?}");
+    }
 }
 
 /// Written by version 1; every later release reads it.
@@ -247,6 +401,20 @@ fn verify_finds_what_is_wrong() {
     changed[places[1] as usize + 50] ^= 1;
     let (whole, count, faults, missing) = verified(&changed);
     assert_eq!((whole, count, faults > 0, missing), (false, 20, true, 10));
+    // cut in the middle of a frame, by whoever copied it: the checksums of what is there are in order
+    let cut = &bytes[..places[2] as usize + 50];
+    assert_eq!(verified(cut), (false, 20, 1, 0));
+    let info = info::info(std::slice::from_ref(&path), 0).unwrap();
+    assert!(info.to_string().contains("complete  1 files end in the middle of a frame"), "{info}");
+    // unless somebody is about to write the rest of it
+    let archive = directory.path().join("archive");
+    fs::create_dir(&archive).unwrap();
+    fs::write(archive.join("00000001-20250615T150640Z.poa"), cut).unwrap();
+    let whole = || verify::verify(std::slice::from_ref(&archive)).unwrap().is_whole();
+    assert!(!whole());
+    let writing = Store::open(&archive).unwrap();
+    assert!(whole());
+    drop(writing);
     // a loss that was reported, and one that was not
     let lost = event::HealthLost { count: 5, ..Default::default() };
     let lost = Event { run: 1, sequence: 10, time: 1, ..Event::new("alice", Source::Ebpf, lost) };

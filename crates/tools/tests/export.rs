@@ -8,12 +8,10 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use event::redact::Redactor;
 use event::{Event, KindId, NetPing, Source};
 use expect_test::{Expect, expect};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::Field;
-use testkit::secrets::{self, Output};
 use tools::archive::Selection;
 use tools::export::manifest::Manifest;
 use tools::export::parts::Limits;
@@ -275,6 +273,7 @@ fn a_disk_that_is_full_is_an_error_that_names_the_file() {
     full(&format!("{file}.part"));
     let error = try_export(job(&[&path]), tables.path()).unwrap_err();
     assert!(error.to_string().contains(&file) && error.to_string().contains("No space left"), "{error}");
+    assert!(error.hint().starts_with("the disk is full"), "{error:?}");
     // there is room again
     let _ = fs::remove_file(tables.path().join(format!("{file}.part")));
     exported(job(&[&path]), tables.path());
@@ -390,61 +389,4 @@ fn an_archive_of_a_real_node_has_every_row() {
     archived(recordings.path(), &demo());
     exported(Job { limits: Limits::default(), ..job(&[recordings.path()]) }, tables.path());
     assert_eq!(rows(tables.path()), rows_of(&all(recordings.path())));
-}
-
-/// What leaves is redacted whatever it is written as; where the recordings lie is nobody's business either.
-#[test]
-fn a_redacted_export_has_nothing_of_the_node_in_it() {
-    let recordings = tempfile::tempdir().unwrap();
-    let folder = recordings.path().join("operators-folder");
-    fs::create_dir(&folder).unwrap();
-    let path = folder.join("secret.poa");
-    // of every kind in some direction: all of them are searched in `event::redact`
-    let events = secrets::events().into_iter().map(|(event, _)| event).step_by(3).chain(secrets::own().into_iter().step_by(40));
-    let events: Vec<Event> = events.collect();
-    written(&path, &[&events]);
-    // one that cannot be read, too: its name must not be in the words
-    fs::write(folder.join("foreign.poa"), "a photograph").unwrap();
-    for format in [Format::Parquet, Format::Csv] {
-        let tables = tempfile::tempdir().unwrap();
-        let redactor = Some(Redactor::new([7; 32]));
-        let foreign = folder.join("foreign.poa");
-        let done = exported(Job { format, redactor, limits: Limits::default(), ..job(&[&path, &foreign]) }, tables.path());
-        assert!(done.rows > 50 && done.left_out > 0, "{done:?}");
-        let manifest = manifest(tables.path());
-        assert!(manifest.asked.redacted);
-        let mut output = Output::default();
-        for name in tree(tables.path()) {
-            output.push(&name);
-            let file = tables.path().join(&name);
-            if name.ends_with(".parquet") {
-                let reader = SerializedFileReader::new(File::open(file).unwrap()).unwrap();
-                output.push(format!("{:?}", reader.metadata().file_metadata().key_value_metadata()));
-                for row in reader.get_row_iter(None).unwrap() {
-                    push(&mut output, &row.unwrap());
-                }
-            } else {
-                output.push(fs::read(file).unwrap());
-            }
-        }
-        let known: Vec<_> = secrets::of_the_node().into_iter().filter(|secret| secret.is_in(&output)).collect();
-        assert!(known.is_empty(), "{format:?}: {known:?}");
-        assert!(!output.contains(b"operators-folder") && !output.contains(b"foreign.poa"), "{format:?}");
-    }
-}
-
-fn push(output: &mut Output, row: &parquet::record::Row) {
-    for (_, field) in row.get_column_iter() {
-        push_field(output, field);
-    }
-}
-
-fn push_field(output: &mut Output, field: &Field) {
-    match field {
-        Field::Str(text) => output.push(text),
-        Field::Bytes(bytes) => output.push(bytes.data()),
-        Field::Group(row) => push(output, row),
-        Field::ListInternal(list) => list.elements().iter().for_each(|field| push_field(output, field)),
-        other => output.push(other.to_string()),
-    }
 }

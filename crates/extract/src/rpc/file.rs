@@ -71,7 +71,11 @@ pub(super) fn read_small(path: &Path, named: Named<'_>, limit: u64) -> io::Resul
     if bytes.len() as u64 > limit {
         return Err(refused(format!("it is longer than {limit} bytes")));
     }
-    String::from_utf8(bytes).map_err(|_| refused("it is no text"))
+    match named {
+        // Bitcoin Core does not ask in which encoding somebody comments
+        Named::Configuration(_) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        _ => String::from_utf8(bytes).map_err(|_| refused("it is no text")),
+    }
 }
 
 /// Opens a file for reading.

@@ -2,8 +2,8 @@
 //!
 //! They are read as Bitcoin Core reads them (`src/common/args.cpp`, `config.cpp`, `settings.cpp`): the command line wins, and the last
 //! of its words; then the network's section, then what stands before the first section, and of equal lines there the first. Files that
-//! `includeconf=` names are read behind the one that names them. `settings.json` is not read: the node writes it itself, and nothing in
-//! it says where files are.
+//! `includeconf=` names are read behind the one that names them; what they in turn would include is not, as in Bitcoin Core, which warns
+//! of it. `settings.json` is not read: the node writes it itself, and nothing in it says where files are.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -69,6 +69,11 @@ const MOST_INCLUDED: usize = 16;
 impl Place {
     /// What can be known of the node's settings. Reads its configuration.
     pub fn settings(&self) -> Settings {
+        self.settings_of(|path, owner| read_small(path, Named::Configuration(owner), LONGEST_CONF))
+    }
+
+    /// As [`settings`](Self::settings), with files that `read` gives; it is told whose they must be.
+    pub fn settings_of(&self, read: impl Fn(&Path, &Owner) -> io::Result<String>) -> Settings {
         let told = self.base();
         let mut settings = Settings {
             owner: self.owner(&told),
@@ -82,12 +87,12 @@ impl Place {
         match settings.said_by_command("conf") {
             // `-noconf`
             Some(None) => {}
-            Some(Some(path)) if !path.is_empty() => settings.read(&settings.datadir.join(path)),
-            _ => settings.read(&settings.datadir.join("bitcoin.conf")),
+            Some(Some(path)) if !path.is_empty() => settings.read(&settings.datadir.join(path), &read),
+            _ => settings.read(&settings.datadir.join("bitcoin.conf"), &read),
         }
         settings.network = settings.chain().unwrap_or(&NETWORKS[0]);
         for path in settings.included() {
-            settings.read(&settings.datadir.join(path));
+            settings.read(&settings.datadir.join(path), &read);
         }
         let chain = settings.chain();
         settings.network = chain.unwrap_or(&NETWORKS[0]);
@@ -249,8 +254,8 @@ impl Settings {
     }
 
     /// Adds a file to the configuration.
-    fn read(&mut self, path: &Path) {
-        match read_small(path, Named::Configuration(&self.owner), LONGEST_CONF) {
+    fn read(&mut self, path: &Path, read: impl Fn(&Path, &Owner) -> io::Result<String>) {
+        match read(path, &self.owner) {
             Ok(text) => self.conf.extend(lines(&text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => self.unread = Some(format!("the node's configuration {} is not read: {error}", path.display())),
@@ -293,14 +298,16 @@ fn word_of_command(word: &str) -> Option<Setting> {
 /// The lines of a configuration.
 fn lines(conf: &str) -> impl Iterator<Item = Setting> + '_ {
     let mut section = String::new();
-    conf.lines().filter_map(move |line| {
-        let line = line.split('#').next().unwrap_or_default().trim();
+    // nothing else is space there
+    let trim = |text| str::trim_matches(text, [' ', '\t', '\r', '\n']);
+    conf.split('\n').filter_map(move |line| {
+        let line = trim(line.split('#').next().unwrap_or_default());
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             section = format!("{name}.");
             return None;
         }
         let (key, value) = line.split_once('=')?;
-        Some(Setting::new(&format!("{section}{}", key.trim()), value.trim()))
+        Some(Setting::new(&format!("{section}{}", trim(key)), trim(value)))
     })
 }
 
@@ -310,9 +317,12 @@ fn standing<'a, 'b>(values: &'a [Option<&'b str>]) -> &'a [Option<&'b str>] {
     values.get(from..).unwrap_or_default()
 }
 
-/// As Bitcoin Core understands an option that is on or off.
+/// As Bitcoin Core understands an option that is on or off: on where nothing is said, else as the number that the value begins with
+/// (`LocaleIndependentAtoi` in `src/util/strencodings.h`), so that `true` is 0 and `1st` is 1.
 fn is_true(value: &str) -> bool {
-    value.is_empty() || value.parse::<i64>().is_ok_and(|number| number != 0)
+    let number = value.trim_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']);
+    let digits = number.strip_prefix(['+', '-']).unwrap_or(number);
+    value.is_empty() || digits.bytes().take_while(u8::is_ascii_digit).any(|digit| digit != b'0')
 }
 
 #[cfg(test)]
@@ -401,6 +411,42 @@ mod tests {
         // which network it is may be said in an included file, and then that network's are not read
         check(&files, &[], (2, "d/signet/a", "d/signet/p"));
         check(&files, &["-noincludeconf"], (8332, "d/a", "d/bitcoind.pid"));
+    }
+
+    /// As `bitcoind` takes them; what it would refuse to start with does not matter.
+    #[test]
+    fn numbers_and_spaces_are_those_of_the_node() {
+        for (value, on) in [
+            ("", true),
+            ("1", true),
+            ("0", false),
+            ("true", false),
+            ("1st", true),
+            ("0x1", false),
+            ("-1", true),
+            ("+01", true),
+            ("+-1", false),
+            (" 1", true),
+            ("99999999999999999999", true),
+        ] {
+            assert_eq!(is_true(value), on, "{value:?}");
+        }
+        check(
+            &[("d/bitcoin.conf", "\tregtest = 1 \r\nrpcport=2\r\n[regtest]\r\nrpcport\t=3")],
+            &[],
+            (3, "d/regtest/.cookie", "d/regtest/bitcoind.pid"),
+        );
+        // a space that only others take for one belongs to the value
+        check(&[("d/bitcoin.conf", "rpccookiefile=c\u{a0}\nrpcport=3")], &[], (3, "d/c\u{a0}", "d/bitcoind.pid"));
+    }
+
+    #[test]
+    fn a_comment_in_another_encoding_hides_nothing() {
+        let folder = TempDir::new().unwrap();
+        create_dir_all(folder.path().join("d")).unwrap();
+        write(folder.path().join("d/bitcoin.conf"), b"# f\xfcr daheim\nrpcport=1\n").unwrap();
+        let settings = settings(&folder, &[], &[]);
+        assert_eq!((settings.rpc_port(), settings.unread), (1, None));
     }
 
     #[test]

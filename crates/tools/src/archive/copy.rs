@@ -36,6 +36,12 @@ pub enum CopyError {
         /// Which.
         path: PathBuf,
     },
+    /// Somebody else makes such a file.
+    #[error("{} is being written by another process", path.display())]
+    Busy {
+        /// Which.
+        path: PathBuf,
+    },
     /// The copy cannot be written.
     #[error("failed to write {}: {source}", path.display())]
     Write {
@@ -105,18 +111,43 @@ pub(super) fn into_new(to: &Path, write: impl FnOnce(&Path) -> io::Result<Copied
     }
     let part = part_of(to);
     let failed = |source| CopyError::Write { path: to.to_owned(), source };
-    let copied = match write(&part) {
-        Ok(copied) => copied,
-        Err(error) => {
-            // it is ours, and nothing
-            let _ = fs::remove_file(&part);
-            return Err(failed(error));
-        }
+    if part.exists() && !left_behind(&part).map_err(failed)? {
+        return Err(CopyError::Busy { path: to.to_owned() });
+    }
+    let made = match write(&part) {
+        // somebody was quicker
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(CopyError::Busy { path: to.to_owned() }),
+        Ok(copied) => take_name(&part, to).map(|()| copied),
+        Err(error) => Err(error),
     };
-    // a link does not take the place of a file that came in between
-    fs::hard_link(&part, to).map_err(failed)?;
-    fs::remove_file(&part).map_err(failed)?;
-    Ok(copied)
+    made.map_err(|error| {
+        // it is ours, and nothing
+        let _ = fs::remove_file(&part);
+        if error.kind() == io::ErrorKind::AlreadyExists { CopyError::Exists { path: to.to_owned() } } else { failed(error) }
+    })
+}
+
+/// Clears away what somebody left behind who was ended; false where somebody is still at it.
+fn left_behind(part: &Path) -> io::Result<bool> {
+    let file = File::open(part)?;
+    if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(false);
+    }
+    fs::remove_file(part).map(|()| true)
+}
+
+/// Gives a file its name, but not in place of one that came in between.
+fn take_name(part: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, part, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        // a file system that cannot promise that: a link does not replace anything either
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            fs::hard_link(part, to)?;
+            fs::remove_file(part)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Where a file grows before it has its name.
@@ -129,15 +160,15 @@ fn part_of(path: &Path) -> PathBuf {
 /// What all of these say of themselves: a copy knows no more than its sources.
 fn common(paths: &[PathBuf]) -> Result<Header, ReadError> {
     let mut headers = Vec::new();
-    for path in paths {
-        for file in input::files(path)? {
-            match Segment::open(&file, |_, _| true) {
-                Ok(segment) => headers.extend(segment.map(|segment| segment.header)),
-                Err(ReadError::Foreign { empty: false, .. }) => {}
-                Err(error) => return Err(error),
-            }
+    let look = |file: &Path| {
+        match Segment::open(file, |_, _| true) {
+            Ok(segment) => headers.extend(segment.map(|segment| segment.header)),
+            Err(ReadError::Foreign { empty: false, .. }) => {}
+            Err(error) => return Err(error),
         }
-    }
+        Ok(())
+    };
+    input::each_file(paths, look, input::told_later)?;
     let same = |of: fn(&Header) -> &String| {
         let mut texts: Vec<&str> = headers.iter().map(|header| of(header).as_str()).collect();
         texts.sort_unstable();

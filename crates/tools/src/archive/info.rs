@@ -138,11 +138,9 @@ pub fn info(paths: &[PathBuf], now: u64) -> Result<Info, ReadError> {
 /// As [`info()`].
 pub fn info_watched(paths: &[PathBuf], now: u64, progress: &Progress) -> Result<Info, ReadError> {
     let mut summary = Summary::watched(progress);
-    for path in paths {
-        for file in input::files(path)? {
-            summary.file(&file)?;
-        }
-    }
+    let mut unread = Vec::new();
+    input::each_file(paths, |file| summary.file(file), |error| unread.push(error))?;
+    unread.iter().for_each(|error| summary.fault(error));
     let mut info = summary.finish();
     if let [directory] = paths
         && directory.is_dir()
@@ -396,6 +394,10 @@ impl Info {
         if lost > 0 {
             let stages: Vec<_> = self.lost.iter().map(|(stage, count)| format!("{count} {stage}")).collect();
             parts.push(format!("{lost} events were reported lost ({})", stages.join(", ")));
+        }
+        let torn = self.files.iter().filter(|file| file.end == "torn").count();
+        if torn > 0 {
+            parts.push(format!("{torn} files end in the middle of a frame"));
         }
         if !self.faults.is_empty() {
             parts.push(format!("{} places cannot be read", self.faults.len()));

@@ -88,18 +88,18 @@ impl IntoIterator for Opened {
 /// As [`open`], or the beginning of one cannot be read.
 pub fn beginning(paths: &[PathBuf]) -> Result<u64, ReadError> {
     let mut earliest = None;
-    for path in paths {
-        for file in files(path)? {
-            let first = match Segment::open(&file, |_, _| true) {
-                Ok(segment) => segment.and_then(|segment| segment.entries.iter().map(|entry| entry.head.first).min()),
-                Err(ReadError::Foreign { empty: false, .. }) => {
-                    FirstForm::open(&file, Progress::default())?.next().transpose()?.map(|event| event.time)
-                }
-                Err(error) => return Err(error),
-            };
-            earliest = earliest.into_iter().chain(first).min();
-        }
-    }
+    let look = |file: &Path| {
+        let first = match Segment::open(file, |_, _| true) {
+            Ok(segment) => segment.and_then(|segment| segment.entries.iter().map(|entry| entry.head.first).min()),
+            Err(ReadError::Foreign { empty: false, .. }) => {
+                FirstForm::open(file, Progress::default())?.next().transpose()?.map(|event| event.time)
+            }
+            Err(error) => return Err(error),
+        };
+        earliest = earliest.into_iter().chain(first).min();
+        Ok(())
+    };
+    each_file(paths, look, told_later)?;
     Ok(earliest.unwrap_or(0))
 }
 
@@ -111,20 +111,56 @@ pub fn beginning(paths: &[PathBuf]) -> Result<u64, ReadError> {
 /// As [`open`].
 pub fn span(paths: &[PathBuf]) -> Result<Option<(u64, u64)>, ReadError> {
     let mut span: Option<(u64, u64)> = None;
+    let mut headless = false;
+    let look = |file: &Path| {
+        let entries = match Segment::open(file, |_, _| true) {
+            Ok(segment) => segment.map(|segment| segment.entries).unwrap_or_default(),
+            Err(ReadError::Foreign { empty: false, .. }) => {
+                headless = true;
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        for head in entries.iter().map(|entry| &entry.head) {
+            let (first, last) = span.unwrap_or((head.first, head.last));
+            span = Some((first.min(head.first), last.max(head.last)));
+        }
+        Ok(())
+    };
+    each_file(paths, look, told_later)?;
+    Ok(span.filter(|_| !headless))
+}
+
+/// Looks at each file of some recordings. One segment of a directory that cannot be read does not hold up the others; `unread` is told
+/// of it.
+///
+/// # Errors
+///
+/// There is no such recording, or nothing of it can be read.
+pub(crate) fn each_file(
+    paths: &[PathBuf],
+    mut look: impl FnMut(&Path) -> Result<(), ReadError>,
+    mut unread: impl FnMut(ReadError),
+) -> Result<(), ReadError> {
     for path in paths {
-        for file in files(path)? {
-            let entries = match Segment::open(&file, |_, _| true) {
-                Ok(segment) => segment.map(|segment| segment.entries).unwrap_or_default(),
-                Err(ReadError::Foreign { .. }) => return Ok(None),
-                Err(error) => return Err(error),
-            };
-            for head in entries.iter().map(|entry| &entry.head) {
-                let (first, last) = span.unwrap_or((head.first, head.last));
-                span = Some((first.min(head.first), last.max(head.last)));
+        let files = files(path)?;
+        let mut bad = 0;
+        for file in &files {
+            if let Err(error) = look(file) {
+                bad += 1;
+                if bad == files.len() {
+                    return Err(error);
+                }
+                unread(error);
             }
         }
     }
-    Ok(span)
+    Ok(())
+}
+
+/// What cannot be read is told by whoever reads all of it.
+pub(crate) fn told_later(error: ReadError) {
+    tracing::debug!(%error, "passed over for now");
 }
 
 /// The files of a recording: itself, or the segments of a directory in their order.
@@ -205,8 +241,13 @@ impl Input {
     /// It cannot be read, or is no recording.
     fn open(path: &Path, selection: Arc<Selection>, progress: Progress) -> Result<Self, ReadError> {
         let mut input = Self { files: files(path)?.into(), selection, current: None, fault: None, progress };
-        // what is wrong with the first file should be known before anything starts
-        input.advance()?;
+        // what is wrong with a file should be known before anything starts; where there are more, they are read all the same
+        while let Err(error) = input.advance() {
+            if input.files.is_empty() {
+                return Err(input.fault.take().unwrap_or(error));
+            }
+            input.fault(error);
+        }
         Ok(input)
     }
 
@@ -369,6 +410,10 @@ impl Frames {
         self.entries = std::mem::take(&mut self.segment.entries).into_iter().filter(behind).collect();
         let faults = self.segment.faults.iter().filter(|fault| fault.offset >= entry.place);
         self.faults.extend(faults.map(|fault| self.segment.damaged(fault.offset, &fault.what)));
+        if let End::Torn(offset) = self.segment.end {
+            // whoever wrote the index had written more
+            self.faults.push_back(self.segment.damaged(offset, "no frame is where the index has one"));
+        }
         self.segment.end = End::Open;
         if right {
             // the index was right, the frame is damaged
@@ -444,16 +489,13 @@ impl FirstForm {
     }
 
     fn advance(&mut self) -> Result<Option<Event>, ReadError> {
-        let path = || self.path.clone();
-        let broken =
-            |error: event::recording::ReadError| ReadError::Damaged { path: path(), offset: error.offset, what: error.to_string() };
         loop {
-            if let Some(event) = self.events.next().map_err(broken)? {
+            if let Some(event) = self.events.next().map_err(|error| broken(&self.path, self.place, &error))? {
                 return Ok(Some(event));
             }
             match self.input.read(&mut self.piece) {
                 Ok(0) => {
-                    self.events.finish().map_err(broken)?;
+                    self.events.finish().map_err(|error| broken(&self.path, self.place, &error))?;
                     return Ok(None);
                 }
                 Ok(length) => {
@@ -465,11 +507,16 @@ impl FirstForm {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(source) => {
                     let offset = io::Seek::stream_position(self.input.get_mut()).unwrap_or(0);
-                    return Err(ReadError::Read { path: path(), offset, source });
+                    return Err(ReadError::Read { path: self.path.clone(), offset, source });
                 }
             }
         }
     }
+}
+
+/// So much of the file was read by now; the error says where it is in what that holds.
+fn broken(path: &Path, read: u64, error: &event::recording::ReadError) -> ReadError {
+    ReadError::Damaged { path: path.to_owned(), offset: read, what: error.to_string() }
 }
 
 impl Iterator for FirstForm {

@@ -35,7 +35,7 @@ pub fn cut(
     if let Some(node) = named(to, &nodes) {
         return Err(CopyError::Named { path: to.to_owned(), node });
     }
-    let fault = learn(paths, redactor, progress)?;
+    let fault = learn(paths, redactor, progress, || true)?;
     let header = understood(copy::header(paths, selection, now)?);
     let events = input::open_watched(paths, selection, progress)?.events();
     let mut copied = copy::into_new(to, |part| {
@@ -46,11 +46,16 @@ pub fn cut(
     Ok(copied)
 }
 
-/// Shows the redactor what it can learn from. What cannot be read is given back.
-fn learn(paths: &[PathBuf], redactor: &mut Redactor, progress: &Progress) -> Result<Option<ReadError>, ReadError> {
+/// Shows the redactor what it can learn from, as long as somebody waits for it. What cannot be read is given back.
+pub(crate) fn learn(
+    paths: &[PathBuf],
+    redactor: &mut Redactor,
+    progress: &Progress,
+    go_on: impl Fn() -> bool,
+) -> Result<Option<ReadError>, ReadError> {
     let teaching = Selection { kinds: Some(Redactor::teaching()), ..Selection::default() };
     let mut fault = None;
-    for event in input::open_watched(paths, &teaching, progress)?.events() {
+    for event in input::open_watched(paths, &teaching, progress)?.events().take_while(|_| go_on()) {
         match event {
             Ok(event) => redactor.learn(&event),
             Err(error) => fault = Some(error),
@@ -71,7 +76,12 @@ fn understood(header: Header) -> Header {
 
 /// The node whose name stands in the name of a file, as a word of it.
 fn named(path: &Path, nodes: &BTreeSet<String>) -> Option<String> {
-    let name = path.file_name()?.to_string_lossy().to_lowercase();
+    tells(&path.file_name()?.to_string_lossy(), nodes)
+}
+
+/// The node whose name stands in a text, as a word of it.
+pub(crate) fn tells(text: &str, nodes: &BTreeSet<String>) -> Option<String> {
+    let name = text.to_lowercase();
     let is_word = |node: &&String| {
         let node = node.to_lowercase();
         let ends = |at: usize| {

@@ -242,54 +242,64 @@ impl Segment {
         segment::read_index(tail, &self.read(tail.index, length).ok()?).ok()
     }
 
-    /// From head to head; behind what is none, on to the next one.
+    /// From head to head; behind what is none, on to the next frame that is whole.
     fn scan(&mut self) -> Result<(), ReadError> {
         let mut place = self.start;
         // a header that cannot be read ends nobody knows where, and is a fault already
-        let headless = !self.faults.is_empty();
-        let start = self.start;
-        let told = |offset: u64| headless && offset == start;
-        let mut lost = headless.then_some(place);
+        let mut told = !self.faults.is_empty();
         while place < self.size {
-            match self.head(place)? {
+            let (next, end) = match self.head(place)? {
                 Found::Frame(entry) => {
-                    if let Some(offset) = lost.take().filter(|offset| !told(*offset)) {
-                        self.faults.push(Fault { offset, what: format!("{} bytes that are no frame", place - offset) });
-                    }
                     place = entry.end();
                     self.entries.push(*entry);
+                    told = false;
+                    continue;
                 }
-                Found::Cut => {
-                    // nothing behind it can be whole, unless this head is a lie
-                    match self.next_frame(place + 1)? {
-                        Some(next) => {
-                            lost.get_or_insert(place);
-                            place = next;
-                        }
-                        None => {
-                            self.end = End::Torn(lost.unwrap_or(place));
-                            return Ok(());
-                        }
-                    }
-                }
-                Found::Index => {
-                    // it was not good enough to be read
-                    self.end = End::Unindexed(place);
-                    return Ok(());
-                }
-                Found::Nothing => {
-                    lost.get_or_insert(place);
-                    match self.next_frame(place + 1)? {
-                        Some(next) => place = next,
-                        None => break,
-                    }
-                }
+                // it was not good enough to be read; something may have been put behind it
+                Found::Index => (self.frame_behind(self.index_end(place)?)?, End::Unindexed(place)),
+                // nothing behind a head that is cut can be whole, unless it is a lie
+                Found::Cut | Found::Nothing => (self.frame_behind(place + 1)?, End::Torn(place)),
+            };
+            let Some(next) = next else {
+                self.end = end;
+                return Ok(());
+            };
+            if !std::mem::take(&mut told) {
+                self.faults.push(Fault { offset: place, what: format!("{} bytes that are no frame", next - place) });
             }
-        }
-        if let Some(offset) = lost {
-            self.end = End::Torn(offset);
+            place = next;
         }
         Ok(())
+    }
+
+    /// Where the next frame begins that is whole. A head alone is not enough: an index is full of them.
+    fn frame_behind(&self, mut from: u64) -> Result<Option<u64>, ReadError> {
+        while let Some(place) = self.next_frame(from)? {
+            if let Found::Frame(entry) = self.head(place)?
+                && self.body(&entry).is_ok()
+            {
+                return Ok(Some(place));
+            }
+            from = place + 1;
+        }
+        Ok(None)
+    }
+
+    /// Where an index ends that begins here, or the part of it that is as it was written.
+    fn index_end(&self, mut place: u64) -> Result<u64, ReadError> {
+        const PLACE: u64 = size_of::<u64>() as u64;
+        while place + PLACE < self.size {
+            let at = place + PLACE;
+            let fixed = self.read(at, (self.size - at).min(FIXED as u64) as usize)?;
+            match Head::length(&fixed) {
+                Ok(length) if length as u64 <= self.size - at && Head::from_bytes(&self.read(at, length)?).is_ok() => {
+                    place = at + length as u64;
+                }
+                _ => break,
+            }
+        }
+        let tail = self.read(place, (self.size - place).min(TAIL as u64) as usize)?;
+        Ok(if Tail::from_bytes(&tail).is_ok() { place + TAIL as u64 } else { place + 1 })
     }
 
     fn head(&self, place: u64) -> Result<Found, ReadError> {
@@ -370,6 +380,8 @@ impl Writer {
     /// There is such a file, or it cannot be written.
     pub fn create(path: &Path, header: &Header, level: i32) -> io::Result<Self> {
         let mut file = File::options().write(true).create_new(true).open(path)?;
+        // who finds it can see that somebody is at it; where files cannot be locked, nobody can
+        let _ = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
         let bytes = header.to_bytes();
         if let Err(error) = file.write_all(&bytes) {
             // nobody should wonder about an empty file

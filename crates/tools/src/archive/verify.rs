@@ -1,6 +1,6 @@
 //! `archive verify`: every checksum, every event, every gap.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use event::Event;
 use event::archive::Unpacker;
@@ -9,7 +9,8 @@ use event::archive::segment::Entry;
 use super::info::{Info, Summary};
 use super::input;
 use super::progress::Progress;
-use super::segment::{ReadError, Segment};
+use super::segment::{End, ReadError, Segment};
+use super::store;
 
 /// What came of it.
 #[derive(Debug)]
@@ -44,16 +45,18 @@ pub fn verify(paths: &[PathBuf]) -> Result<Verified, ReadError> {
 pub fn verify_watched(paths: &[PathBuf], progress: &Progress) -> Result<Verified, ReadError> {
     let mut summary = Summary::watched(progress);
     let mut events = 0;
-    for path in paths {
-        for file in input::files(path)? {
-            match Segment::open(&file, |_, _| true) {
-                Ok(Some(segment)) => events += frames(&segment, &mut summary, progress),
-                Ok(None) => {}
-                Err(ReadError::Foreign { empty: false, .. }) => summary.first_form(&file)?,
-                Err(error) => return Err(error),
-            }
+    let mut unread = Vec::new();
+    let look = |file: &Path| match Segment::open(file, |_, _| true) {
+        Ok(Some(segment)) => {
+            events += frames(&segment, &mut summary, progress);
+            Ok(())
         }
-    }
+        Ok(None) => Ok(()),
+        Err(ReadError::Foreign { empty: false, .. }) => summary.first_form(file),
+        Err(error) => Err(error),
+    };
+    input::each_file(paths, look, |error| unread.push(error))?;
+    unread.iter().for_each(|error| summary.fault(error));
     let info = summary.finish();
     // one of the first form was counted with its events
     let events = if info.files.iter().all(|file| file.frames.is_some()) { events } else { info.events };
@@ -62,6 +65,11 @@ pub fn verify_watched(paths: &[PathBuf], progress: &Progress) -> Result<Verified
 
 fn frames(segment: &Segment, summary: &mut Summary, progress: &Progress) -> u64 {
     summary.segment(segment);
+    if let End::Torn(offset) = segment.end
+        && !is_written(&segment.path)
+    {
+        summary.fault(&segment.damaged(offset, "it ends in the middle of a frame"));
+    }
     let mut decompressor = zstd::bulk::Decompressor::new().expect("there is memory for it");
     let mut events = 0;
     for entry in &segment.entries {
@@ -75,6 +83,14 @@ fn frames(segment: &Segment, summary: &mut Summary, progress: &Progress) -> u64 
         progress.add(entry.end() - entry.place);
     }
     events
+}
+
+/// Whether somebody is about to write the rest of it.
+fn is_written(segment: &Path) -> bool {
+    let directory = segment.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let last =
+        store::segments(directory).ok().and_then(|kept| kept.last().map(|kept| kept.path.file_name() == segment.file_name()));
+    last == Some(true) && store::is_written(directory)
 }
 
 /// Reads a frame to its end; how many events it has.

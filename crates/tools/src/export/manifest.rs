@@ -42,13 +42,16 @@ pub struct Asked {
     pub license: Option<String>,
     /// Whether it was made fit to be shown to others.
     pub redacted: bool,
+    /// Equal under equal keys, where it was: an identifier that says nothing else.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<String>,
     /// Nanoseconds since the epoch.
     pub from: Option<u64>,
     /// Likewise.
     pub to: Option<u64>,
     /// Names of kinds; null for all.
     pub kinds: Option<Vec<String>>,
-    /// Names of nodes; empty for all.
+    /// Names of nodes, as the tables have them; empty for all.
     pub nodes: Vec<String>,
     /// Ids of peers; empty for all.
     pub peers: Vec<u64>,

@@ -242,9 +242,12 @@ impl<'a> Parts<'a> {
 fn close(file: Begun, name: &str, target: &Target) -> Result<Checksum, ExportError> {
     let growing = match file {
         Begun::Parquet(writer) => {
-            let path = writer.inner().path().to_owned();
+            let (path, failure) = (writer.inner().path().to_owned(), writer.inner().failure());
             // ends the file, too
-            writer.into_inner().map_err(|error| unwritten(path, error))?
+            writer.into_inner().map_err(|error| match failure.error() {
+                Some(source) => TargetError::Write { path, source }.into(),
+                None => unwritten(path, error),
+            })?
         }
         Begun::Lines(growing, _) => growing,
     };
