@@ -167,7 +167,7 @@ fn tables_for_others_name_nobody() {
             error: the following required arguments were not provided:
               --redact
 
-            Usage: peer-observer archive export --redact --output <PLACE> --redact-key <FILE> <FILES>...
+            Usage: peer-observer archive export --output <PLACE> --redact --redact-key <FILE> <FILES>...
 
             For more information, try '--help'.
         "#]],

@@ -128,6 +128,20 @@ fn what_is_done_is_not_done_again() {
 }
 
 #[test]
+fn a_recording_that_is_named_twice_is_exported_once() {
+    let (recordings, tables) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = |number: u32| recordings.path().join(format!("0000000{number}-20250615T150640Z.poa"));
+    written(&path(1), &[&pings(0..10)]);
+    written(&path(2), &[&pings(10..20)]);
+    let done = exported(
+        job(&[recordings.path(), &path(1), &recordings.path().join(".").join(path(2).file_name().unwrap())]),
+        tables.path(),
+    );
+    assert_eq!((done.events, done.rows), (20, 20));
+    assert_eq!(rows(tables.path()), rows_of(&pings(0..20)));
+}
+
+#[test]
 fn an_export_that_was_killed_goes_on_and_has_every_row_once() {
     let whole = tempfile::tempdir().unwrap();
     exported(job(&[DEMO.as_ref()]), whole.path());

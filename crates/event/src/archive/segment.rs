@@ -215,8 +215,7 @@ fn verified(whole: &[u8]) -> Result<&[u8], Damage> {
 
 /// Where in these bytes a frame could begin next, behind `from`: what to look for behind a damaged place. Whether one does, its head says.
 pub fn next_frame(bytes: &[u8], from: usize) -> Option<usize> {
-    let rest = bytes.get(from..)?;
-    rest.windows(super::head::MAGIC.len()).position(|window| window == super::head::MAGIC).map(|at| from + at)
+    memchr::memmem::find(bytes.get(from..)?, &super::head::MAGIC).map(|at| from + at)
 }
 
 /// The least that a frame takes.

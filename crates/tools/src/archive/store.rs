@@ -144,7 +144,7 @@ impl Store {
     ///
     /// The directory cannot be written.
     pub fn begin(&self, header: &Header, level: i32) -> io::Result<Writer> {
-        let number = segments(&self.directory)?.last().map_or(1, |last| last.number + 1);
+        let number = segments(&self.directory)?.last().map_or(1, |last| last.number.saturating_add(1));
         let writer = Writer::create(&self.directory.join(name(number, header.created)), header, level)?;
         self.sync()?;
         Ok(writer)
@@ -225,19 +225,32 @@ impl Limits {
         let mut size: u64 = kept.iter().map(|kept| kept.size).sum();
         let age = |age: Age| u64::try_from(age.0.as_nanos()).unwrap_or(u64::MAX);
         let oldest = self.age.map_or(0, |limit| now.saturating_sub(age(limit)));
+        let begun = begun(kept, now);
         let mut gone = 0;
-        while let [first, next, ..] = &kept[gone..] {
+        while gone + 1 < kept.len() {
             let large = self.size.is_some_and(|limit| size > limit.0);
-            // all of it happened before the next one was begun
-            let old = next.created < oldest;
+            // all of it happened before the next one was begun; where a clock went back between the two, after it was begun itself
+            let old = begun[gone].max(begun[gone + 1]) < oldest;
             if !large && !old {
                 break;
             }
-            size -= first.size;
+            size -= kept[gone].size;
             gone += 1;
         }
         gone
     }
+}
+
+/// When segments were begun. One of a clock that was ahead, which says a time that is still to come, was begun before the next one.
+fn begun(kept: &[Kept], now: u64) -> Vec<u64> {
+    let mut next = now;
+    let mut begun: Vec<u64> = Vec::with_capacity(kept.len());
+    for kept in kept.iter().rev() {
+        next = if kept.created <= now { kept.created } else { next };
+        begun.push(next);
+    }
+    begun.reverse();
+    begun
 }
 
 /// How an archive grows, and how long that can go on.
@@ -328,6 +341,22 @@ mod tests {
         let age = |seconds| Limits { age: Some(Age(Duration::from_secs(seconds))), ..Limits::default() }.exceeding(&all, 5 * HOUR);
         assert_eq!([10_000_000, 7300, 7100, 1].map(age), [0, 1, 2, 3]);
         assert_eq!(Limits::default().exceeding(&all, u64::MAX), 0);
+    }
+
+    /// A board without a battery begins in 1970, one with a bad one in 2099, until somebody tells it the time.
+    #[test]
+    fn a_clock_that_was_wrong_deletes_nothing_early_and_keeps_nothing_for_ever() {
+        let exceeding = |hours: &[u64], now: u64| {
+            Limits { age: Some(Age(Duration::from_hours(10))), ..Limits::default() }.exceeding(&kept(hours, 100), now * HOUR)
+        };
+        // what was begun at 100 is no older because the next one says 0
+        assert_eq!(exceeding(&[100, 0, 101, 102], 103), 0);
+        assert_eq!(exceeding(&[100, 0, 101, 102], 112), 2);
+        // nor younger because the next one says 9000
+        assert_eq!(exceeding(&[100, 9000, 101, 102], 103), 0);
+        assert_eq!(exceeding(&[100, 9000, 101, 102], 112), 2);
+        assert_eq!(exceeding(&[9000, 9001, 9002, 101, 102], 112), 3);
+        assert_eq!(exceeding(&[9000, 9001], 112), 0);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Which recordings are exported together, and which were exported before.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use event::redact::Redactor;
@@ -41,10 +42,15 @@ struct Recording {
 
 /// Compares recordings with the manifest. Batches whose recordings have grown are taken out of it, to be made again.
 pub(super) fn plan(paths: &[PathBuf], manifest: &mut Manifest, redactor: Option<&Redactor>) -> Result<Plan, ExportError> {
-    let mut recordings = Vec::new();
+    let mut recordings: Vec<Recording> = Vec::new();
+    let mut named = HashSet::new();
     for path in paths {
         for file in input::files(path)? {
-            recordings.push(recording(file, path.is_dir(), redactor)?);
+            let recording = recording(file, path.is_dir(), redactor)?;
+            // who names a directory and a file of it means each event once
+            if named.insert(recording.input.path.clone()) {
+                recordings.push(recording);
+            }
         }
     }
     let mut known = 0;
