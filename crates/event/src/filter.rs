@@ -156,16 +156,23 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
 
 /// The kind whose name shares the longest run of letters with a pattern: good enough for a hint.
 fn nearest(pattern: &str) -> &'static str {
-    let score = |id: &KindId| {
-        let name = id.name();
-        (0..pattern.len())
-            .filter_map(|start| pattern.get(start..))
-            .map(|rest| (1..=rest.len()).rev().find(|n| rest.get(..*n).is_some_and(|part| name.contains(part))).unwrap_or(0))
-            .max()
-            .unwrap_or(0)
-    };
+    let score = |id: &KindId| longest_run(pattern.as_bytes(), id.name().as_bytes());
     // the first of the best, so that the hint does not depend on the order of iteration
     KindId::ALL.into_iter().rev().max_by_key(score).map_or("net.*", KindId::name)
+}
+
+/// The length of the longest run that both have. One pass for each byte of the pattern: strangers may ask, too.
+fn longest_run(pattern: &[u8], name: &[u8]) -> usize {
+    // how long a run ends before each place of the name
+    let mut ends = vec![0; name.len() + 1];
+    let mut longest = 0;
+    for byte in pattern {
+        for at in (0..name.len()).rev() {
+            ends[at + 1] = if name[at] == *byte { ends[at] + 1 } else { 0 };
+            longest = longest.max(ends[at + 1]);
+        }
+    }
+    longest
 }
 
 #[cfg(test)]
@@ -192,6 +199,14 @@ mod tests {
         assert_eq!(Filter::parse([]).unwrap(), Filter::all());
         let error = Filter::parse(["net.pingg"]).unwrap_err().to_string();
         assert_eq!(error, "no kind of event matches `net.pingg`; did you mean `net.ping`?");
+    }
+
+    #[test]
+    fn the_longest_run_of_both_is_found_wherever_it_stands() {
+        let run = |pattern: &str, name: &str| longest_run(pattern.as_bytes(), name.as_bytes());
+        assert_eq!(["net.ping", "xnet.pi", "pinet", "ng", "", "éping", "q"].map(|p| run(p, "net.ping")), [8, 6, 3, 2, 0, 4, 0]);
+        // what runs into one another is not counted together
+        assert_eq!((run("aaab", "aab"), run("abab", "ababab"), run("neping", "net.ping")), (3, 4, 4));
     }
 
     #[test]

@@ -154,6 +154,8 @@ fn an_export_that_was_killed_goes_on_and_has_every_row_once() {
         let mut manifest = manifest(directory.path());
         manifest.batches[0].finished = false;
         manifest.batches[0].account = Default::default();
+        // tables that have equally much may be ended in another order, so that there are some more files or less
+        let kept = kept.min(manifest.files.len());
         for (at, file) in manifest.files.drain(kept..).enumerate() {
             let path = directory.path().join(&file.path);
             match at % 3 {

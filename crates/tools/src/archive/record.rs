@@ -534,3 +534,50 @@ impl Sealer {
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use bus::Limits;
+    use event::{Kind, KindId, NetPing};
+
+    use super::*;
+
+    fn recorder(directory: &std::path::Path, bus: &Bus) -> Recorder {
+        let config = Config {
+            archive: Some(directory.to_owned()),
+            archive_kinds: vec![],
+            archive_profile: Profile::Full,
+            archive_segment_size: Size(64 << 20),
+            archive_segment_age: Age(Duration::from_hours(1)),
+            archive_max_size: None,
+            archive_max_age: None,
+            archive_keep_unshipped: false,
+        };
+        Recorder::new(config, Rhythm::default(), Store::open(directory).unwrap(), bus.clone()).unwrap()
+    }
+
+    /// What a crash may still cost is not stated, however often the disk confirms what it has.
+    #[tokio::test]
+    async fn what_is_in_no_frame_yet_is_not_stated() {
+        let directory = tempfile::tempdir().unwrap();
+        let bus = Bus::local();
+        let mut statements = bus.subscribe(Filter::kinds([KindId::HealthArchived]), Limits::default()).await.unwrap();
+        let mut recorder = recorder(directory.path(), &bus);
+        let ping = |sequence| Event { run: 1, sequence, ..Event::new("alice", Source::Ebpf, NetPing::default()) };
+        (0..10).for_each(|sequence| recorder.push(&ping(sequence)));
+        recorder.sync();
+        recorder.close();
+        recorder.push(&ping(10));
+        recorder.sync();
+        recorder.close();
+        recorder.sync();
+        recorder.finish().unwrap();
+        bus.close().await;
+        let mut stated = Vec::new();
+        while let Some(Delivery::Event(event)) = statements.next().await {
+            let Some(Kind::HealthArchived(archived)) = &event.kind else { panic!("{event:?}") };
+            stated.extend(archived.sources.iter().filter(|source| source.run == 1).map(|source| source.sequence));
+        }
+        assert_eq!(stated, [9, 10]);
+    }
+}
