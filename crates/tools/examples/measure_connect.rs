@@ -13,13 +13,12 @@ use bus::{Bus, Delivery, Limits};
 use bytes::Bytes;
 use clap::Parser as _;
 use event::p2p::network::{KNOWN, Networks};
-use event::p2p::transport::{Transport, Version};
+use event::p2p::transport::Transport;
 use event::{Direction, Filter, Kind, KindId, NetAddrv2, Network, NetworkAddress, Source, StateNetwork, VisitResult};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tools::connect::target::Target;
 use tools::connect::tried::{Tried, Verdict};
-use tools::connect::visit::{Greeting, Visit};
 use tools::connect::{AtANode, Config, Prepared};
 
 /// How long the fleet lets a visitor wait.
@@ -119,7 +118,7 @@ async fn measured(parallel: usize, port: u16) -> Result<()> {
     for message in 0..count.div_ceil(100) {
         let entry = |number: usize| {
             let [_, _, high, low] = u32::try_from(message * 100 + number).unwrap_or_default().to_be_bytes();
-            let services = if number % 2 == 0 { 0x409 } else { 0xc09 };
+            let services = if number.is_multiple_of(2) { 0x409 } else { 0xc09 };
             let address = Bytes::copy_from_slice(&[127, high.wrapping_add(1), low, 1]);
             NetworkAddress { services, network: Network::Ipv4.into(), address, port: port.into(), ..NetworkAddress::default() }
         };
@@ -172,24 +171,6 @@ async fn measured(parallel: usize, port: u16) -> Result<()> {
         peak_memory()? as f64 / 1e6,
     );
     ensure!(other == 0, "{other} visits were not what they should be");
-    alone()
-}
-
-/// What the two sides of a handshake cost without a network, for comparison.
-fn alone() -> Result<()> {
-    for transport in [Version::V1, Version::V2] {
-        let begun = Instant::now();
-        for number in 0..1000_u64 {
-            let mut secret = [7; 32];
-            secret[..8].copy_from_slice(&number.to_le_bytes());
-            let user_agent = "/peer-observer:0(https://example.org)/".to_owned();
-            let network = KNOWN[4].1;
-            let mut visit = Visit::new(Greeting { network, transport, secret, nonce: number, time: 0, user_agent });
-            visit.receive(&[0x5a; 64]).ok();
-            visit.take_output();
-        }
-        println!("{transport:?}: {:.0} µs for our side up to the keys", begun.elapsed().as_secs_f64() * 1e3);
-    }
     Ok(())
 }
 

@@ -117,8 +117,7 @@ mod tests {
         assert!(own.learn(&network(&["1.2.3.4", "2a00::1", "abc.onion"])));
         assert!(!own.learn(&network(&["1.2.3.4"])));
         let peer = |bind: &str| PeerInfo { address_bind: Some(bind.to_owned()), ..PeerInfo::default() };
-        let peers =
-            StatePeers { peers: vec![peer("192.168.1.5:8333"), peer("127.0.0.1:8334"), peer("[2a00::2]:1")], ..Default::default() };
+        let peers = StatePeers { peers: vec![peer("192.168.1.5:8333"), peer("127.0.0.1:8334"), peer("[2a00::2]:1")] };
         assert!(own.learn(&Event::new("alice", Source::Rpc, peers)));
         for ip in ["1.2.3.4", "2a00::1", "2a00::2", "192.168.1.5", "::ffff:1.2.3.4"] {
             assert!(own.is_own(ip.parse().unwrap()), "{ip}");

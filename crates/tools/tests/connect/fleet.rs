@@ -126,7 +126,8 @@ pub async fn serve(character: Character, mut stream: TcpStream) -> std::io::Resu
         Character::KeyAndNothing => stream.write_all(&[0x5a; 64]).await?,
         Character::HangsUp => return Ok(()),
         Character::Web => {
-            stream.read(&mut buffer).await?;
+            // whatever it was
+            let _ = stream.read(&mut buffer).await?;
             return stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").await;
         }
     }

@@ -17,8 +17,8 @@ use tools::connect::tried::Tried;
 fn made_up(target: &Target, transport: Version) -> Outcome {
     let sum: u32 = target.address().iter().map(|byte| u32::from(*byte)).sum();
     let result = match sum % 9 {
-        0 | 1 | 2 => VisitResult::Reachable,
-        3 | 4 => VisitResult::TimedOut,
+        0..=2 => VisitResult::Reachable,
+        3..=4 => VisitResult::TimedOut,
         5 => VisitResult::Refused,
         6 => VisitResult::Unreachable,
         7 => VisitResult::HungUp,

@@ -162,7 +162,7 @@ fn hundreds_of_visits_leave_no_file_open() {
         let flags = ["--connect-parallel=100", "--connect-rate=10000", "--connect-timeout=1s"];
         let mut world = World::new(config(&place.path().join("tried"), &flags)).await;
         world.states(&[]);
-        let services = |number: usize| if number % 2 == 0 { V1 } else { V2 };
+        let services = |number: usize| if number.is_multiple_of(2) { V1 } else { V2 };
         world.advertise(1, residents.iter().enumerate().map(|(number, it)| entry(it.address, services(number))).collect());
         world.results(200).await;
         assert_eq!(world.end().await.unwrap().len(), 200);
