@@ -8,7 +8,7 @@
 //!   that opened and stayed. Who only looks in is no loss, however many they are.
 //! - Few outbound peers where there were many within the hour. Feelers and fetches of addresses come and go, and are not counted.
 //! - Both have to last for a minute (`d09.lasts`).
-//! - Slowly: see [`bleed`].
+//! - Slowly: the number of inbound peers against those of the last week, and connections broken off (`bleed.rs`).
 //!
 //! **Look-alikes.** A node that ends: it closes everybody within a second, and its process may write its caches for minutes before anybody
 //! can know. So where nobody at all is left, more patience is needed (`d09.ending`), and none of it counts once the log or another
