@@ -75,7 +75,8 @@ fn cases() -> Vec<Case> {
             assert!(names.iter().any(|name| name == needed), "{} has no {needed}", directory.display());
         }
         for name in names.iter().filter_map(|name| name.strip_suffix(".toml")) {
-            assert!(name.starts_with("fire") || name.starts_with("twin"), "{name} is neither to be found nor a twin");
+            let known = ["fire", "hard", "twin"].iter().any(|kind| name.starts_with(kind));
+            assert!(known, "{name} is neither to be found nor a twin");
             let toml = std::fs::read_to_string(directory.join(format!("{name}.toml"))).unwrap();
             cases.push(Case { detector: entry.about.id.to_owned(), name: name.to_owned(), toml });
         }
@@ -102,7 +103,9 @@ fn held_out() -> Vec<Case> {
 impl Case {
     /// Whether anything is to be found in it.
     fn fires(&self) -> bool {
-        self.name.starts_with("fire") || (self.detector == HELD_OUT && !self.name.starts_with("twin"))
+        self.name.starts_with("fire")
+            || self.name.starts_with("hard")
+            || (self.detector == HELD_OUT && !self.name.starts_with("twin"))
     }
 
     /// Whose findings count: what an attack leads to besides is not judged, while a twin must leave everybody quiet. Held-out ones mix
@@ -207,7 +210,8 @@ fn detectors_find_what_is_true_and_nothing_else() {
     for Outcome { case, strength, played } in &outcomes {
         let case = &cases[*case];
         let Tally { truths, found, .. } = played.score.tallies.get(&case.detector).cloned().unwrap_or_default();
-        if case.fires() && *strength >= 1.0 && (truths == 0 || found < truths) {
+        // what is hard is shown, and counts in the sums; not every seed of it has to be found
+        if case.fires() && !case.name.starts_with("hard") && *strength >= 1.0 && (truths == 0 || found < truths) {
             writeln!(wrong, "{} {} × {strength}: found {found} of {truths}", case.detector, case.name).unwrap();
         }
         for cry in &played.cries {
