@@ -116,7 +116,7 @@ impl Crawled {
         let reader = SerializedFileReader::new(File::open(path).unwrap()).unwrap();
         let metadata = reader.metadata();
         self.around.push(format!("{:?}", metadata.file_metadata()));
-        for column in metadata.row_groups().iter().flat_map(|group| group.columns()) {
+        for column in metadata.row_groups().iter().flat_map(parquet::file::metadata::RowGroupMetaData::columns) {
             let Some(statistics) = column.statistics() else { continue };
             self.around.push(statistics.min_bytes_opt().unwrap_or_default());
             self.around.push(statistics.max_bytes_opt().unwrap_or_default());
