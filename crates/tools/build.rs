@@ -1,4 +1,4 @@
-//! Makes a table of the pages in `web/dist`, so that they are inside the program.
+//! Makes tables of the pages in `web/dist` and of what detectors mean (`detectors/*/doc.md`), so that they are inside the program.
 
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -43,6 +43,29 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     table.push_str("];\n");
     std::fs::write(Path::new(&std::env::var("OUT_DIR")?).join("assets.rs"), table)?;
+    runbooks()
+}
+
+/// One page per detector, by its number.
+fn runbooks() -> Result<(), Box<dyn std::error::Error>> {
+    let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("../../detectors").canonicalize()?;
+    println!("cargo::rerun-if-changed={}", root.display());
+    let mut pages = vec![];
+    for entry in std::fs::read_dir(root)? {
+        let page = entry?.path().join("doc.md");
+        if page.is_file() {
+            println!("cargo::rerun-if-changed={}", page.display());
+            pages.push(page);
+        }
+    }
+    pages.sort();
+    let mut table = format!("static PAGES: [(&str, &str); {}] = [\n", pages.len());
+    for page in pages {
+        let number = page.parent().and_then(Path::file_name).and_then(|name| name.to_str()).ok_or("a path that is no text")?;
+        writeln!(table, "    ({number:?}, include_str!({:?})),", page.to_str().ok_or("a path that is no text")?)?;
+    }
+    table.push_str("];\n");
+    std::fs::write(Path::new(&std::env::var("OUT_DIR")?).join("runbooks.rs"), table)?;
     Ok(())
 }
 

@@ -36,6 +36,7 @@ mod engine;
 pub mod entity;
 pub mod finding;
 mod guard;
+pub mod incident;
 pub mod measure;
 mod order;
 pub mod peers;

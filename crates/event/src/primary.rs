@@ -238,7 +238,15 @@ pub const fn witnesses(id: KindId) -> Witnesses {
         | KindId::FindingOpened
         | KindId::FindingUpdated
         | KindId::FindingCleared
-        | KindId::FindingExpired => Witnesses::Own,
+        | KindId::FindingExpired
+        | KindId::IncidentOpened
+        | KindId::IncidentChanged
+        | KindId::IncidentNoted
+        | KindId::IncidentAcknowledged
+        | KindId::IncidentResolved
+        | KindId::IncidentReopened
+        | KindId::IncidentKept
+        | KindId::IncidentDelivered => Witnesses::Own,
     }
 }
 

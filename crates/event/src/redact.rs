@@ -36,6 +36,8 @@ mod host;
 mod own;
 mod wording;
 
+use std::collections::BTreeSet;
+
 use bitcoin::hashes::{Hash as _, HashEngine as _, Hmac, HmacEngine, sha256};
 use bytes::Bytes;
 
@@ -49,6 +51,8 @@ include!(concat!(env!("OUT_DIR"), "/redact.rs"));
 const IDENTIFIER: usize = 16;
 /// Characters of an identifier.
 const IDENTIFIER_TEXT: usize = 5 + 26;
+/// Names of nodes that are kept in mind.
+const NAMES: usize = 1024;
 /// What identifiers begin with.
 const PREFIXES: [&str; 4] = ["peer-", "near-", "name-", "node-"];
 
@@ -61,6 +65,8 @@ pub struct Redactor {
     own: Own,
     /// Of the event at hand.
     node: String,
+    /// Of other nodes of the operator's.
+    names: BTreeSet<String>,
     /// A rule that is not applied, to see that the tests notice.
     #[cfg(test)]
     spared: Option<usize>,
@@ -83,6 +89,7 @@ impl Redactor {
             key: HmacEngine::new(&key),
             own: Own::default(),
             node: String::new(),
+            names: BTreeSet::new(),
             #[cfg(test)]
             spared: None,
         }
@@ -93,6 +100,14 @@ impl Redactor {
     pub fn add_own(&mut self, address: &str) -> bool {
         self.own.own(address);
         self.own.is_stated(address)
+    }
+
+    /// The name of a node, for events that are about several: texts are cut before it, as they are before the name of the event's own node.
+    /// At most 1024 are kept in mind.
+    pub fn add_name(&mut self, node: &str) {
+        if !node.is_empty() && self.names.len() < NAMES && !self.names.contains(node) {
+            self.names.insert(node.to_owned());
+        }
     }
 
     /// Kinds from which there is something to [`learn`](Self::learn).
@@ -234,12 +249,18 @@ impl Redactor {
     fn words(&self, rule: usize, text: &mut String) {
         if !self.spares(rule) {
             *text = wording::words(text, &self.node);
+            for name in &self.names {
+                *text = wording::words(text, name);
+            }
         }
     }
 
     fn agent(&self, rule: usize, text: &mut String) {
         if !self.spares(rule) {
             *text = wording::agent(text, &self.node);
+            for name in &self.names {
+                *text = wording::agent(text, name);
+            }
         }
     }
 }

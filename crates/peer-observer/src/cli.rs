@@ -87,6 +87,12 @@ pub enum Command {
     #[command(subcommand)]
     Archive(Archive),
 
+    /// Work with the incident book: look, write down, acknowledge, close
+    ///
+    /// The book is kept by `run` or `detect` with `--incidents-book`; these commands reach it while they run, and also when nothing does.
+    #[command(subcommand)]
+    Incidents(Incidents),
+
     /// Play recordings into a bus, for tools that watch a replay
     ///
     /// Events keep the envelope they had, marked as replayed. Over NATS they go to subjects of their own, `replay.<id>.…`, which tools that
@@ -182,6 +188,12 @@ pub struct Run {
 
     #[command(flatten, next_help_heading = "Visits [connect]")]
     pub connect: tools::connect::Config,
+
+    #[command(flatten, next_help_heading = "Incidents [incidents]")]
+    pub incidents: tools::incidents::Config,
+
+    #[command(flatten, next_help_heading = "Messages [messages]")]
+    pub messages: tools::messages::Config,
 
     #[command(flatten, next_help_heading = "Pages [web]")]
     pub web: tools::web::Config,
@@ -469,6 +481,12 @@ pub struct Detect {
     #[command(flatten, next_help_heading = "Detectors [detect]")]
     pub detect: tools::detect::Config,
 
+    #[command(flatten, next_help_heading = "Incidents [incidents]")]
+    pub incidents: tools::incidents::Config,
+
+    #[command(flatten, next_help_heading = "Messages [messages]")]
+    pub messages: tools::messages::Config,
+
     #[command(flatten, next_help_heading = "NATS [nats]")]
     pub nats: bus::NatsOptions,
 }
@@ -503,6 +521,144 @@ pub struct Connect {
 
     #[command(flatten, next_help_heading = "NATS [nats]")]
     pub nats: bus::NatsOptions,
+}
+
+/// `incidents`
+#[derive(Subcommand, Debug)]
+pub enum Incidents {
+    /// List incidents, the latest first
+    List {
+        #[command(flatten)]
+        place: tools::incidents::Place,
+
+        /// Only those in this state
+        #[arg(long, value_enum, default_value_t = State::All, value_name = "STATE")]
+        state: State,
+
+        /// At most so many
+        #[arg(long, default_value_t = 100, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        most: u32,
+
+        /// `text` for people, `json` for programs (a line each), `atom` for feed readers
+        #[arg(id = "list_format", long = "format", env = "PEER_OBSERVER_INCIDENTS_FORMAT", hide_env = true, value_enum,
+              default_value_t = ListFormat::Text, value_name = "FORMAT")]
+        format: ListFormat,
+    },
+
+    /// Show one: what, where, since when, what to do, its evidence, and everything that happened
+    Show {
+        #[command(flatten)]
+        place: tools::incidents::Place,
+
+        /// Its number
+        number: u64,
+
+        /// `text` for people, `json` for programs
+        #[arg(long, value_enum, default_value_t = tools::logger::Format::Text, value_name = "FORMAT")]
+        format: tools::logger::Format,
+    },
+
+    /// Write something down
+    Note {
+        #[command(flatten)]
+        place: tools::incidents::Place,
+
+        /// Of which incident
+        number: u64,
+
+        /// What
+        #[arg(required = true, value_name = "TEXT")]
+        text: Vec<String>,
+
+        /// Who writes [default: this user]
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
+    },
+
+    /// Say that you look at it
+    Ack {
+        #[command(flatten)]
+        place: tools::incidents::Place,
+
+        /// Which incident
+        number: u64,
+
+        /// Who does [default: this user]
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
+    },
+
+    /// Say that it is over
+    ///
+    /// It is open again when another finding of it begins, or one gets worse.
+    Close {
+        #[command(flatten)]
+        place: tools::incidents::Place,
+
+        /// Which incident
+        number: u64,
+
+        /// Why
+        #[arg(value_name = "TEXT")]
+        text: Vec<String>,
+
+        /// Who does [default: this user]
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
+    },
+
+    /// Write one into a file: a page that needs nothing else, or JSON
+    ///
+    /// It has everything as it is, the names of nodes and the addresses of strangers: it is for you, not for others.
+    Export {
+        #[command(flatten)]
+        place: tools::incidents::Place,
+
+        /// Which incident
+        number: u64,
+
+        /// The file to write, which must not exist
+        #[arg(long, short, value_name = "FILE")]
+        output: PathBuf,
+
+        /// `html` for people, `json` for programs
+        #[arg(id = "incident_format", long = "format", env = "PEER_OBSERVER_INCIDENT_FORMAT", hide_env = true, value_enum,
+              default_value_t = PageFormat::Html, value_name = "FORMAT")]
+        format: PageFormat,
+    },
+}
+
+/// Where in its life an incident is.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// Nobody looks at it
+    Open,
+    /// Somebody looks at it
+    Acknowledged,
+    /// It is over
+    Resolved,
+    /// Any
+    All,
+}
+
+/// How a list is written.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ListFormat {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+    /// For feed readers
+    Atom,
+}
+
+/// How an incident is written into a file.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PageFormat {
+    /// For people
+    Html,
+    /// For programs
+    Json,
 }
 
 /// `web`
@@ -774,6 +930,11 @@ pub const SECTIONS: &[Section] = &[
         "connect",
         "Visits to advertised addresses: dials strangers; runs only where this section or its flags are there (docs/connect.md)",
     ),
+    Section::of::<tools::incidents::Config>(
+        "incidents",
+        "The incident book: what findings become; kept only where `book` or `--incidents-book` names a file",
+    ),
+    Section::of::<tools::messages::Config>("messages", "Messages: who is told of incidents; needs a book"),
     Section::of::<tools::web::Config>("web", "Pages: what happens, live, in a browser"),
     Section::of::<tools::archive::Config>(
         "archive",

@@ -1,14 +1,20 @@
 //! `peer-observer detect`: findings, from a bus or a recording.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Arc;
 
+use bus::Limits;
 use detect::finding::Statement;
+use event::Event;
 use tools::detect::{PrepareError, Prepared, play, score};
+use tools::incidents::Book;
 use tools::logger::{Colour, Format, Line};
 
 use crate::alone;
 use crate::cli;
 use crate::exit::{Code, Failure};
+use crate::extractors::Extractors;
+use crate::incidents::{Asked, Keeper};
 use crate::service::{self, Signals};
 use crate::wiring;
 
@@ -40,20 +46,29 @@ pub fn run(options: cli::Detect) -> Result<(), Failure> {
         let run = "`peer-observer run` watches a node on this machine, and detects";
         return Err(alone::no_input("detect", "look at", run));
     }
+    let book = crate::incidents::asked(options.incidents.clone(), options.messages.clone(), None, false)?;
     let prepared = options.detect.prepare(live).map_err(unreadable)?;
     if live {
-        return watch(prepared, options, printer);
+        let book = book.map(Asked::open).transpose()?;
+        return watch(prepared, book, options, printer);
     }
     let filter = prepared.filter(options.node.clone());
     let recordings = alone::recorded(&options.recording, &filter)?;
+    let mut book = book.map(Asked::open).transpose()?.map(|keeper| Noted::new(keeper.book));
     let mut closed = false;
     let totals = play(prepared, recordings, |statement| match printer.print(statement) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
             closed = true;
             Err(Failure::from(anyhow::Error::new(error)))
         }
-        printed => printed.map_err(|error| anyhow::Error::new(error).into()),
+        printed => {
+            printed.map_err(anyhow::Error::new)?;
+            book.as_mut().map_or(Ok(()), |book| book.note(statement))
+        }
     });
+    if let Some(book) = &mut book {
+        book.write()?;
+    }
     // nobody reads any more: that is no failure
     let totals = match totals {
         Err(_) if closed => return Ok(()),
@@ -64,13 +79,44 @@ pub fn run(options: cli::Detect) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A book into which goes what a recording holds. Nobody is told: it is long over.
+struct Noted {
+    book: Book,
+    waiting: Vec<Arc<Event>>,
+    sequence: u64,
+}
+
+impl Noted {
+    fn new(book: Book) -> Self {
+        Self { book, waiting: Vec::new(), sequence: 0 }
+    }
+
+    fn note(&mut self, statement: &Statement) -> Result<(), Failure> {
+        const BATCH: usize = 1024;
+        self.waiting.push(Arc::new(tools::detect::event(statement, self.sequence)));
+        self.sequence += 1;
+        if self.waiting.len() < BATCH { Ok(()) } else { self.write() }
+    }
+
+    fn write(&mut self) -> Result<(), Failure> {
+        self.book.record(&self.waiting).map_err(crate::incidents::unusable)?;
+        self.waiting.clear();
+        Ok(())
+    }
+}
+
 /// Follows a bus until told to stop.
-fn watch(prepared: Prepared, options: cli::Detect, mut printer: Printer) -> Result<(), Failure> {
+fn watch(prepared: Prepared, book: Option<Keeper>, options: cli::Detect, mut printer: Printer) -> Result<(), Failure> {
     wiring::block_on(async {
         let mut signals = Signals::new()?;
         let node = options.node.first().cloned();
         let filter = prepared.filter(options.node);
         let Some((bus, events)) = alone::subscribe(&mut signals, &options.nats, None, filter).await? else { return Ok(()) };
+        let mut incidents = Extractors::new(bus.clone());
+        if let Some(book) = book {
+            let events = bus.subscribe(tools::incidents::filter(), Limits::default()).await.map_err(wiring::bus_failure)?;
+            book.start(events, &bus, &mut incidents)?;
+        }
         let (stop, stopped) = alone::Stopped::new();
         let show = move |statement: &Statement| printer.print(statement).map_err(anyhow::Error::new);
         let mut tool = tokio::spawn(tools::detect::run(prepared, events, bus.clone(), node, stopped.wait(), show));
@@ -78,10 +124,12 @@ fn watch(prepared: Prepared, options: cli::Detect, mut printer: Printer) -> Resu
         tokio::select! {
             () = signals.received() => {}
             ended = &mut tool => return Ok(ended.map_err(anyhow::Error::new)??),
+            ended = incidents.ended() => return ended,
         }
         let end = async {
             drop(stop);
             tool.await.map_err(anyhow::Error::new)??;
+            incidents.stop().await?;
             bus.close().await;
             Ok(())
         };

@@ -17,6 +17,7 @@ mod exit;
 mod export;
 mod extractors;
 mod history;
+mod incidents;
 mod known;
 mod metrics;
 mod service;
@@ -59,6 +60,7 @@ fn run() -> Result<ExitCode, Failure> {
         Command::Top(options) => top::run(*options)?,
         Command::Detect(options) => detect::run(*options)?,
         Command::Connect(options) => connect::run(*options)?,
+        Command::Incidents(options) => incidents::run(options)?,
         Command::Web(options) => web::run(*options)?,
         Command::Archive(options) => return archive::run(options),
         Command::Replay(options) => archive::replay(*options)?,

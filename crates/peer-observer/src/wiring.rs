@@ -116,6 +116,8 @@ struct Parts {
     top: bool,
     detect: Option<(tools::detect::Config, bool)>,
     connect: Option<tools::connect::Config>,
+    /// What findings become.
+    incidents: Option<crate::incidents::Asked>,
     web: Option<(tools::web::Config, bool)>,
 }
 
@@ -161,6 +163,12 @@ pub fn run(options: cli::Run, file: Option<&File>, told: &[String]) -> Result<()
         detect: wanted("detect").then_some((options.detect, asked("detect"))),
         // never unasked: it dials strangers
         connect: (asked("connect") || options.connect.is_asked()).then_some(options.connect),
+        incidents: crate::incidents::asked(
+            options.incidents,
+            options.messages,
+            archive.archive.as_ref(),
+            asked("incidents") || asked("messages"),
+        )?,
         web: wanted("web").then_some((options.web, asked("web"))),
         kept: crate::archive::asked(archive, asked("archive"))?,
         shipped,
@@ -234,7 +242,9 @@ fn start(nodes: &[extract::node::Config], mut parts: Parts, wait: bool, nats: &N
     let mut nodes = known.into_iter().zip(listeners).zip(logs).map(node).collect::<Vec<_>>();
     #[cfg(feature = "ebpf")]
     probes::open(&mut nodes, parts.ebpf.as_ref(), parts.rpc.is_some(), wait, nats, parts.top)?;
-    block_on(live(nodes, parts, metrics, web, (detect, connect), nats))
+    // as whoever it is that goes on, so that the files are his
+    let book = parts.incidents.take().map(crate::incidents::Asked::open).transpose()?;
+    block_on(live(nodes, parts, metrics, web, (detect, connect, book), nats))
 }
 
 /// What the operator named and is read after the start: it has to be readable for whoever the program goes on as.
@@ -301,7 +311,11 @@ async fn live(
     mut parts: Parts,
     metrics: Option<crate::metrics::Taken>,
     web: Option<crate::web::Taken>,
-    (detect, connect): (Option<(tools::detect::Prepared, bool)>, Option<tools::connect::Prepared>),
+    (detect, connect, book): (
+        Option<(tools::detect::Prepared, bool)>,
+        Option<tools::connect::Prepared>,
+        Option<crate::incidents::Keeper>,
+    ),
     nats: &NatsOptions,
 ) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
@@ -334,6 +348,13 @@ async fn live(
         Some((config, filter)) => Some(tokio::spawn(crate::archive::start(config, filter, &bus).await?)),
         None => None,
     };
+    // before the detectors, and it ends after them
+    let mut incidents = Extractors::new(bus.clone());
+    if let Some(book) = book
+        && let Some(events) = own_events(&bus, "incidents", tools::incidents::filter(), true).await?
+    {
+        book.start(events, &bus, &mut incidents)?;
+    }
     // as extractors: started and watched over alike, but they stop when nothing more comes from those
     let mut joins = Extractors::new(bus.clone());
     for node in &nodes {
@@ -371,14 +392,14 @@ async fn live(
         Ok(Some(())) => {
             service::ready();
             let tools = [&mut logger, &mut counted, &mut shown, &mut kept];
-            watch_over(&mut signals, &mut extractors, [&mut joins, &mut detectors], tools).await
+            watch_over(&mut signals, &mut extractors, [&mut joins, &mut detectors, &mut incidents], tools).await
         }
         Ok(None) => Ok(()),
         Err(failure) => Err(failure),
     };
     service::stopping();
     let end = async {
-        let stopped = extractors.stop().await.and(joins.stop().await).and(detectors.stop().await);
+        let stopped = extractors.stop().await.and(joins.stop().await).and(detectors.stop().await).and(incidents.stop().await);
         bus.close().await;
         if let Some(logger) = logger {
             logger.await.map_err(anyhow::Error::new)??;
@@ -398,7 +419,7 @@ async fn live(
 async fn watch_over(
     signals: &mut Signals,
     extractors: &mut Extractors,
-    [joins, detectors]: [&mut Extractors; 2],
+    [joins, detectors, incidents]: [&mut Extractors; 3],
     tools: [&mut Option<JoinHandle<anyhow::Result<()>>>; 4],
 ) -> Result<(), Failure> {
     let [logger, counted, shown, kept] = tools;
@@ -409,6 +430,7 @@ async fn watch_over(
             ended = extractors.ended() => return ended,
             ended = joins.ended() => return ended,
             ended = detectors.ended() => return ended,
+            ended = incidents.ended() => return ended,
             ended = async { logger.as_mut().expect("checked").await }, if logger.is_some() => {
                 *logger = None;
                 // nobody reads the lines any more

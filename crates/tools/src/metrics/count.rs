@@ -5,6 +5,7 @@ mod conn;
 pub mod finding;
 mod gossip;
 mod health;
+pub mod incident;
 mod inventory;
 mod log;
 mod mempool;
@@ -201,6 +202,14 @@ pub fn count(node: &mut Node, around: &mut Around<'_>, event: &Event, kind: &Kin
         | Kind::LogLife(_)
         | Kind::HealthArchived(_)
         | Kind::HealthBeat(_) => {}
+        Kind::IncidentOpened(_)
+        | Kind::IncidentChanged(_)
+        | Kind::IncidentNoted(_)
+        | Kind::IncidentAcknowledged(_)
+        | Kind::IncidentResolved(_)
+        | Kind::IncidentReopened(_)
+        | Kind::IncidentKept(_) => incident::said(node, kind),
+        Kind::IncidentDelivered(delivered) => incident::delivered(node, delivered),
         Kind::FindingOpened(_) | Kind::FindingUpdated(_) | Kind::FindingCleared(_) | Kind::FindingExpired(_) => {
             around.crowded |= !finding::said(node, kind, detect::of(event));
         }

@@ -5,9 +5,9 @@
 
 use event::{
     AddrmanStep, BlockAnnouncement, BlockPart, ChainTipStatus, ConnRefusal, ConnectionType, Direction, EndReason, FeeMode,
-    FetchOutcome, HeadersIgnored, HeadersSyncStep, InventoryType, KindId, LogFileProblem, LogGapReason, LossStage, Malformation,
-    Network, OrphanStep, OutboundStep, RefusalReason, RemovalReason, RpcRefusal, Severity, Source, SyncStep, Transport,
-    UndecodableReason, VisitResult,
+    FetchOutcome, HeadersIgnored, HeadersSyncStep, IncidentState, InventoryType, KindId, LogFileProblem, LogGapReason, LossStage,
+    Malformation, Network, OrphanStep, OutboundStep, RefusalReason, RemovalReason, RpcRefusal, Severity, Source, SyncStep,
+    Transport, UndecodableReason, VisitResult,
 };
 
 /// A label's name and words.
@@ -188,6 +188,7 @@ of_schema! {
     SyncStep as "step": Unspecified StallStarted StallTimeoutRaised StallTimeoutLowered Presync Headers Done;
     RpcRefusal as "reason": Unspecified Password Method QueueFull;
     LogGapReason as "reason": Unspecified RateLimitBegan RateLimitEnded EarlyLines LineCut;
+    IncidentState as "state": Unspecified Open Acknowledged Resolved;
     Severity as "severity": Unspecified Info Warn Critical;
     LogFileProblem as "problem": Unspecified Shrunk Replaced Foreign Damaged Unreadable Gone Unfinished ClockBack Mixed;
     OutboundStep as "step":

@@ -33,7 +33,7 @@ fn describe(out: &mut String, row: &Row) {
         Shape::Histogram(_) => "histogram",
     };
     let _ = write!(out, "\n### `{}`\n\n{}\n\n- {kind}", row.name, row.help);
-    let families = ["net", "conn", "mempool", "chain", "state", "probe", "health", "finding"];
+    let families = ["net", "conn", "mempool", "chain", "state", "probe", "health", "finding", "incident"];
     match row.from {
         [] => {}
         from if from.len() == event::KindId::ALL.len() => out.push_str(", of every event"),

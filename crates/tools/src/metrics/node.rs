@@ -7,6 +7,7 @@ use super::addrman::Dump;
 use super::blocks::Blocks;
 use super::cells::Cells;
 use super::count::finding::Findings;
+use super::count::incident::Incidents;
 use super::label::Fact;
 use super::table::{self, ROWS};
 
@@ -39,6 +40,8 @@ pub struct Node {
     pub orphans: Option<Vec<u64>>,
     /// What detectors hold to be the case.
     pub findings: Findings,
+    /// What became of that.
+    pub incidents: Incidents,
     /// The last dump of the address manager.
     pub addrman: Option<Box<Dump>>,
     /// What the joins said last, with the run that they belong to.
@@ -107,6 +110,7 @@ impl Node {
             peers: None,
             orphans: None,
             findings: Findings::default(),
+            incidents: Incidents::default(),
             addrman: None,
             joined: Default::default(),
             log_lines: (0, vec![]),
@@ -248,7 +252,7 @@ impl Node {
     /// detector says itself what becomes of it when the node is another.
     fn forget(&mut self, of: impl Fn(KindId) -> bool) {
         for (row, offset) in ROWS.iter().zip(table::OFFSETS) {
-            let of_node = |id: &KindId| !matches!(id.family(), "health" | "finding");
+            let of_node = |id: &KindId| !matches!(id.family(), "health" | "finding" | "incident");
             if row.shape.vanishes()
                 && row.from.len() < KindId::ALL.len()
                 && row.from.iter().filter(|id| of_node(id)).any(|id| of(*id))

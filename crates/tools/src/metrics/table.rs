@@ -7,16 +7,17 @@
 
 use event::{
     AddrmanStep, BlockAnnouncement, BlockPart, ChainTipStatus, ConnRefusal, ConnectionType, Direction, EndReason, FeeMode,
-    FetchOutcome, HeadersIgnored, HeadersSyncStep, InventoryType, KindId, KindId as K, LogFileProblem, LogGapReason, LossStage,
-    Malformation, Network, OrphanStep, OutboundStep, RefusalReason, RemovalReason, RpcRefusal, Severity, Source, SyncStep,
-    Transport, UndecodableReason, VisitResult,
+    FetchOutcome, HeadersIgnored, HeadersSyncStep, IncidentState, InventoryType, KindId, KindId as K, LogFileProblem, LogGapReason,
+    LossStage, Malformation, Network, OrphanStep, OutboundStep, RefusalReason, RemovalReason, RpcRefusal, Severity, Source,
+    SyncStep, Transport, UndecodableReason, VisitResult,
 };
 
 use super::bucket::{Addresses, Calls, Claims, Delays, Durations, Entries, Feerates, Lacking, Lifetimes, PingIntervals, Stays};
 use super::cells::{Counter, Gauge, Histogram, Reported, metrics};
 use super::label::{Architecture, Chain, List, Message, System, Version, labels};
 use super::vocabulary::{
-    Category, Check, Client, Detector, Index, Method, Misbehaviour, Nonce, Port, Protocol, RejectCode, Rejection, Service, Thread,
+    Category, Check, Client, Detector, Index, Method, Misbehaviour, Nonce, Port, Protocol, Receiver, RejectCode, Rejection,
+    Service, Thread,
 };
 
 labels! {
@@ -132,6 +133,15 @@ const GOSSIP: &[KindId] = &[K::NetAddr, K::NetAddrv2];
 const INVENTORY: &[KindId] = &[K::NetInv, K::NetGetdata, K::NetNotfound];
 const COMPACT: &[KindId] = &[K::NetCmpctblock, K::NetGetblocktxn, K::NetGetdata, K::ChainBlockConnected];
 const FINDING: &[KindId] = &[K::FindingOpened, K::FindingUpdated, K::FindingCleared, K::FindingExpired];
+const INCIDENT: &[KindId] = &[
+    K::IncidentOpened,
+    K::IncidentChanged,
+    K::IncidentNoted,
+    K::IncidentAcknowledged,
+    K::IncidentResolved,
+    K::IncidentReopened,
+    K::IncidentKept,
+];
 const ALL: &[KindId] = &KindId::ALL;
 
 metrics! {
@@ -164,6 +174,20 @@ metrics! {
     FINDINGS: Gauge<(Detector, Severity)> = "findings_active" from FINDING;
     /// Findings that were opened, by how bad they were then.
     FINDINGS_OPENED: Counter<(Detector, Severity)> = "findings_opened_total" from &[K::FindingOpened];
+    /// Incidents that are not resolved, of the whole fleet; `node` is `_fleet`.
+    INCIDENTS: Gauge<(IncidentState, Severity)> = "incidents_active" from INCIDENT;
+    /// Incidents that were opened, or opened again, by how bad they were then.
+    INCIDENTS_OPENED: Counter<(Severity,)> = "incidents_opened_total" from &[K::IncidentOpened, K::IncidentReopened];
+    /// Messages about incidents that receivers took, since the program started.
+    INCIDENT_MESSAGES: Gauge<(Receiver,)> = "incident_messages_delivered" from &[K::IncidentDelivered];
+    /// Attempts to deliver one that failed.
+    INCIDENT_MESSAGES_FAILED: Gauge<(Receiver,)> = "incident_messages_failures" from &[K::IncidentDelivered];
+    /// Messages that no receiver will get: refused, or given up because too many waited.
+    INCIDENT_MESSAGES_LOST: Gauge<(Receiver,)> = "incident_messages_lost" from &[K::IncidentDelivered];
+    /// Messages that wait.
+    INCIDENT_MESSAGES_WAITING: Gauge<(Receiver,)> = "incident_messages_waiting" from &[K::IncidentDelivered];
+    /// When a receiver last took something; of several of a kind, the one that is worst off.
+    INCIDENT_MESSAGES_SUCCESS: Gauge<(Receiver,)> = "incident_messages_last_success_timestamp_seconds" from &[K::IncidentDelivered];
     /// When everything that was finished here was last in another place, too.
     SHIP_SUCCESS: Gauge<()> = "ship_last_success_timestamp_seconds" from &[K::HealthShipped];
     /// Bytes that are finished here, and not there yet.

@@ -111,6 +111,9 @@ labels! {
         Other = "other",
     }
 
+    /// Who gets messages about incidents.
+    Receiver as "receiver" { Alertmanager = "alertmanager", Webhook = "webhook", Ntfy = "ntfy", Other = "other", }
+
     /// The detectors, by their numbers in the catalogue.
     Detector as "detector" {
         D01 = "D01", D02 = "D02", D03 = "D03", D04 = "D04", D05 = "D05", D06 = "D06", D07 = "D07", D08 = "D08", D09 = "D09", D10 = "D10",
@@ -305,7 +308,7 @@ macro_rules! by_word {
         }
     )+};
 }
-by_word! { Method Thread }
+by_word! { Method Receiver Thread }
 
 impl Category {
     /// By name; empty for a line without one.

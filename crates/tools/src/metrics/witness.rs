@@ -10,6 +10,7 @@ pub fn of(id: KindId) -> u16 {
         (_, "state") => &[Source::Rpc],
         (KindId::ProbeAddress, _) => &[Source::Connect],
         (_, "probe") => &[Source::P2p],
+        (_, "incident") => &[Source::Tool],
         (_, "finding") => &[Source::Detect],
         (KindId::HealthReconciled | KindId::HealthDiverged | KindId::HealthJoined, _) => &[Source::Join],
         // anybody

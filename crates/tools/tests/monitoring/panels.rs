@@ -1552,6 +1552,32 @@ pub const DASHBOARDS: &[Dashboard] = &[
                 ],
             ),
             graph(
+                "What became of it?",
+                "Incidents that are not resolved, by where in their life they are; and those that were opened.",
+                Count,
+                &[
+                    ("sum by (state, severity) (peerobserver_incidents_active{NODE})", "{{state}} {{severity}}"),
+                    ("sum by (severity) (increase(peerobserver_incidents_opened_total{NODE}[1h]))", "opened {{severity}}"),
+                ],
+            ),
+            graph(
+                "Does anybody hear of it?",
+                "Messages to each kind of receiver since the program started, and those that wait, failed, or are lost.",
+                Count,
+                &[
+                    ("sum by (receiver) (peerobserver_incident_messages_delivered{NODE})", "{{receiver}} delivered"),
+                    ("sum by (receiver) (peerobserver_incident_messages_waiting{NODE})", "{{receiver}} wait"),
+                    ("sum by (receiver) (peerobserver_incident_messages_failures{NODE})", "{{receiver}} failures"),
+                    ("sum by (receiver) (peerobserver_incident_messages_lost{NODE})", "{{receiver}} lost"),
+                ],
+            ),
+            graph(
+                "When did somebody last hear of it?",
+                "Time since a receiver last took something. An Alertmanager takes something each minute.",
+                Seconds,
+                &[("time() - peerobserver_incident_messages_last_success_timestamp_seconds{NODE}", "{{receiver}}")],
+            ),
+            graph(
                 "What cannot be decoded?",
                 "Kept as bytes. Unknown types come from experiments; malformed ones from somebody who tries.",
                 PerSecond,

@@ -456,6 +456,25 @@ pub const ALERTS: &[Alert] = &[
             ("peerobserver_node_open_files_limit{node=\"alice\"}", "1000x30"),
         ],
     },
+    Alert {
+        name: "MessagesWait",
+        severity: "critical",
+        r#for: "10m",
+        expr: "sum by (node, receiver) (peerobserver_incident_messages_waiting) > 0",
+        summary: "messages about incidents do not reach the {{ $labels.receiver }}",
+        runbook: "Somebody who should be told is not. The program says on standard error what the receiver answers: away, a wrong token, a topic that \
+                  is gone. Nothing is lost meanwhile: the latest of each incident waits, and `peer-observer incidents list --state open` has them. To \
+                  people at most one message goes in two minutes after the first thirty; a storm makes this alert as well.",
+        fires: Case {
+            series: &[("peerobserver_incident_messages_waiting{node=\"_fleet\",receiver=\"webhook\"}", "0 3x14 0x10")],
+            at: "12m",
+            clear: "17m",
+            labels: &[("node", "_fleet"), ("receiver", "webhook")],
+            says: "messages about incidents do not reach the webhook",
+        },
+        // a receiver that was away for a moment
+        twin: &[("peerobserver_incident_messages_waiting{node=\"_fleet\",receiver=\"webhook\"}", "0 3x5 0x20")],
+    },
     finding("FindingCritical", "critical", "peerobserver_findings_active{severity=\"critical\"} > 0", Severity::Critical),
     finding("FindingWarning", "warning", "peerobserver_findings_active{severity=\"warn\"} > 0", Severity::Warning),
     finding("FindingInfo", "info", "peerobserver_findings_active{severity=\"info\"} > 0", Severity::Info),

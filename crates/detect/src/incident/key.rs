@@ -1,0 +1,82 @@
+//! By what a finding is known to belong to an incident.
+
+use event::{EntityKind, Finding};
+use serde::{Deserialize, Serialize};
+
+use crate::desk::FLEET;
+
+/// Detectors that see the same thing from several sides.
+const FAMILIES: &[(&str, &[&str])] = &[
+    // the address table is flooded
+    ("gossip", &["D01", "D02", "D03"]),
+    // slots are taken, churned or emptied
+    ("connections", &["D09", "D10", "D11", "D12"]),
+    // strangers who watch, or are not what they say
+    ("strangers", &["D13", "D14", "D15", "D16", "D51"]),
+    // the node is cut off from the others
+    ("eclipse", &["D19"]),
+    // the message handler is kept busy
+    ("load", &["D28", "D39"]),
+    // transactions are withheld or fought over
+    ("transactions", &["D42", "D45"]),
+    // blocks do not come, or come wrong
+    ("blocks", &["D50", "D52", "D54", "D55"]),
+    // the observer itself
+    ("observer", &["D59"]),
+];
+
+/// What is known of no detector of this release.
+const OTHER: &str = "other";
+
+/// The family of a detector, by its number in the catalogue.
+pub fn family(detector: &str) -> &'static str {
+    FAMILIES.iter().find(|(_, detectors)| detectors.contains(&detector)).map_or(OTHER, |(family, _)| family)
+}
+
+/// A mark that findings of one incident share.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub(super) struct Key {
+    /// The family.
+    pub family: String,
+    /// Where.
+    pub place: Place,
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub(super) enum Place {
+    /// At whatever node.
+    Stranger(i32, String),
+    /// At this node.
+    Node(String),
+    /// Everywhere.
+    Fleet,
+    /// Of the storm alone.
+    Storm,
+}
+
+impl Key {
+    /// The marks of a finding, in the order in which they decide.
+    pub fn of(node: &str, finding: &Finding) -> Vec<Self> {
+        let family = family(&finding.detector);
+        let mut places = Vec::new();
+        let entity = finding.entity.as_ref();
+        if let Some(entity) = entity.filter(|entity| is_stranger(entity.kind())) {
+            let name = if entity.address.is_empty() { &entity.name } else { &entity.address };
+            places.push(Place::Stranger(entity.kind, name.clone()));
+        }
+        let of_fleet = node == FLEET || !finding.part_of.is_empty() || entity.is_some_and(|of| of.kind() == EntityKind::Fleet);
+        if node != FLEET {
+            places.push(Place::Node(node.to_owned()));
+        }
+        if of_fleet {
+            places.push(Place::Fleet);
+        }
+        places.into_iter().map(|place| Self { family: family.to_owned(), place }).collect()
+    }
+}
+
+/// Whether it is the same at whatever node.
+pub(super) fn is_stranger(kind: EntityKind) -> bool {
+    use EntityKind::{Address, Agent, Asn, Fingerprint, Listed, Range};
+    matches!(kind, Address | Range | Asn | Fingerprint | Agent | Listed)
+}

@@ -1,0 +1,248 @@
+//! `peer-observer incidents`: the book, from the command line.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use bus::{Bus, Subscription};
+use event::IncidentState;
+use tools::incidents::ask::{self, Answer, Ask, Shown};
+use tools::incidents::book::{Act, Book, BookError};
+use tools::incidents::door::{self, Access};
+use tools::incidents::page::{self, Whole};
+use tools::incidents::{Config, Doors, Place, words};
+use tools::logger::Format;
+use tools::messages::{self, Post, Receiver, Rhythm};
+
+use crate::cli::{self, ListFormat, PageFormat, State};
+use crate::exit::{Code, Failure};
+use crate::extractors::Extractors;
+use crate::print;
+
+/// A book that cannot be used.
+pub fn unusable(error: BookError) -> Failure {
+    let code = match &error {
+        BookError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => Code::NotPermitted,
+        BookError::Absent { .. } => Code::Usage,
+        BookError::Version { .. } => Code::Unsupported,
+        _ => Code::Failure,
+    };
+    let hint = error.hint();
+    Failure::new(code, error).hint(hint)
+}
+
+/// What a program is to do about incidents.
+pub struct Asked {
+    config: Config,
+    messages: messages::Config,
+    receivers: Vec<Receiver>,
+}
+
+/// What `run` or `detect` was asked to do about incidents, if anything; evidence comes out of the archive of this program, too.
+///
+/// # Errors
+///
+/// Something is asked for that needs a book, and there is none; or a secret cannot be read.
+pub fn asked(
+    mut config: Config,
+    messages: messages::Config,
+    archive: Option<&PathBuf>,
+    section: bool,
+) -> Result<Option<Asked>, Failure> {
+    let receivers = messages.receivers().map_err(|error| {
+        Failure::new(Code::Usage, error)
+            .hint("make one with `head -c 32 /dev/urandom | base64 > FILE`, and let only this user read it")
+    })?;
+    if config.place.incidents_book.is_none() {
+        return if section || !receivers.is_empty() {
+            Err(Failure::new(Code::Usage, anyhow::anyhow!("incidents, and messages about them, need a book"))
+                .hint("give `--incidents-book FILE`, or `book` in the section `[incidents]`"))
+        } else {
+            Ok(None)
+        };
+    }
+    config.incidents_archive.extend(archive.cloned());
+    Ok(Some(Asked { config, messages, receivers }))
+}
+
+impl Asked {
+    /// Opens the book, or makes it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be used, or another program keeps it.
+    pub fn open(self) -> Result<Keeper, Failure> {
+        let path = self.config.place.incidents_book.as_deref().expect("it was asked for with one");
+        let book = Book::open(path).map_err(|error| match error {
+            error @ BookError::Locked { .. } => Failure::new(Code::Failure, error)
+                .hint("another peer-observer keeps it: one program writes a book; name another file with `--incidents-book`"),
+            error => unusable(error),
+        })?;
+        Ok(Keeper { asked: self, book })
+    }
+}
+
+/// A book that this program keeps.
+pub struct Keeper {
+    asked: Asked,
+    /// For whoever writes into it himself.
+    pub book: Book,
+}
+
+impl Keeper {
+    /// Starts to keep it, and to tell of it.
+    ///
+    /// # Errors
+    ///
+    /// The book cannot be read.
+    pub fn start(self, events: Subscription, bus: &Bus, parts: &mut Extractors) -> Result<(), Failure> {
+        /// Receipts that wait to be written down: who delivers messages waits.
+        const RECEIPTS: usize = 64;
+        let Self { asked: Asked { config, messages, receivers }, book } = self;
+        let guests = match door::open(book.path()) {
+            Ok((guests, serve)) => {
+                tokio::spawn(serve);
+                guests
+            }
+            Err(error) => {
+                let path = door::socket(book.path());
+                tracing::warn!(%error, path = %path.display(), "the commands of `incidents` cannot reach the book while this runs");
+                tokio::sync::mpsc::channel(1).1
+            }
+        };
+        let (sender, receipts) = tokio::sync::mpsc::channel(RECEIPTS);
+        let rhythm = Rhythm { heartbeat: messages.messages_heartbeat.0, ..Rhythm::default() };
+        let (post, mut deliveries) = Post::start(&messages, receivers, rhythm, &book, bus, &sender).map_err(unusable)?;
+        drop(sender);
+        let (bus, stopped) = (bus.clone(), parts.stopped());
+        parts.task(async move {
+            let done = tools::incidents::run(config, book, events, bus, Doors { guests, receipts }, post, stopped).await;
+            // what waits gets a last chance; it has an end
+            while deliveries.join_next().await.is_some() {}
+            done
+        });
+        Ok(())
+    }
+}
+
+/// `peer-observer incidents`
+///
+/// # Errors
+///
+/// The book cannot be reached, or what is asked of it cannot be done.
+pub fn run(options: cli::Incidents) -> Result<(), Failure> {
+    match options {
+        cli::Incidents::List { place, state, most, format } => list(&mut reach(&place)?, state, most, format),
+        cli::Incidents::Show { place, number, format } => {
+            let whole = whole(&mut reach(&place)?, number)?;
+            match format {
+                Format::Text => print(&page::text(&whole)),
+                Format::Json => print(&format!("{}\n", json(&whole)?)),
+            }
+        }
+        cli::Incidents::Note { place, number, text, by } => act(&place, Act::Note, number, by, text.join(" ")),
+        cli::Incidents::Ack { place, number, by } => act(&place, Act::Acknowledge, number, by, String::new()),
+        cli::Incidents::Close { place, number, text, by } => act(&place, Act::Close, number, by, text.join(" ")),
+        cli::Incidents::Export { place, number, output, format } => {
+            let whole = whole(&mut reach(&place)?, number)?;
+            let page = match format {
+                PageFormat::Html => page::html(&whole),
+                PageFormat::Json => format!("{:#}\n", json(&whole)?),
+            };
+            write(&output, &page)
+        }
+    }
+}
+
+fn reach(place: &Place) -> Result<Access, Failure> {
+    let Some(book) = &place.incidents_book else {
+        return Err(Failure::new(Code::Usage, anyhow::anyhow!("which incident book?"))
+            .hint("name it with `--incidents-book FILE`, or as `book` in the section `[incidents]` of the configuration"));
+    };
+    Access::find(book).map_err(unusable)
+}
+
+fn ask(access: &mut Access, ask: Ask) -> Result<Answer, Failure> {
+    let acts = matches!(ask, Ask::Act { .. });
+    let answer = access.ask(ask, tools::incidents::now()).map_err(|error| {
+        let failed = anyhow::Error::new(error).context("the program that has the incident book open did not answer");
+        let hint = if acts { "whether it was done is not known: `incidents show` says" } else { "try again" };
+        Failure::new(Code::Failure, failed).hint(hint)
+    })?;
+    match answer {
+        Answer::No { sentence, hint, asked_wrong } => {
+            let code = if asked_wrong { Code::Usage } else { Code::Failure };
+            let failure = Failure::new(code, anyhow::anyhow!(sentence));
+            Err(if hint.is_empty() { failure } else { failure.hint(hint) })
+        }
+        answer => Ok(answer),
+    }
+}
+
+fn unexpected() -> Failure {
+    anyhow::anyhow!("the program that has the incident book open answered something else").into()
+}
+
+fn list(access: &mut Access, state: State, most: u32, format: ListFormat) -> Result<(), Failure> {
+    let state = match state {
+        State::Open => Some(IncidentState::Open),
+        State::Acknowledged => Some(IncidentState::Acknowledged),
+        State::Resolved => Some(IncidentState::Resolved),
+        State::All => None,
+    };
+    let Answer::List(incidents) = ask(access, Ask::List { state: state.map(i32::from), most })? else { return Err(unexpected()) };
+    let incidents: Vec<_> = incidents.into_iter().map(|stored| stored.0).collect();
+    let text = match format {
+        ListFormat::Text if incidents.is_empty() => "no incidents\n".to_owned(),
+        ListFormat::Text => incidents.iter().map(|incident| words::line(incident) + "\n").collect(),
+        ListFormat::Json => {
+            let lines = incidents.iter().map(|incident| serde_json::to_string(incident).map(|line| line + "\n"));
+            lines.collect::<Result<String, _>>().map_err(anyhow::Error::new)?
+        }
+        ListFormat::Atom => {
+            let book = incidents.first().map_or("", |incident| incident.book.as_str());
+            page::atom(book, &incidents)
+        }
+    };
+    print(&text)
+}
+
+/// An incident with all of its timeline.
+fn whole(access: &mut Access, number: u64) -> Result<Whole, Failure> {
+    let mut whole = Whole::default();
+    let mut from = 0;
+    loop {
+        let Answer::Show(shown) = ask(access, Ask::Show { number, from, most: ask::ENTRIES })? else { return Err(unexpected()) };
+        let Shown { incident, timeline, next, slices, .. } = *shown;
+        let last = timeline.is_empty();
+        whole.incident = incident.0;
+        whole.timeline.extend(timeline.into_iter().map(|stored| stored.0));
+        whole.slices = slices;
+        if last {
+            return Ok(whole);
+        }
+        from = next;
+    }
+}
+
+fn json(whole: &Whole) -> Result<serde_json::Value, Failure> {
+    Ok(page::json(whole).map_err(anyhow::Error::new)?)
+}
+
+fn act(place: &Place, act: Act, number: u64, by: Option<String>, text: String) -> Result<(), Failure> {
+    let name = || ["USER", "LOGNAME"].into_iter().find_map(|variable| std::env::var(variable).ok());
+    let by = by.or_else(name).unwrap_or_default();
+    let Answer::Done(incident) = ask(&mut reach(place)?, Ask::Act { act, number, by, text })? else { return Err(unexpected()) };
+    print(&format!("{}\n", words::line(&incident.0)))
+}
+
+/// Nothing good is written over.
+fn write(output: &PathBuf, page: &str) -> Result<(), Failure> {
+    let write = || File::create_new(output)?.write_all(page.as_bytes());
+    write().map_err(|error| {
+        let exists = error.kind() == std::io::ErrorKind::AlreadyExists;
+        let failed = anyhow::Error::new(error).context(format!("failed to write {}", output.display()));
+        let failure = Failure::new(if exists { Code::Usage } else { Code::Failure }, failed);
+        if exists { failure.hint("name a file that is not there yet") } else { failure }
+    })
+}

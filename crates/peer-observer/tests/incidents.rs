@@ -1,0 +1,157 @@
+//! The incident book from the command line: while nothing runs, while a program keeps it, and when something is wrong with it.
+#![allow(clippy::unwrap_used, reason = "a test fails where it must")]
+
+mod program;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bus::Bus;
+use event::{EntityKind, Event, Finding, FindingEntity, FindingOpened, Severity, Source};
+use program::{Running, output, program};
+use rustix::process::Signal;
+use serde_json::Value;
+use testkit::{NatsServer, need_nats};
+use tools::incidents::Book;
+
+const START: u64 = 1_750_000_000_000_000_000;
+
+fn opened(id: u64, detector: &str, name: &str) -> FindingOpened {
+    let entity = FindingEntity { kind: EntityKind::Node.into(), ..FindingEntity::default() };
+    let (id, detector, name) = (format!("{id:016x}"), detector.to_owned(), name.to_owned());
+    let severity = Severity::Warn.into();
+    FindingOpened { finding: Some(Finding { id, detector, name, entity: Some(entity), severity, ..Finding::default() }) }
+}
+
+/// A book with two incidents.
+fn book(folder: &Path) -> String {
+    let path = folder.join("book");
+    let mut book = Book::open(&path).unwrap();
+    for (id, detector, name) in [(1, "D39", "inv_queue"), (2, "D50", "reconstruction")] {
+        let event = Event { time: START + id, ..Event::new("alice", Source::Detect, opened(id, detector, name)) };
+        book.record(&[Arc::new(event)]).unwrap();
+    }
+    path.to_str().unwrap().to_owned()
+}
+
+/// What `incidents` prints, or, of a failure, its code and what it says.
+fn ask(book: &str, args: &[&str]) -> Result<String, (i32, String)> {
+    let output = output(&[&["incidents"], args, &["--incidents-book", book]].concat());
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err((output.status.code().unwrap(), text(output.stderr))) }
+}
+
+/// Works with two incidents as people do.
+fn work(book: &str, folder: &Path) {
+    let list = ask(book, &["list"]).unwrap();
+    let lines: Vec<&str> = list.lines().collect();
+    assert_eq!(lines.len(), 2, "{list}");
+    assert!(lines[0].contains("reconstruction (D50) at alice") && lines[1].contains("inv_queue (D39) at alice"), "{list}");
+    assert!(ask(book, &["ack", "1", "--by", "ann"]).unwrap().contains("acknowledged"));
+    let late = ask(book, &["ack", "1", "--by", "ben"]).unwrap_err();
+    let expect = "error: incident 1 is acknowledged already, by ann\nhint: write down what you know with `incidents note`\n";
+    assert_eq!(late, (2, expect.to_owned()));
+    ask(book, &["note", "1", "as", "in", "March", "--by", "ben"]).unwrap();
+    ask(book, &["close", "2", "our own test", "--by", "ann"]).unwrap();
+    assert_eq!(ask(book, &["close", "2"]).unwrap_err().0, 2);
+    assert_eq!(ask(book, &["list", "--state", "open"]).unwrap(), "no incidents\n");
+    let shown = ask(book, &["show", "1"]).unwrap();
+    for part in [
+        "incident 1: inv_queue (D39) at alice",
+        "acknowledged, warn, ann looks at it",
+        "note by ben\n      as in March",
+        "What to do next",
+    ] {
+        assert!(shown.contains(part), "{part} is not in\n{shown}");
+    }
+    let json: Value = serde_json::from_str(&ask(book, &["show", "1", "--format", "json"]).unwrap()).unwrap();
+    assert_eq!((&json["incident"]["owner"], json["timeline"].as_array().unwrap().len()), (&"ann".into(), 4));
+    assert!(json["runbook"].as_str().unwrap().starts_with("1."));
+    let unknown = ask(book, &["show", "7"]).unwrap_err();
+    assert!(unknown.1.starts_with("error: there is no incident 7 in this book\nhint: "), "{}", unknown.1);
+    let feed = ask(book, &["list", "--format", "atom"]).unwrap();
+    assert_eq!((feed.matches("<entry>").count(), feed.ends_with("</feed>\n")), (2, true), "{feed}");
+    let page = folder.join("1.html");
+    let export = ["export", "1", "--output", page.to_str().unwrap()];
+    ask(book, &export).unwrap();
+    assert!(std::fs::read_to_string(&page).unwrap().contains("<h1>Incident 1: inv_queue (D39) at alice</h1>"));
+    assert_eq!(ask(book, &export).unwrap_err().0, 2, "nothing is written over");
+}
+
+#[test]
+fn people_work_with_a_book_that_nobody_keeps() {
+    let folder = tempfile::tempdir().unwrap();
+    work(&book(folder.path()), folder.path());
+}
+
+#[test]
+fn people_work_with_a_book_while_it_is_kept() {
+    need_nats!();
+    let server = NatsServer::start("").unwrap();
+    let url = server.url();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("book");
+    let book = path.to_str().unwrap().to_owned();
+    let mut detect = program();
+    detect.args(["detect", "--nats", &url, "--incidents-book", &book]);
+    let mut running = Running::start(&mut detect);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let options = bus::NatsOptions { url: Some(url.parse().unwrap()), ..bus::NatsOptions::default() };
+        let bus = Bus::open(&options).await.unwrap();
+        let publisher = bus.publisher("alice".parse().unwrap(), Source::Detect);
+        // again until it listens: what was published before that is not for it
+        for (id, detector, name) in [(1, "D39", "inv_queue"), (2, "D50", "reconstruction")] {
+            testkit::wait::until("the incident", testkit::wait::LONG, || {
+                publisher.publish(now(), None, opened(id, detector, name));
+                Ok(ask(&book, &["list"]).ok().filter(|list| list.contains(name)))
+            })
+            .unwrap();
+        }
+        bus.close().await;
+    });
+    work_while_kept(&book, folder.path());
+    // a second keeper is refused, and the first goes on
+    let second = output(&["detect", "--nats", &url, "--incidents-book", &book]);
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert!(!second.status.success() && said.contains("is in use"), "{said}");
+    let (_, errors, status) = running.end(Signal::INT);
+    assert!(status.success(), "{errors:#?}");
+    assert!(ask(&book, &["show", "1"]).unwrap().contains("note by ben"));
+}
+
+/// As above; that a finding was said several times is no matter.
+fn work_while_kept(book: &str, folder: &Path) {
+    ask(book, &["ack", "1", "--by", "ann"]).unwrap();
+    ask(book, &["note", "1", "seen", "--by", "ben"]).unwrap();
+    ask(book, &["close", "2"]).unwrap();
+    assert_eq!(ask(book, &["close", "2"]).unwrap_err().0, 2);
+    assert!(ask(book, &["show", "1"]).unwrap().contains("ann looks at it"));
+    let page = folder.join("1.json");
+    ask(book, &["export", "1", "--format", "json", "--output", page.to_str().unwrap()]).unwrap();
+    let json: Value = serde_json::from_str(&std::fs::read_to_string(page).unwrap()).unwrap();
+    assert_eq!(json["incident"]["state"], "acknowledged");
+}
+
+#[test]
+fn what_is_wrong_with_a_book_is_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let absent = folder.path().join("none");
+    let (code, said) = ask(absent.to_str().unwrap(), &["list"]).unwrap_err();
+    assert!(code == 2 && said.contains("there is no incident book"), "{said}");
+    assert!(!absent.exists(), "looking makes no book");
+    let diary = folder.path().join("diary");
+    std::fs::write(&diary, "dear diary, today was a day like any other").unwrap();
+    let (code, said) = ask(diary.to_str().unwrap(), &["list"]).unwrap_err();
+    assert!(code == 1 && said.contains("is no incident book") && said.contains("hint: "), "{said}");
+    let none = output(&["incidents", "list"]);
+    assert_eq!(none.status.code(), Some(2));
+    let messages = output(&["detect", "--recording", "x", "--messages-alertmanager", "http://127.0.0.1:1"]);
+    let said = String::from_utf8(messages.stderr).unwrap();
+    assert!(messages.status.code() == Some(2) && said.contains("need a book"), "{said}");
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64
+}

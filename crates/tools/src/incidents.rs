@@ -1,0 +1,278 @@
+//! The incident book at work: findings in, incidents out, evidence kept.
+//!
+//! What belongs together is decided in `detect::incident`, which knows neither a file nor a clock. Here it is given what a bus brings; what
+//! it comes to is in the [`book`] before anybody hears of it, and then published as events of the family `incident`. While a program has the
+//! book open, others ask it through the [`door`].
+
+pub mod ask;
+pub mod book;
+pub mod door;
+pub mod page;
+pub mod runbook;
+pub mod slice;
+pub mod words;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bus::{Bus, Delivery, Publisher, Subscription};
+use detect::FLEET;
+use detect::incident::Told;
+use event::{Event, Filter, KindId, KindSet, Source};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use crate::archive::amount::Size;
+use crate::intake::Intake;
+use ask::Answer;
+pub use book::{Act, Book, BookError};
+use slice::Slice;
+
+/// Where the book is, and what is kept beside it.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub struct Config {
+    // where it is
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment would become the text of the command")]
+    pub place: Place,
+
+    /// Cut evidence out of these recordings, besides the archive of this program: files, or directories of segments
+    ///
+    /// Each incident keeps what happened around its beginning, in a directory beside the book, also when the archive has forgotten it.
+    #[arg(long, value_delimiter = ',', value_name = "DIR")]
+    pub incidents_archive: Vec<PathBuf>,
+
+    /// Keep no more evidence than this; what comes then is said not to be kept
+    #[arg(long, default_value = "1GiB", value_name = "SIZE")]
+    pub incidents_evidence: Size,
+}
+
+/// Where the book is.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[group(skip)]
+pub struct Place {
+    /// The incident book: a file
+    ///
+    /// `run` and `detect` make one that is not there. Several programs may not write one book; the commands of `incidents` reach one that a
+    /// running program has open.
+    #[arg(long, value_name = "FILE")]
+    pub incidents_book: Option<PathBuf>,
+}
+
+/// What it has to be given.
+pub fn filter() -> Filter {
+    // time passes with the beats of those who find
+    let kinds: KindSet = KindSet::matching("finding").unwrap_or_default();
+    Filter::kinds(kinds.iter().chain([KindId::HealthBeat]))
+}
+
+/// Statements that could not be written down and wait: then the subscription drops, and counts.
+const WAITING: usize = 1 << 16;
+/// How often it is tried again to write, and looked for evidence to cut.
+const TICK: Duration = Duration::from_secs(2);
+
+/// How long those may take at the end who deliver what waits.
+const LAST: Duration = Duration::from_secs(10);
+
+/// Who is told what became of incidents, besides the bus. Must not wait.
+pub trait Audience: Send {
+    /// A change is in the book.
+    fn told(&mut self, told: &Told, replay: bool);
+}
+
+/// Nobody.
+impl Audience for () {
+    fn told(&mut self, _: &Told, _: bool) {}
+}
+
+/// A receiver of messages knows of incidents: revision, and whether an alert is up.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Receipt {
+    /// Who.
+    pub receiver: String,
+    /// Number, revision, whether an alert is up with it.
+    pub sent: Vec<(u64, u64, bool)>,
+}
+
+/// What comes in besides events.
+pub struct Doors {
+    /// Questions to the book.
+    pub guests: mpsc::Receiver<door::Guest>,
+    /// What receivers of messages know.
+    pub receipts: mpsc::Receiver<Receipt>,
+}
+
+/// Follows a bus until `stop`, and to the end of what was published by then.
+///
+/// # Errors
+///
+/// The book could not be written at the end. Before that it is said in the log, and tried again.
+pub async fn run(
+    config: Config,
+    book: Book,
+    events: Subscription,
+    bus: Bus,
+    mut doors: Doors,
+    mut audience: impl Audience,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    const BATCH: usize = 4096;
+    let out = bus.publisher(FLEET.parse().expect("it is made of letters and an underscore"), Source::Tool);
+    let directory = slice::directory(book.path());
+    let mut desk = Desk { book: Some(book), out: out.clone(), waiting: Vec::new(), failing: false };
+    let mut intake = Intake::new(events, out.clone(), stop);
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut tick = interval_at(Instant::now() + TICK, TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut cutting: Option<tokio::task::JoinHandle<Slice>> = None;
+    loop {
+        tokio::select! {
+            biased;
+            Some(guest) = doors.guests.recv() => {
+                let (answer, told) = desk.with(move |book| ask::answer(book, guest.ask, now())).await?;
+                // first, so that whoever asked finds it said
+                if let Some(told) = told {
+                    desk.tell(&told, false, &mut audience);
+                }
+                // who went away finds it in the book
+                let _: Result<(), Answer> = guest.reply.send(answer);
+            }
+            Some(receipt) = doors.receipts.recv() => {
+                let written = desk.with(move |book| book.has_sent(&receipt.receiver, &receipt.sent)).await?;
+                if let Err(error) = written {
+                    tracing::warn!(%error, "that a message was sent was not written down; it may be sent again after a restart");
+                }
+            }
+            cut = async { cutting.as_mut().expect("checked").await }, if cutting.is_some() => {
+                cutting = None;
+                let cut = cut?;
+                if !cut.problem.is_empty() {
+                    tracing::info!(incident = cut.incident, problem = cut.problem, "evidence was not kept, or not all of it");
+                }
+                match desk.with(move |book| book.kept(&cut, now())).await? {
+                    Ok(told) => told.iter().for_each(|told| desk.tell(told, false, &mut audience)),
+                    Err(error) => tracing::warn!(%error, "evidence was not written down; it is cut again"),
+                }
+            }
+            _ = tick.tick() => {
+                desk.write(&mut audience).await?;
+                if cutting.is_none() {
+                    cutting = desk.cut(&config, &directory).await?;
+                }
+                out.beat(now(), None, 0, None, None);
+            }
+            more = intake.next_batch(&mut batch, BATCH), if desk.waiting.len() < WAITING => {
+                for delivery in batch.drain(..) {
+                    match delivery {
+                        Delivery::Event(event) => desk.waiting.push(event),
+                        Delivery::Missed(count) => tracing::error!(count, "findings were lost before they reached the incident book"),
+                    }
+                }
+                desk.write(&mut audience).await?;
+                if !more {
+                    break;
+                }
+            }
+        }
+    }
+    intake.close();
+    // whoever delivers what waits says so
+    drop(audience);
+    let receipts = async {
+        while let Some(receipt) = doors.receipts.recv().await {
+            if let Err(error) = desk.with(move |book| book.has_sent(&receipt.receiver, &receipt.sent)).await? {
+                tracing::warn!(%error, "that a message was sent was not written down; it is sent again by the next start");
+            }
+        }
+        Ok::<_, anyhow::Error>(())
+    };
+    if let Ok(written) = tokio::time::timeout(LAST, receipts).await {
+        written?;
+    }
+    // what cannot be written now is lost: that is a failure
+    match desk.waiting.len() {
+        0 => Ok(()),
+        lost => Err(anyhow::anyhow!("{lost} findings could not be written into the incident book before the end")),
+    }
+}
+
+/// The book and what waits for it.
+struct Desk {
+    /// Away while a thread works with it.
+    book: Option<Book>,
+    out: Publisher,
+    waiting: Vec<Arc<Event>>,
+    failing: bool,
+}
+
+impl Desk {
+    /// Works with the book on a thread that may wait for the disk.
+    async fn with<T: Send + 'static>(&mut self, work: impl FnOnce(&mut Book) -> T + Send + 'static) -> anyhow::Result<T> {
+        let mut book = self.book.take().ok_or_else(|| anyhow::anyhow!("the incident book is gone: work with it was given up"))?;
+        let (book, done) = tokio::task::spawn_blocking(move || {
+            let done = work(&mut book);
+            (book, done)
+        })
+        .await?;
+        self.book = Some(book);
+        Ok(done)
+    }
+
+    /// Writes down what waits, and tells what came of it.
+    async fn write(&mut self, audience: &mut impl Audience) -> anyhow::Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        let (waiting, done) = self
+            .with(move |book| {
+                let done = book.record(&waiting);
+                (waiting, done)
+            })
+            .await?;
+        match done {
+            Ok(told) => {
+                if std::mem::take(&mut self.failing) {
+                    tracing::info!("the incident book is written again");
+                }
+                let replay = waiting.iter().any(|event| event.replay);
+                told.iter().for_each(|told| self.tell(told, replay, audience));
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::error!(%error, hint = error.hint(), "findings wait for the incident book");
+                }
+                self.waiting = waiting;
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, told: &Told, replay: bool, audience: &mut impl Audience) {
+        self.out.publish(told.time, None, told.kind.clone());
+        audience.told(told, replay);
+    }
+
+    /// Begins to cut the evidence that is wanted first, if its time has come.
+    async fn cut(
+        &mut self,
+        config: &Config,
+        directory: &std::path::Path,
+    ) -> anyhow::Result<Option<tokio::task::JoinHandle<Slice>>> {
+        let found = self.with(|book| book.wanted()).await?;
+        let Ok((Some(slice), kept)) = found else { return Ok(None) };
+        if !slice.is_due(now()) {
+            return Ok(None);
+        }
+        let room = config.incidents_evidence.0.saturating_sub(kept);
+        let (archives, directory) = (config.incidents_archive.clone(), directory.to_owned());
+        Ok(Some(tokio::task::spawn_blocking(move || slice.cut(&archives, &directory, room, now()))))
+    }
+}
+
+/// Nanoseconds since the epoch.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+}

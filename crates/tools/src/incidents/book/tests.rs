@@ -1,0 +1,169 @@
+use std::os::unix::fs::FileExt as _;
+
+use detect::time::SECOND;
+use event::{EntityKind, Finding, FindingCleared, FindingEntity, FindingOpened, HealthBeat, Severity};
+use tempfile::TempDir;
+
+use super::*;
+
+const START: u64 = 1_750_000_000 * SECOND;
+
+fn finding(id: u64, detector: &str) -> Option<Finding> {
+    let entity = FindingEntity { kind: EntityKind::Node.into(), ..FindingEntity::default() };
+    let severity = Severity::Warn.into();
+    Some(Finding { id: format!("{id:016x}"), detector: detector.into(), entity: Some(entity), severity, ..Finding::default() })
+}
+
+fn at(node: &str, second: u64, kind: impl Into<Kind>) -> Arc<Event> {
+    Arc::new(Event { time: START + second * SECOND, ..Event::new(node, Source::Detect, kind) })
+}
+
+fn opened(second: u64, id: u64) -> Arc<Event> {
+    at("alice", second, FindingOpened { finding: finding(id, "D39") })
+}
+
+fn cleared(second: u64, id: u64) -> Arc<Event> {
+    at("alice", second, FindingCleared { finding: finding(id, "D39") })
+}
+
+fn place() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("book");
+    (folder, path)
+}
+
+#[test]
+fn what_was_said_is_there_after_a_restart() {
+    let (_folder, path) = place();
+    let mut book = Book::open(&path).unwrap();
+    let (name, key) = (book.name().to_owned(), book.key());
+    assert_eq!(book.record(&[opened(0, 1)]).unwrap().len(), 1);
+    book.act(Act::Acknowledge, 1, "ann", "", START + SECOND).unwrap();
+    book.act(Act::Note, 1, "ann", "it is the miner", START + 2 * SECOND).unwrap();
+    drop(book);
+    let mut book = Book::open(&path).unwrap();
+    assert_eq!((book.name(), book.key()), (name.as_str(), key));
+    let incident = book.incident(1).unwrap().unwrap();
+    assert_eq!((incident.state(), incident.owner.as_str(), incident.revision), (IncidentState::Acknowledged, "ann", 3));
+    assert_eq!(incident.book, name);
+    // the end of a finding finds its incident
+    book.record(&[cleared(60, 1), at("alice", 200, HealthBeat::default())]).unwrap();
+    assert_eq!(book.incident(1).unwrap().unwrap().state(), IncidentState::Resolved);
+    let (timeline, next) = book.timeline(1, 0, 100).unwrap();
+    let kinds: Vec<&str> = timeline.iter().map(|event| event.id().unwrap().name()).collect();
+    let expect =
+        ["finding.opened", "incident.opened", "incident.acknowledged", "incident.noted", "finding.cleared", "incident.resolved"];
+    assert_eq!((kinds.as_slice(), next, book.entries(1).unwrap()), (expect.as_slice(), 6, 6));
+    assert_eq!(book.timeline(1, 4, 1).unwrap().0[0].id().unwrap().name(), "finding.cleared");
+    assert_eq!(book.incidents(Some(IncidentState::Open), 9).unwrap().len(), 0);
+    assert_eq!(book.incidents(None, 9).unwrap().len(), 1);
+    // evidence was asked for
+    let (wanted, kept) = book.wanted().unwrap();
+    assert_eq!((wanted.unwrap().incident, kept), (1, 0));
+}
+
+#[test]
+fn who_is_late_is_told_and_nothing_is_written() {
+    let (_folder, path) = place();
+    let mut book = Book::open(&path).unwrap();
+    book.record(&[opened(0, 1)]).unwrap();
+    book.act(Act::Close, 1, "ann", "done", START).unwrap();
+    let before = book.entries(1).unwrap();
+    let late = book.act(Act::Close, 1, "ben", "done", START).unwrap_err();
+    assert_eq!(late.to_string(), "incident 1 is resolved already");
+    assert_eq!(book.act(Act::Note, 7, "ben", "x", START).unwrap_err().to_string(), "there is no incident 7 in this book");
+    assert_eq!((book.entries(1).unwrap(), book.entries(7).unwrap()), (before, 0));
+}
+
+#[test]
+fn a_book_that_is_open_is_locked() {
+    let (_folder, path) = place();
+    let book = Book::open(&path).unwrap();
+    assert!(matches!(Book::open(&path), Err(BookError::Locked { .. })));
+    drop(book);
+    assert!(Book::open(&path).is_ok());
+    assert!(matches!(Book::existing(&path.with_extension("none")), Err(BookError::Absent { .. })));
+}
+
+/// What is no book, and how it is refused; it is the same afterwards.
+#[track_caller]
+fn check(path: &Path, expect: &str) {
+    let before = fs::read(path).unwrap();
+    let error = Book::open(path).map(|_| ()).unwrap_err();
+    assert_eq!(error.to_string().replace(path.to_str().unwrap(), "BOOK"), expect);
+    assert!(!error.hint().is_empty());
+    assert_eq!(fs::read(path).unwrap(), before, "it was changed");
+}
+
+#[test]
+fn what_is_no_book_of_ours_is_left_alone() {
+    let (_folder, path) = place();
+    for bytes in [&b""[..], b"short", b"a diary of more than a few bytes, which somebody would miss"] {
+        fs::write(&path, bytes).unwrap();
+        check(&path, "BOOK is no incident book");
+    }
+    fs::remove_file(&path).unwrap();
+    let other = Database::create(&path).unwrap();
+    let transaction = other.begin_write().unwrap();
+    transaction.open_table(TableDefinition::<u64, u64>::new("other")).unwrap();
+    transaction.commit().unwrap();
+    drop(other);
+    assert!(matches!(Book::open(&path), Err(BookError::Foreign { .. })));
+    fs::remove_file(&path).unwrap();
+    drop(Book::open(&path).unwrap());
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(ABOUT).unwrap().insert("format", 2_u32.to_le_bytes().as_slice()).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let newer = Book::open(&path).map(|_| ()).unwrap_err();
+    assert_eq!(newer.to_string(), format!("the incident book {} has form 2, and this release knows form 1", path.display()));
+}
+
+/// A byte that changed on the disk, anywhere: a sentence, or a book that can be read; never a crash, and the file is there.
+#[test]
+fn a_damaged_book_is_no_crash() {
+    let (folder, path) = place();
+    let mut book = Book::open(&path).unwrap();
+    let events: Vec<Arc<Event>> = (0..200).map(|id| opened(id, id)).collect();
+    book.record(&events).unwrap();
+    drop(book);
+    let whole = fs::read(&path).unwrap();
+    let copy = folder.path().join("copy");
+    let (mut refused, step) = (0, whole.len() / 150);
+    for at in (0..whole.len()).step_by(step) {
+        fs::write(&copy, &whole).unwrap();
+        let file = fs::OpenOptions::new().write(true).open(&copy).unwrap();
+        file.write_all_at(&[whole[at] ^ 0xff; 64], at as u64).unwrap();
+        drop(file);
+        let used = Book::open(&copy).and_then(|book| {
+            book.incidents(None, 100)?;
+            book.timeline(1, 0, 1000)
+        });
+        refused += usize::from(used.is_err());
+        assert!(fs::metadata(&copy).unwrap().len() > 0);
+    }
+    assert!(refused > 0, "no damage was noticed");
+    for length in [whole.len() / 2, 5000, 100] {
+        fs::write(&copy, &whole[..length]).unwrap();
+        assert!(Book::open(&copy).is_err(), "{length} bytes of it");
+    }
+}
+
+#[test]
+fn a_book_that_cannot_be_written_goes_on_when_it_can() {
+    let (_folder, path) = place();
+    let mut book = Book::open(&path).unwrap();
+    book.record(&[opened(0, 1)]).unwrap();
+    // as after a disk that was full: what was tried does not count
+    let failed: Result<(), _> = book.change(|book, _| {
+        book.correlator.observe(&opened(1, 2));
+        Err(redb::Error::Io(io::Error::from(io::ErrorKind::StorageFull)))
+    });
+    let error = failed.unwrap_err();
+    assert!(error.hint().starts_with("the disk is full"), "{error}");
+    assert!(book.incidents(None, 1).is_err(), "it is closed until the next change");
+    book.record(&[opened(1, 2)]).unwrap();
+    let incident = book.incident(1).unwrap().unwrap();
+    assert_eq!((incident.findings, incident.lasting), (2, 2));
+}

@@ -1,0 +1,150 @@
+//! How others get at a book that a running program has open: a socket beside it, for the same user.
+//!
+//! Whoever wants something tries the book itself first. It is locked while somebody has it open, and the lock goes with its holder however he
+//! ends; so a socket without a listener means nothing, and two programs never write.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixListener;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::ask::{self, Answer, Ask, QUESTION};
+use super::book::{Book, BookError};
+
+/// Who may ask at the same time; others wait.
+const GUESTS: usize = 16;
+/// How long a question or an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is tried again, while somebody else has the book for a moment.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// A question, and who waits for the answer.
+pub struct Guest {
+    /// What.
+    pub ask: Ask,
+    /// Who.
+    pub reply: oneshot::Sender<Answer>,
+}
+
+/// Where the socket of a book is.
+pub fn socket(book: &Path) -> PathBuf {
+    let mut name = book.as_os_str().to_owned();
+    name.push(".sock");
+    name.into()
+}
+
+/// Opens the door of a book that this process has open. It ends when the questions are not taken any more.
+///
+/// # Errors
+///
+/// There can be no socket there: the path is too long, or on a file system without sockets.
+pub fn open(book: &Path) -> io::Result<(mpsc::Receiver<Guest>, impl Future<Output = ()> + Send + 'static)> {
+    let path = socket(book);
+    // nobody listens there: we have the book
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    // full: whoever asks waits
+    let (questions, asked) = mpsc::channel(GUESTS);
+    let serve = async move {
+        let seats = Arc::new(Semaphore::new(GUESTS));
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = questions.closed() => break,
+            };
+            let (stream, _) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "a question to the incident book could not be accepted");
+                    tokio::time::sleep(AGAIN).await;
+                    continue;
+                }
+            };
+            let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { break };
+            let questions = questions.clone();
+            tokio::spawn(async move {
+                // who goes away in between has no answer
+                let _ = timeout(PATIENCE, guest(stream, questions)).await;
+                drop(seat);
+            });
+        }
+        let _ = fs::remove_file(&path);
+    };
+    Ok((asked, serve))
+}
+
+async fn guest(mut stream: tokio::net::UnixStream, questions: mpsc::Sender<Guest>) -> io::Result<()> {
+    let mut head = [0; 5];
+    stream.read_exact(&mut head).await?;
+    let mut body = vec![0; ask::length(head, QUESTION)?];
+    stream.read_exact(&mut body).await?;
+    let ask = ask::question(&body)?;
+    let (reply, answer) = oneshot::channel();
+    let ended = |_| io::Error::other("the program ends");
+    questions.send(Guest { ask, reply }).await.map_err(|_| io::Error::other("the program ends"))?;
+    stream.write_all(&ask::packed(&answer.await.map_err(ended)?)).await
+}
+
+/// A way to a book.
+pub enum Access {
+    /// It is open here.
+    Own(Box<Book>),
+    /// Another process has it open.
+    Through(PathBuf),
+}
+
+impl Access {
+    /// Finds a way. Where somebody has the book for a moment, it is waited for.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be used, or who has it does not answer.
+    pub fn find(book: &Path) -> Result<Self, BookError> {
+        let start = Instant::now();
+        loop {
+            match Book::existing(book) {
+                Ok(book) => return Ok(Self::Own(Box::new(book))),
+                Err(BookError::Locked { path }) => {
+                    let socket = socket(&path);
+                    if UnixStream::connect(&socket).is_ok() {
+                        return Ok(Self::Through(socket));
+                    }
+                    if start.elapsed() > PATIENCE {
+                        return Err(BookError::Locked { path });
+                    }
+                    std::thread::sleep(AGAIN);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Asks. `now` is nanoseconds since the epoch; the other process has its own.
+    ///
+    /// # Errors
+    ///
+    /// The other process went away: whether it did what was asked is not known.
+    pub fn ask(&mut self, ask: Ask, now: u64) -> io::Result<Answer> {
+        match self {
+            Self::Own(book) => Ok(ask::answer(book, ask, now).0),
+            Self::Through(socket) => {
+                let stream = UnixStream::connect(socket)?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                ask::ask_over(&stream, &ask)
+            }
+        }
+    }
+}

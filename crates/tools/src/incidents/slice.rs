@@ -1,0 +1,136 @@
+//! Evidence: a slice of the archive around what a finding was computed from, kept beside the book when the archive has long forgotten it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use detect::incident::Told;
+use detect::time::{MINUTE, SECOND};
+use event::{EntityKind, Incident, IncidentKept, Kind, NodeName};
+use serde::{Deserialize, Serialize};
+
+use crate::archive::copy::{CopyError, copy};
+use crate::archive::select::Selection;
+
+/// Slices of one incident: of its beginning, of each time that it got worse, and of its returns.
+pub const MOST: usize = 8;
+/// What is cut before and after, so that one sees how it came.
+const MARGIN: u64 = 30 * SECOND;
+/// The longest slice; of a finding that was computed from more, the end.
+const LONGEST: u64 = 10 * MINUTE;
+
+/// A slice that is kept, or is still to be cut.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Slice {
+    /// Of which incident.
+    pub incident: u64,
+    /// Its place among those of the incident.
+    pub place: u32,
+    /// From when to when, nanoseconds since the epoch.
+    pub from: u64,
+    /// Its end is in it.
+    pub to: u64,
+    /// The node; empty for all.
+    pub node: String,
+    /// The peer, if the finding is about one.
+    pub peer: Option<u64>,
+    /// When it was cut, or nobody could; nanoseconds since the epoch, 0 while it is to be.
+    pub done: u64,
+    /// Name of the file, beside the book; empty if there is none.
+    pub file: String,
+    /// Events in it.
+    pub events: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// Why there is none, or why it is not whole.
+    pub problem: String,
+}
+
+impl Slice {
+    /// The slice that a change of an incident asks for.
+    pub fn wanted(told: &Told) -> Option<Self> {
+        let worse = match &told.kind {
+            Kind::IncidentOpened(_) | Kind::IncidentReopened(_) => true,
+            Kind::IncidentChanged(changed) => changed.worse,
+            _ => false,
+        };
+        let incident = detect::incident::of(&told.kind).filter(|_| worse)?;
+        let finding = incident.finding.as_ref()?;
+        let node = incident.places.last().map(|place| place.node.as_str());
+        let times = finding.evidence.iter().map(|evidence| evidence.time).filter(|time| *time > 0);
+        let to = times.clone().chain([finding.window_to, told.time]).max()?.saturating_add(MARGIN);
+        let from = times.chain([finding.window_from]).filter(|time| *time > 0).min().unwrap_or(told.time).saturating_sub(MARGIN);
+        let entity = finding.entity.as_ref().filter(|entity| entity.kind() == EntityKind::Peer);
+        Some(Self {
+            incident: incident.number,
+            from: from.max(to.saturating_sub(LONGEST)),
+            to,
+            node: node.unwrap_or_default().to_owned(),
+            peer: entity.and_then(|entity| entity.peer),
+            ..Self::default()
+        })
+    }
+
+    /// Whether it is still to be cut.
+    pub fn is_wanted(&self) -> bool {
+        self.done == 0
+    }
+
+    /// Whether the archive has what there is to cut: it closes a frame after five seconds.
+    pub fn is_due(&self, now: u64) -> bool {
+        now >= self.to.saturating_add(10 * SECOND)
+    }
+
+    /// Cuts it out of these recordings into a directory. `room` is how many bytes may be kept; what is larger is given up again.
+    pub fn cut(mut self, archives: &[PathBuf], directory: &Path, room: u64, now: u64) -> Self {
+        self.done = now;
+        if archives.is_empty() {
+            "nothing is archived here".clone_into(&mut self.problem);
+            return self;
+        }
+        let name = format!("{:06}-{}.poa", self.incident, self.place);
+        let to = directory.join(&name);
+        let selection = Selection {
+            times: self.from..=self.to,
+            kinds: None,
+            nodes: self.node.parse::<NodeName>().into_iter().collect(),
+            peers: self.peer.into_iter().collect(),
+        };
+        // what a crash left behind is not in the book
+        let made = fs::create_dir_all(directory).and_then(|()| match fs::remove_file(&to) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        });
+        let copied = made.map_err(|source| CopyError::Write { path: to.clone(), source });
+        match copied.and_then(|()| copy(archives, &selection, &to, now)) {
+            Ok(copied) if copied.events == 0 => {
+                let _ = fs::remove_file(&to);
+                "the archive holds nothing of this time".clone_into(&mut self.problem);
+            }
+            Ok(copied) if copied.bytes > room => {
+                let _ = fs::remove_file(&to);
+                self.problem =
+                    format!("it would take {}, which is more than there is room for", crate::archive::amount::Size(copied.bytes));
+            }
+            Ok(copied) => {
+                (self.file, self.events, self.bytes) = (name, copied.events, copied.bytes);
+                self.problem = copied.fault.map(|fault| fault.to_string()).unwrap_or_default();
+            }
+            Err(error) => self.problem = error.to_string(),
+        }
+        self
+    }
+
+    /// What is said of it.
+    pub(super) fn kept(&self, incident: Incident) -> Kind {
+        let Self { from, to, file, events, bytes, problem, .. } = self.clone();
+        IncidentKept { incident: Some(incident), file, from, to, events, bytes, problem }.into()
+    }
+}
+
+/// Where the slices of a book are.
+pub fn directory(book: &Path) -> PathBuf {
+    let mut name = book.as_os_str().to_owned();
+    name.push(".evidence");
+    name.into()
+}

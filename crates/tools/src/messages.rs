@@ -1,0 +1,209 @@
+//! Messages: what becomes of incidents, told to whoever is not at the screen.
+//!
+//! [`Post`] is told every change when it is in the book, writes a letter of it (`letter`), redacted, and puts it where each receiver's
+//! letters wait: one for each incident, the latest, so that what waits is bounded and what is old is not told. A task for each receiver
+//! delivers; nobody waits for it. What was delivered is written into the book, so that a restart tells what was not.
+
+mod http;
+mod letter;
+mod receiver;
+mod round;
+mod waiting;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::{Bus, Publisher};
+use detect::FLEET;
+use detect::incident::Told;
+use event::{Incident, IncidentChanged, IncidentOpened, IncidentResolved, IncidentState, Severity, Source};
+use tokio::sync::mpsc;
+
+use crate::archive::amount::Age;
+use crate::incidents::{Audience, Book, BookError, Receipt};
+pub use http::{SendError, Url};
+pub use letter::{Letter, Writer};
+pub use receiver::{Receiver, Secret};
+use waiting::Waiting;
+
+/// Who is told, and what.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub struct Config {
+    /// Tell Alertmanagers, over their own API: `http://127.0.0.1:9093`
+    ///
+    /// An alert for each incident, ended when it is resolved; it ends by itself when the observer has said nothing for five minutes. Another
+    /// alert, `PeerObserverWatches`, is always up: who routes it to a dead man's switch learns when nobody watches any more.
+    #[arg(long, value_delimiter = ',', value_name = "URL")]
+    pub messages_alertmanager: Vec<Url>,
+
+    /// Tell programs of your own: each change as JSON, signed (docs/messages.md)
+    #[arg(long, value_delimiter = ',', value_name = "URL", requires = "messages_webhook_secret_file")]
+    pub messages_webhook: Vec<Url>,
+
+    /// The secret that webhooks are signed with: the first line of this file, 16 characters at least
+    #[arg(long, value_name = "FILE")]
+    pub messages_webhook_secret_file: Option<PathBuf>,
+
+    /// Tell telephones: a topic of ntfy, `https://ntfy.sh/TOPIC`
+    ///
+    /// Who knows a topic can read it and write to it, unless the server asks for a token.
+    #[arg(long, value_delimiter = ',', value_name = "URL")]
+    pub messages_ntfy: Vec<Url>,
+
+    /// The token for these topics: the first line of this file
+    #[arg(long, value_name = "FILE")]
+    pub messages_ntfy_token_file: Option<PathBuf>,
+
+    /// Tell only of incidents that are as bad: `info`, `warn` or `critical`
+    #[arg(long, value_name = "SEVERITY", default_value = "warn", value_parser = severity)]
+    pub messages_severity: Severity,
+
+    /// Name nodes and strangers as they are
+    ///
+    /// Otherwise nodes are `name-…` and addresses `peer-…`: the same for the same in all messages of a book, and nothing to others. Only for
+    /// receivers that are yours, and the way to them.
+    #[arg(long)]
+    pub messages_plain: bool,
+
+    /// Tell of replays as well
+    #[arg(long)]
+    pub messages_replay: bool,
+
+    /// Say this often that the observer is alive, to Alertmanagers and webhooks
+    #[arg(long, value_name = "TIME", default_value = "1m")]
+    pub messages_heartbeat: Age,
+}
+
+fn severity(text: &str) -> Result<Severity, String> {
+    let all = [Severity::Info, Severity::Warn, Severity::Critical];
+    all.into_iter().find(|severity| severity.word() == text).ok_or_else(|| "it is `info`, `warn` or `critical`".to_owned())
+}
+
+impl Config {
+    /// The receivers, with their secrets.
+    ///
+    /// # Errors
+    ///
+    /// A secret cannot be read, or is none.
+    pub fn receivers(&self) -> anyhow::Result<Vec<Receiver>> {
+        let read = |path: &Option<PathBuf>| path.as_deref().map(Secret::read).transpose();
+        let mut receivers: Vec<Receiver> = self.messages_alertmanager.iter().cloned().map(Receiver::Alertmanager).collect();
+        if !self.messages_webhook.is_empty() {
+            let secret = read(&self.messages_webhook_secret_file)?
+                .ok_or_else(|| anyhow::anyhow!("webhooks need a secret to be signed with: `--messages-webhook-secret-file`"))?;
+            receivers.extend(self.messages_webhook.iter().cloned().map(|url| Receiver::Webhook(url, secret.clone())));
+        }
+        let token = read(&self.messages_ntfy_token_file)?;
+        receivers.extend(self.messages_ntfy.iter().cloned().map(|url| Receiver::Ntfy(url, token.clone())));
+        Ok(receivers)
+    }
+}
+
+/// How patient and how quiet delivery is.
+#[derive(Clone, Copy, Debug)]
+pub struct Rhythm {
+    /// Between two sayings that an alert is up, or that the observer is alive.
+    pub heartbeat: Duration,
+    /// The first pause after a failure; each next one is twice as long.
+    pub retry: Duration,
+    /// The longest.
+    pub patience: Duration,
+    /// Messages that may go to a receiver of people at once.
+    pub burst: u32,
+    /// After that, one in this time.
+    pub pace: Duration,
+}
+
+impl Default for Rhythm {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_mins(1),
+            retry: Duration::from_secs(1),
+            patience: Duration::from_mins(5),
+            burst: 30,
+            pace: Duration::from_mins(2),
+        }
+    }
+}
+
+/// Where changes are given in.
+pub struct Post {
+    writer: Writer,
+    least: Severity,
+    replay: bool,
+    boxes: Vec<Arc<Waiting>>,
+}
+
+impl Post {
+    /// Starts a task for each receiver, and gives it what it should know and, by the book, does not.
+    ///
+    /// # Errors
+    ///
+    /// The book cannot be read.
+    pub fn start(
+        config: &Config,
+        receivers: Vec<Receiver>,
+        rhythm: Rhythm,
+        book: &Book,
+        bus: &Bus,
+        receipts: &mpsc::Sender<Receipt>,
+    ) -> Result<(Self, tokio::task::JoinSet<()>), BookError> {
+        let mut writer = Writer::new(book.key(), config.messages_plain);
+        let least = config.messages_severity;
+        let incidents = book.incidents(None, waiting::MOST)?;
+        let out: Publisher = bus.publisher(FLEET.parse().expect("it is made of letters and an underscore"), Source::Tool);
+        let mut tasks = tokio::task::JoinSet::new();
+        let mut boxes = Vec::new();
+        for (receiver, place) in receivers.into_iter().zip(0..) {
+            let known = book.sent(&receiver.name())?;
+            let waiting = Arc::new(Waiting::default());
+            // the oldest first
+            for incident in incidents.iter().rev().filter(|incident| incident.severity() >= least) {
+                let known = known.iter().find(|(number, ..)| *number == incident.number);
+                let known = known.map(|(_, revision, up)| (*revision, *up));
+                if let Some(letter) = owed(incident, known, receiver.forgets()).and_then(|told| writer.write(&told)) {
+                    waiting.put(letter);
+                }
+            }
+            boxes.push(Arc::clone(&waiting));
+            tasks.spawn(round::deliver(receiver, place, waiting, rhythm, writer.book().to_owned(), out.clone(), receipts.clone()));
+        }
+        Ok((Self { writer, least, replay: config.messages_replay, boxes }, tasks))
+    }
+}
+
+/// What a receiver should be told that has been told of an incident up to a revision, and whether an alert is up with it.
+fn owed(incident: &Incident, known: Option<(u64, bool)>, forgets: bool) -> Option<Told> {
+    let over = incident.state() == IncidentState::Resolved;
+    let incident_of = || Some(incident.clone());
+    let kind = match known {
+        None if over => return None,
+        None => IncidentOpened { incident: incident_of() }.into(),
+        Some((_, up)) if over && up => IncidentResolved { incident: incident_of(), ..IncidentResolved::default() }.into(),
+        Some((revision, _)) if !over && (forgets || revision < incident.revision) => {
+            IncidentChanged { incident: incident_of(), ..IncidentChanged::default() }.into()
+        }
+        Some(_) => return None,
+    };
+    Some(Told { time: incident.changed, kind })
+}
+
+impl Audience for Post {
+    fn told(&mut self, told: &Told, replay: bool) {
+        if replay && !self.replay || self.boxes.is_empty() {
+            return;
+        }
+        if let Some(letter) = self.writer.write(told).filter(|letter| letter.severity() >= self.least) {
+            self.boxes.iter().for_each(|waiting| waiting.put(letter.clone()));
+        }
+    }
+}
+
+impl Drop for Post {
+    /// Nothing more comes: what waits gets a last chance.
+    fn drop(&mut self) {
+        self.boxes.iter().for_each(|waiting| waiting.close());
+    }
+}

@@ -1,0 +1,221 @@
+//! One request to a receiver: a connection, an answer, the end. Messages are rare, and a receiver that hangs holds nothing up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1;
+use hyper::header::{HOST, HeaderName, HeaderValue};
+use hyper::{Method, Request, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+
+/// How long all of it may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What is read of an answer: only its first words are told.
+const ANSWER: usize = 64 << 10;
+/// So many of them.
+const TOLD: usize = 200;
+
+/// Where a receiver is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Url {
+    secure: bool,
+    host: String,
+    port: u16,
+    /// With query, without the slash at the end.
+    path: String,
+}
+
+impl std::str::FromStr for Url {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no address of a receiver: write it as `https://host/path` or `http://127.0.0.1:9093`");
+        let uri: Uri = text.parse().map_err(|_| wrong())?;
+        let secure = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(wrong()),
+        };
+        let authority = uri.authority().ok_or_else(wrong)?;
+        if authority.as_str().contains('@') {
+            return Err("a secret does not belong into an address: there are files for it".to_owned());
+        }
+        let host = authority.host().to_owned();
+        let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let path = uri.path_and_query().map_or("", |path| path.as_str()).trim_end_matches('/').to_owned();
+        if host.is_empty() { Err(wrong()) } else { Ok(Self { secure, host, port, path }) }
+    }
+}
+
+/// Without the path, which may be a secret: whoever knows a topic may read it.
+impl std::fmt::Display for Url {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { secure, host, port, .. } = self;
+        write!(f, "{}://{host}:{port}", if *secure { "https" } else { "http" })
+    }
+}
+
+/// Why a receiver did not take a message.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// It cannot be reached, or goes away.
+    #[error("failed to {attempt} {to}: {source}")]
+    Connection {
+        /// What was tried.
+        attempt: &'static str,
+        /// Whom.
+        to: Url,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It takes too long.
+    #[error("{to} did not answer within {} s", PATIENCE.as_secs())]
+    Slow {
+        /// Who.
+        to: Url,
+    },
+    /// It sends elsewhere, where a signed message may not belong.
+    #[error("{to} answered {status}: redirects are not followed")]
+    Redirect {
+        /// Who.
+        to: Url,
+        /// What it said.
+        status: u16,
+    },
+    /// It does not take it.
+    #[error("{to} answered {status}: {said}")]
+    Refused {
+        /// Who.
+        to: Url,
+        /// What it said.
+        status: u16,
+        /// In what words, cut.
+        said: String,
+    },
+}
+
+impl SendError {
+    /// Whether the same message would be refused again: the receiver understood it, and did not want it.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Refused { status: 400..=499, .. })
+            && !matches!(self, Self::Refused { status: 401 | 403 | 404 | 408 | 429, .. })
+    }
+}
+
+/// Sends requests.
+#[derive(Clone)]
+pub struct Client {
+    tls: TlsConnector,
+}
+
+impl Default for Client {
+    /// Trusts whom the system trusts.
+    fn default() -> Self {
+        let mut roots = RootCertStore::empty();
+        // those that do not parse are not trusted; none at all fails with the handshake
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.expect("ring knows the default versions of TLS").with_root_certificates(roots).with_no_client_auth();
+        Self { tls: TlsConnector::from(Arc::new(config)) }
+    }
+}
+
+impl Client {
+    /// Posts a body to a path below an address.
+    ///
+    /// # Errors
+    ///
+    /// It did not arrive, or was not taken.
+    pub async fn post(&self, to: &Url, below: &str, headers: &[(&'static str, String)], body: Vec<u8>) -> Result<(), SendError> {
+        match tokio::time::timeout(PATIENCE, self.answer(to, below, headers, body)).await {
+            Ok(answered) => answered,
+            Err(_) => Err(SendError::Slow { to: to.clone() }),
+        }
+    }
+
+    async fn answer(&self, to: &Url, below: &str, headers: &[(&'static str, String)], body: Vec<u8>) -> Result<(), SendError> {
+        fn failed<E: Into<Box<dyn std::error::Error + Send + Sync>>>(to: &Url, attempt: &'static str) -> impl Fn(E) -> SendError {
+            move |error| SendError::Connection { attempt, to: to.clone(), source: error.into() }
+        }
+        // as literals have them in a URL
+        let name = to.host.trim_matches(['[', ']']);
+        let tcp = TcpStream::connect((name, to.port)).await.map_err(failed(to, "reach"))?;
+        let path = format!("{}{below}", to.path);
+        let path = if path.is_empty() { "/".to_owned() } else { path };
+        let mut request = Request::builder().method(Method::POST).uri(path).header(HOST, format!("{}:{}", to.host, to.port));
+        for (header, value) in headers {
+            let value = HeaderValue::from_str(value).map_err(failed(to, "write to"))?;
+            request = request.header(HeaderName::from_static(header), value);
+        }
+        let request = request.body(Full::new(Bytes::from(body))).map_err(failed(to, "write to"))?;
+        let answer = if to.secure {
+            let server = ServerName::try_from(name.to_owned()).map_err(failed(to, "name"))?;
+            let tls = self.tls.connect(server, tcp).await.map_err(failed(to, "trust"))?;
+            exchange(TokioIo::new(tls), request).await
+        } else {
+            exchange(TokioIo::new(tcp), request).await
+        };
+        let (status, said) = answer.map_err(failed(to, "speak with"))?;
+        let to = to.clone();
+        match status {
+            200..=299 => Ok(()),
+            300..=399 => Err(SendError::Redirect { to, status }),
+            _ => Err(SendError::Refused { to, status, said }),
+        }
+    }
+}
+
+/// The status, and the first words of the answer.
+async fn exchange<T>(io: T, request: Request<Full<Bytes>>) -> Result<(u16, String), hyper::Error>
+where
+    T: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+{
+    let (mut sender, connection) = http1::handshake(io).await?;
+    // ends with the sender; what goes wrong, the sender is told
+    let connection = tokio::spawn(connection);
+    let answer = sender.send_request(request).await;
+    let result = match answer {
+        Ok(answer) => {
+            let status = answer.status().as_u16();
+            // an answer that is too long, or breaks off, is an answer all the same
+            let body = Limited::new(answer.into_body(), ANSWER).collect().await.map(http_body_util::Collected::to_bytes);
+            let body = body.unwrap_or_default();
+            let words: String = String::from_utf8_lossy(&body).chars().take(TOLD).collect();
+            Ok((status, event::text::Printable(words.trim()).to_string()))
+        }
+        Err(error) => Err(error),
+    };
+    connection.abort();
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn addresses_are_read() {
+        let url = |text: &str| text.parse::<Url>().map(|url| (url.to_string(), url.path));
+        assert_eq!(url("http://127.0.0.1:9093/").unwrap(), ("http://127.0.0.1:9093".into(), String::new()));
+        assert_eq!(url("https://ntfy.example/topic?x=1").unwrap(), ("https://ntfy.example:443".into(), "/topic?x=1".into()));
+        assert_eq!(url("http://[::1]:80/a/").unwrap(), ("http://[::1]:80".into(), "/a".into()));
+        for wrong in ["", "ntfy.example", "ftp://x/", "http://", "/path", "https://user:secret@host/"] {
+            assert!(url(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,60}") {
+            let _ = text.parse::<Url>();
+        }
+    }
+}

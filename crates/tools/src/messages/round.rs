@@ -1,0 +1,192 @@
+//! Delivering to one receiver: again after a failure, not too often, and saying how it goes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::Publisher;
+use event::IncidentDelivered;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
+
+use super::Rhythm;
+use super::http::Client;
+use super::letter::Letter;
+use super::receiver::Receiver;
+use super::waiting::{MOST, Waiting};
+use crate::incidents::{Receipt, now};
+
+/// How often a letter is tried that its receiver understands and does not want.
+const REFUSALS: u32 = 3;
+/// How long what still waits at the end may take.
+const END: Duration = Duration::from_secs(5);
+/// How often it is said how it goes, where nothing changes.
+const SAID: Duration = Duration::from_secs(15);
+
+/// Delivers what waits, until nothing more comes.
+pub(super) async fn deliver(
+    receiver: Receiver,
+    place: u32,
+    waiting: Arc<Waiting>,
+    rhythm: Rhythm,
+    book: String,
+    out: Publisher,
+    receipts: mpsc::Sender<Receipt>,
+) {
+    let total = IncidentDelivered { receiver: receiver.word().to_owned(), place, ..IncidentDelivered::default() };
+    let mut round = Round {
+        client: Client::default(),
+        up: BTreeMap::new(),
+        refusals: 0,
+        failures: 0,
+        after: Instant::now(),
+        tokens: f64::from(rhythm.burst),
+        filled: Instant::now(),
+        told: None,
+        receiver,
+        waiting,
+        rhythm,
+        book,
+        out,
+        receipts,
+        total,
+    };
+    let mut beat = interval_at(Instant::now(), rhythm.heartbeat);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut say = interval_at(Instant::now() + SAID, SAID);
+    say.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while !round.waiting.is_closed() {
+        let next = round.next();
+        tokio::select! {
+            biased;
+            _ = beat.tick() => round.beat().await,
+            _ = say.tick() => round.say(),
+            () = sleep_until(next), if round.waiting.count().0 > 0 => round.one().await,
+            () = round.waiting.changed() => {}
+        }
+    }
+    let rest = async {
+        while round.waiting.count().0 > 0 && round.failures == 0 {
+            round.one().await;
+        }
+    };
+    if timeout(END, rest).await.is_err() || round.waiting.count().0 > 0 {
+        tracing::warn!(receiver = round.receiver.name(), "messages were not delivered before the end; the next start tells them");
+    }
+    round.say();
+}
+
+struct Round {
+    receiver: Receiver,
+    client: Client,
+    waiting: Arc<Waiting>,
+    rhythm: Rhythm,
+    book: String,
+    out: Publisher,
+    receipts: mpsc::Sender<Receipt>,
+    /// Alerts that have to be said again.
+    up: BTreeMap<u64, Letter>,
+    /// How often the letter at hand was refused.
+    refusals: u32,
+    /// Failures in a row, and when it is tried again.
+    failures: u32,
+    after: Instant,
+    tokens: f64,
+    filled: Instant,
+    total: IncidentDelivered,
+    /// What was last said in the log.
+    told: Option<String>,
+}
+
+impl Round {
+    /// When the next letter may go.
+    fn next(&mut self) -> Instant {
+        let now = Instant::now();
+        let pace = self.rhythm.pace.as_secs_f64();
+        let filled = self.tokens + now.duration_since(self.filled).as_secs_f64() / pace;
+        (self.tokens, self.filled) = (filled.min(f64::from(self.rhythm.burst)), now);
+        if !self.receiver.is_paced() || self.tokens >= 1.0 {
+            return self.after;
+        }
+        self.after.max(now + Duration::from_secs_f64((1.0 - self.tokens) * pace))
+    }
+
+    async fn one(&mut self) {
+        let Some(letter) = self.waiting.take() else { return };
+        match self.receiver.deliver(&self.client, &letter, now()).await {
+            Ok(()) => {
+                self.tokens -= 1.0;
+                self.refusals = 0;
+                self.total.sent += 1;
+                self.worked();
+                let sent = vec![(letter.number, letter.revision, !letter.is_over())];
+                // the book is closed when the program ends: then it is told once more
+                let _ = self.receipts.send(Receipt { receiver: self.receiver.name(), sent }).await;
+                if letter.is_over() {
+                    self.up.remove(&letter.number);
+                } else if self.receiver.forgets() && self.up.len() < MOST {
+                    self.up.insert(letter.number, letter);
+                }
+            }
+            Err(error) => {
+                self.refusals = if error.is_final() { self.refusals + 1 } else { 0 };
+                if self.refusals < REFUSALS {
+                    self.waiting.put_back(letter);
+                } else {
+                    self.refusals = 0;
+                    self.total.refused += 1;
+                    tracing::error!(incident = letter.number, %error, "a message was refused, and is not sent again");
+                }
+                self.failed(&error);
+            }
+        }
+    }
+
+    /// Says that all is well, and what is not: an alert that nobody repeats ends by itself.
+    async fn beat(&mut self) {
+        let mut done = self.receiver.beat(&self.client, &self.book, now()).await;
+        for letter in self.up.values() {
+            if done.is_err() {
+                break;
+            }
+            done = self.receiver.deliver(&self.client, letter, now()).await;
+        }
+        match done {
+            Ok(()) if self.receiver.forgets() => self.worked(),
+            Ok(()) => {}
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn worked(&mut self) {
+        self.failures = 0;
+        self.after = Instant::now();
+        self.total.last_success = Some(now() / 1_000_000_000);
+        self.total.error = None;
+        if self.told.take().is_some() {
+            tracing::info!(receiver = self.receiver.name(), "messages are delivered again");
+        }
+        self.say();
+    }
+
+    fn failed(&mut self, error: &super::SendError) {
+        let pause = self.rhythm.retry.saturating_mul(1 << self.failures.min(16)).min(self.rhythm.patience);
+        self.failures += 1;
+        self.after = Instant::now() + pause;
+        self.total.failed += 1;
+        let error = error.to_string();
+        // a change of state only
+        if self.told.as_ref() != Some(&error) {
+            tracing::warn!(receiver = self.receiver.name(), error, "a message was not delivered; it is tried again");
+        }
+        self.total.error = Some(error.clone());
+        self.told = Some(error);
+        self.say();
+    }
+
+    fn say(&mut self) {
+        (self.total.waiting, self.total.dropped) = self.waiting.count();
+        self.out.publish(now(), None, self.total.clone());
+        self.out.beat(now(), None, 0, None, None);
+    }
+}

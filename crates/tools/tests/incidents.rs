@@ -1,0 +1,299 @@
+//! The incident book in use: through its door, killed at any moment, in a storm.
+#![allow(clippy::unwrap_used, reason = "a test fails where it must")]
+
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use bus::{Bus, Delivery, Limits, Publisher, Subscription};
+use detect::time::SECOND;
+use event::{
+    EntityKind, Event, Filter, Finding, FindingCleared, FindingEntity, FindingOpened, HealthBeat, IncidentState, Kind, KindSet,
+    NetPing, Severity, Source,
+};
+use tokio::sync::mpsc;
+use tools::incidents::ask::{Answer, Ask};
+use tools::incidents::door::{self, Access};
+use tools::incidents::{Act, Audience, Book, BookError, Config, Doors, Place, filter, run};
+
+const START: u64 = 1_750_000_000 * SECOND;
+
+fn finding(id: u64, detector: &str, severity: Severity) -> Option<Finding> {
+    let entity = FindingEntity {
+        kind: EntityKind::Range.into(),
+        address: format!("10.{}.{}.0/24", id / 256 % 256, id % 256),
+        ..FindingEntity::default()
+    };
+    Some(Finding {
+        id: format!("{id:016x}"),
+        detector: detector.into(),
+        entity: Some(entity),
+        severity: severity.into(),
+        ..Finding::default()
+    })
+}
+
+fn opened(id: u64, detector: &str, severity: Severity) -> Kind {
+    FindingOpened { finding: finding(id, detector, severity) }.into()
+}
+
+fn cleared(id: u64, detector: &str, severity: Severity) -> Kind {
+    FindingCleared { finding: finding(id, detector, severity) }.into()
+}
+
+fn config(book: &Path, archives: Vec<PathBuf>) -> Config {
+    let place = Place { incidents_book: Some(book.to_owned()) };
+    Config { place, incidents_archive: archives, incidents_evidence: tools::archive::amount::Size(1 << 20) }
+}
+
+/// A book that is kept by a task, and a bus.
+struct World {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+    bus: Bus,
+    findings: Publisher,
+    incidents: Subscription,
+    stop: tokio::sync::oneshot::Sender<()>,
+    work: tokio::task::JoinHandle<anyhow::Result<()>>,
+}
+
+impl World {
+    async fn new(archives: Vec<PathBuf>, audience: impl Audience + 'static) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("book");
+        let book = Book::open(&path).unwrap();
+        let bus = Bus::local();
+        let events = bus.subscribe(filter(), Limits::default()).await.unwrap();
+        let incidents = Filter { kinds: KindSet::matching("incident").unwrap(), nodes: vec![] };
+        let incidents = bus.subscribe(incidents, Limits::default()).await.unwrap();
+        let (guests, serve) = door::open(&path).unwrap();
+        tokio::spawn(serve);
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let doors = Doors { guests, receipts: mpsc::channel(1).1 };
+        let stopped = async move { drop(stopped.await) };
+        let work = tokio::spawn(run(config(&path, archives), book, events, bus.clone(), doors, audience, stopped));
+        let findings = bus.publisher("alice".parse().unwrap(), Source::Detect);
+        Self { _folder: folder, path, bus, findings, incidents, stop, work }
+    }
+
+    async fn next(&mut self) -> Arc<Event> {
+        match tokio::time::timeout(testkit::wait::LONG, self.incidents.next()).await {
+            Ok(Some(Delivery::Event(event))) => event,
+            other => panic!("{other:?} in the place of an incident"),
+        }
+    }
+
+    async fn ask(&self, ask: Ask) -> Answer {
+        let path = self.path.clone();
+        tokio::task::spawn_blocking(move || Access::find(&path).unwrap().ask(ask, START).unwrap()).await.unwrap()
+    }
+
+    async fn end(self) -> (tempfile::TempDir, PathBuf) {
+        drop(self.stop);
+        self.work.await.unwrap().unwrap();
+        self.bus.close().await;
+        (self._folder, self.path)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_finding_becomes_an_incident_that_others_can_work_with() {
+    let mut world = World::new(vec![], ()).await;
+    world.findings.publish(START, None, opened(1, "D39", Severity::Warn));
+    assert_eq!(world.next().await.id().unwrap().name(), "incident.opened");
+    // while it runs nobody else can write, but anybody of this user can ask
+    assert!(matches!(Book::existing(&world.path), Err(BookError::Locked { .. })));
+    let act = |act, by: &str, text: &str| Ask::Act { act, number: 1, by: by.into(), text: text.into() };
+    assert!(matches!(world.ask(act(Act::Acknowledge, "ann", "")).await, Answer::Done(_)));
+    assert!(matches!(world.ask(act(Act::Note, "ben", "seen before")).await, Answer::Done(_)));
+    // two close at once: one of them does
+    let (one, other) = tokio::join!(world.ask(act(Act::Close, "ann", "")), world.ask(act(Act::Close, "ben", "")));
+    let done = |answer: &Answer| matches!(answer, Answer::Done(_));
+    assert!(done(&one) != done(&other), "{one:?} {other:?}");
+    let Some(Answer::No { sentence, .. }) = [one, other].into_iter().find(|answer| !done(answer)) else { panic!("one is late") };
+    assert_eq!(sentence, "incident 1 is resolved already");
+    for expect in ["incident.acknowledged", "incident.noted", "incident.resolved"] {
+        assert_eq!(world.next().await.id().unwrap().name(), expect);
+    }
+    let Answer::Show(shown) = world.ask(Ask::Show { number: 1, from: 0, most: 100 }).await else { panic!("it is there") };
+    assert_eq!((shown.entries, shown.timeline.len(), shown.incident.0.state()), (5, 5, IncidentState::Resolved));
+    let (_folder, path) = world.end().await;
+    // nobody has it any more, and the socket means nothing
+    assert!(matches!(Access::find(&path).unwrap(), Access::Own(_)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn evidence_outlives_the_archive() {
+    let recordings = tempfile::tempdir().unwrap();
+    let recording = recordings.path().join("all.poa");
+    let pings: Vec<Event> = (0..600)
+        .map(|second| {
+            let ping = NetPing { peer: 7, ..NetPing::default() };
+            Event { time: START + second * SECOND, sequence: second, ..Event::new("alice", Source::Ebpf, ping) }
+        })
+        .collect();
+    world::written(&recording, &[&pings]);
+    let mut world = World::new(vec![recording.clone()], ()).await;
+    let mut kind = FindingOpened { finding: finding(1, "D39", Severity::Warn) };
+    let found = kind.finding.as_mut().unwrap();
+    (found.window_from, found.window_to) = (START + 100 * SECOND, START + 200 * SECOND);
+    world.findings.publish(START + 200 * SECOND, None, kind);
+    assert_eq!(world.next().await.id().unwrap().name(), "incident.opened");
+    let kept = world.next().await;
+    let Some(Kind::IncidentKept(kept)) = &kept.kind else { panic!("{kept:?}") };
+    // from half a minute before to half a minute after
+    assert_eq!((kept.events, kept.problem.as_str()), (161, ""));
+    std::fs::remove_file(&recording).unwrap();
+    let slice = tools::incidents::slice::directory(&world.path).join(&kept.file);
+    let events = tools::archive::open(&[slice], &tools::archive::Selection::default()).unwrap().into_iter().count();
+    assert_eq!(events, 161);
+    // what comes when the archive is gone is said not to be there
+    world.findings.publish(START + 300 * SECOND, None, opened(2, "D59", Severity::Warn));
+    assert_eq!(world.next().await.id().unwrap().name(), "incident.opened");
+    let kept = world.next().await;
+    let Some(Kind::IncidentKept(kept)) = &kept.kind else { panic!("{kept:?}") };
+    assert!(kept.file.is_empty() && !kept.problem.is_empty(), "{kept:?}");
+    world.end().await;
+}
+
+/// 100,000 findings at 100 nodes: few incidents, and each finding in the book.
+#[test]
+fn a_storm_is_all_in_the_book() {
+    const FINDINGS: u64 = 100_000;
+    let folder = tempfile::tempdir().unwrap();
+    let mut book = Book::open(&folder.path().join("book")).unwrap();
+    let detectors = ["D01", "D02", "D09", "D10", "D11", "D14", "D19", "D39", "D42", "D50", "D59"];
+    let event = |id: u64, kind: Kind, later: u64| {
+        let node = format!("node-{}", id % 100);
+        Arc::new(Event { time: START + later + id * SECOND / 100, ..Event::new(&node, Source::Detect, kind) })
+    };
+    let began = std::time::Instant::now();
+    let mut told = 0;
+    for end in [false, true] {
+        let kind = |id: u64| {
+            let (detector, severity) = (detectors[(id % 11) as usize], [Severity::Info, Severity::Warn][(id % 2) as usize]);
+            if end { cleared(id, detector, severity) } else { opened(id, detector, severity) }
+        };
+        let ids: Vec<u64> = (0..FINDINGS).collect();
+        for ids in ids.chunks(4096) {
+            let events: Vec<_> = ids.iter().map(|id| event(*id, kind(*id), u64::from(end) * 1_100 * SECOND)).collect();
+            told += book.record(&events).unwrap().len();
+        }
+    }
+    let beats: Vec<_> = (0..100).map(|id| event(id, HealthBeat::default().into(), 3_000 * SECOND)).collect();
+    told += book.record(&beats).unwrap().len();
+    let took = began.elapsed();
+    let incidents = book.incidents(None, 1000).unwrap();
+    assert!(incidents.len() <= 20, "{} incidents", incidents.len());
+    assert!(incidents.iter().all(|incident| incident.state() == IncidentState::Resolved));
+    assert_eq!(incidents.iter().map(|incident| incident.findings).sum::<u64>(), FINDINGS);
+    let mut found = 0;
+    for incident in &incidents {
+        let mut from = 0;
+        loop {
+            let (events, next) = book.timeline(incident.number, from, 10_000).unwrap();
+            if events.is_empty() {
+                break;
+            }
+            found += events.iter().filter(|event| detect::of(event).is_some()).count() as u64;
+            from = next;
+        }
+    }
+    assert_eq!(found, 2 * FINDINGS, "each finding, and its end");
+    println!("{} incidents, {told} changes, {took:.1?}", incidents.len());
+}
+
+/// Names the book for a process that is to be killed; a test that finds it is that process.
+const VICTIM: &str = "PO_TEST_BOOK";
+
+/// Changes incidents, and prints what it was told to be done, until it is killed.
+fn victim(path: &Path, life: u64) -> ! {
+    let mut book = Book::open(path).unwrap();
+    for number in 0_u64.. {
+        let (id, time) = (life * 1_000_000 + number, START + (life * 100 + number) * SECOND);
+        let event = Event { time, ..Event::new("alice", Source::Detect, opened(id, "D39", Severity::Warn)) };
+        book.record(&[Arc::new(event)]).unwrap();
+        let incident = book.incidents(None, 1).unwrap()[0].number;
+        let text = format!("{life}-{number}");
+        book.act(Act::Note, incident, "ann", &text, time).unwrap();
+        println!("note {incident} {text}");
+        // each act changes the state that the one before left
+        let acts = [Act::Acknowledge, Act::Close];
+        let act = acts[(number % 2) as usize];
+        if book.act(act, incident, &text, "", time).is_ok() {
+            println!("state {incident} {} {text}", book.incident(incident).unwrap().unwrap().revision);
+        }
+        std::io::stdout().flush().unwrap();
+    }
+    unreachable!("it is killed")
+}
+
+/// 100 lives, each killed after another number of changes; the book is opened again each time as it is.
+#[test]
+fn a_killed_book_keeps_what_it_said() {
+    if let Some(path) = std::env::var_os(VICTIM) {
+        let (path, life) = (PathBuf::from(path), std::env::var("PO_TEST_LIFE").unwrap().parse().unwrap());
+        victim(&path, life);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("book");
+    let (mut notes, mut states) = (BTreeSet::new(), BTreeMap::new());
+    for life in 0..100_u64 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--nocapture", "a_killed_book_keeps_what_it_said"])
+            .env(VICTIM, &path)
+            .env("PO_TEST_LIFE", life.to_string())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut take = |line: &str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words.as_slice() {
+                ["note", incident, text] => drop(notes.insert((incident.parse::<u64>().unwrap(), (*text).to_owned()))),
+                ["state", incident, revision, _] => {
+                    states.insert(incident.parse::<u64>().unwrap(), revision.parse::<u64>().unwrap());
+                }
+                _ => return false,
+            }
+            true
+        };
+        let mut said = 0;
+        for line in lines.by_ref() {
+            said += u64::from(take(&line));
+            if said > life % 13 {
+                break;
+            }
+        }
+        child.kill().unwrap();
+        // what it said before it died counts, too
+        for line in lines {
+            take(&line);
+        }
+        child.wait().unwrap();
+        assert!(said > 0, "life {life} said nothing");
+        let book = Book::existing(&path).unwrap();
+        for (number, revision) in &states {
+            let incident = book.incident(*number).unwrap().unwrap();
+            assert!(incident.revision >= *revision, "incident {number} fell back in life {life}");
+        }
+    }
+    let book = Book::existing(&path).unwrap();
+    let mut found = BTreeSet::new();
+    for incident in book.incidents(None, 10_000).unwrap() {
+        let (timeline, _) = book.timeline(incident.number, 0, 1_000_000).unwrap();
+        for event in timeline {
+            if let Some(Kind::IncidentNoted(note)) = event.kind {
+                found.insert((incident.number, note.text));
+            }
+        }
+    }
+    let lost: Vec<_> = notes.difference(&found).collect();
+    assert!(lost.is_empty(), "{} of {} notes are lost: {lost:?}", lost.len(), notes.len());
+    println!("100 lives, {} notes, {} incidents with states", notes.len(), states.len());
+}

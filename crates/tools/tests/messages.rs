@@ -1,0 +1,538 @@
+//! Messages on their way: to receivers that answer, and to those that do not; to a real Alertmanager; and what is in them.
+#![allow(clippy::unwrap_used, reason = "a test fails where it must")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver as Arrivals, Sender, channel};
+use std::time::{Duration, Instant};
+
+use bitcoin::hashes::{Hash as _, HashEngine as _, Hmac, HmacEngine, sha256};
+use bus::{Bus, Delivery, Limits, Publisher};
+use detect::incident::Told;
+use detect::time::SECOND;
+use event::{
+    EntityKind, Event, Filter, Finding, FindingCleared, FindingEntity, FindingOpened, HealthBeat, Kind, KindId, Severity, Source,
+};
+use serde_json::Value;
+use testkit::secrets::{self, NODE, Output};
+use testkit::wait::LONG;
+use tokio::sync::mpsc;
+use tools::archive::amount::{Age, Size};
+use tools::incidents::{Audience as _, Book, Config, Doors, Place, Receipt, filter, now, run};
+use tools::messages::{self, Post, Rhythm, Url, Writer};
+
+const SECRET: &str = "0123456789abcdef";
+const START: u64 = 1_750_000_000 * SECOND;
+
+/// What arrived: when, its headers, its body.
+struct Arrived {
+    at: Instant,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Arrived {
+    fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(header, _)| header == name).map_or("", |(_, value)| value)
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+/// A receiver that answers each request with what `answer` says of its number.
+fn receiver(answer: impl Fn(usize) -> &'static str + Send + 'static) -> (String, Arrivals<Arrived>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (arrived, arrivals) = channel();
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let Ok(stream) = stream else { break };
+            let (answer, arrived) = (answer(number), arrived.clone());
+            // a client may open one that it does not use yet
+            std::thread::spawn(move || read(stream, answer, &arrived));
+        }
+    });
+    (url, arrivals)
+}
+
+fn read(stream: TcpStream, answer: &str, arrived: &Sender<Arrived>) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let mut first = String::new();
+    reader.read_line(&mut first).ok()?;
+    let (mut headers, mut length) = (Vec::new(), 0);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim().split_once(": ") else { break };
+        if name.eq_ignore_ascii_case("content-length") {
+            length = value.parse().ok()?;
+        }
+        headers.push((name.to_ascii_lowercase(), value.to_owned()));
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let at = Instant::now();
+    let _ = reader.get_mut().write_all(answer.as_bytes());
+    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+    arrived.send(Arrived { at, path, headers, body: String::from_utf8(body).unwrap() }).ok()
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+/// Quick, so that a test waits for what happens and not for time.
+const QUICK: Rhythm = Rhythm {
+    heartbeat: Duration::from_secs(3600),
+    retry: Duration::from_millis(20),
+    patience: Duration::from_millis(100),
+    burst: 100_000,
+    pace: Duration::from_secs(3600),
+};
+
+fn config(alertmanager: &[&str], webhook: &[&str], ntfy: &[&str], folder: &Path) -> messages::Config {
+    let secret = folder.join("secret");
+    std::fs::write(&secret, SECRET).unwrap();
+    let urls = |texts: &[&str]| texts.iter().map(|text| text.parse::<Url>().unwrap()).collect();
+    messages::Config {
+        messages_alertmanager: urls(alertmanager),
+        messages_webhook: urls(webhook),
+        messages_webhook_secret_file: Some(secret),
+        messages_ntfy: urls(ntfy),
+        messages_ntfy_token_file: None,
+        messages_severity: Severity::Warn,
+        messages_plain: false,
+        messages_replay: false,
+        messages_heartbeat: Age(Duration::from_secs(60)),
+    }
+}
+
+/// All of it, from a finding on a bus to messages.
+struct World {
+    folder: tempfile::TempDir,
+    bus: Bus,
+    findings: Publisher,
+    work: tokio::task::JoinHandle<()>,
+    stop: tokio::sync::oneshot::Sender<()>,
+}
+
+impl World {
+    async fn new(folder: tempfile::TempDir, config: messages::Config, rhythm: Rhythm) -> Self {
+        let path = folder.path().join("book");
+        let book = Book::open(&path).unwrap();
+        let bus = Bus::local();
+        let events = bus.subscribe(filter(), Limits::default()).await.unwrap();
+        let (receipts, receipts_in) = mpsc::channel(64);
+        let (post, mut tasks) = Post::start(&config, config.receivers().unwrap(), rhythm, &book, &bus, &receipts).unwrap();
+        drop(receipts);
+        let place = Place { incidents_book: Some(path) };
+        let incidents = Config { place, incidents_archive: vec![], incidents_evidence: Size(0) };
+        let doors = Doors { guests: mpsc::channel(1).1, receipts: receipts_in };
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let stopped = async move { drop(stopped.await) };
+        let kept = bus.clone();
+        let work = tokio::spawn(async move {
+            run(incidents, book, events, kept, doors, post, stopped).await.unwrap();
+            while tasks.join_next().await.is_some() {}
+        });
+        let findings = bus.publisher(NODE.parse().unwrap(), Source::Detect);
+        Self { folder, bus, findings, work, stop }
+    }
+
+    async fn end(self) -> tempfile::TempDir {
+        drop(self.stop);
+        self.work.await.unwrap();
+        self.bus.close().await;
+        self.folder
+    }
+}
+
+fn finding(id: u64, detector: &str) -> Option<Finding> {
+    let entity = FindingEntity { kind: EntityKind::Range.into(), address: "203.0.113.0/24".into(), ..FindingEntity::default() };
+    let about = detect::all().iter().find(|entry| entry.about.id == detector).map_or("", |entry| entry.about.name);
+    let severity = Severity::Warn.into();
+    let (id, detector, name) = (format!("{id:016x}"), detector.to_owned(), about.to_owned());
+    Some(Finding { id, detector, name, entity: Some(entity), severity, ..Finding::default() })
+}
+
+fn opened(id: u64, detector: &str) -> Kind {
+    FindingOpened { finding: finding(id, detector) }.into()
+}
+
+fn cleared(id: u64, detector: &str) -> Kind {
+    FindingCleared { finding: finding(id, detector) }.into()
+}
+
+/// Waits on a thread of its own.
+async fn next(arrivals: Arrivals<Arrived>) -> (Arrived, Arrivals<Arrived>) {
+    let wait = move || (arrivals.recv_timeout(LONG).expect("a message"), arrivals);
+    tokio::task::spawn_blocking(wait).await.unwrap()
+}
+
+/// The next that is no heartbeat.
+async fn message(mut arrivals: Arrivals<Arrived>) -> (Arrived, Arrivals<Arrived>) {
+    loop {
+        let (arrived, more) = next(arrivals).await;
+        if !arrived.body.contains("heartbeat") && !arrived.body.contains("PeerObserverWatches") {
+            return (arrived, more);
+        }
+        arrivals = more;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_change_is_told_signed_and_names_nobody() {
+    let (url, arrivals) = receiver(|_| OK);
+    let (topic, rings) = receiver(|_| OK);
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&[], &[&format!("{url}/hook?a=b")], &[&format!("{topic}/secret-topic")], folder.path());
+    let world = World::new(folder, config, QUICK).await;
+    world.findings.publish(START, None, opened(1, "D39"));
+    let (told, arrivals) = message(arrivals).await;
+    assert_eq!(told.path, "/hook?a=b");
+    let mut engine = HmacEngine::<sha256::Hash>::new(SECRET.as_bytes());
+    engine.input(format!("{}.{}", told.header("x-peer-observer-timestamp"), told.body).as_bytes());
+    let signature = format!("v1={}", Hmac::<sha256::Hash>::from_engine(engine));
+    assert_eq!(told.header("x-peer-observer-signature"), signature);
+    let json = told.json();
+    assert_eq!((&json["change"], &json["state"], &json["number"]), (&"opened".into(), &"open".into(), &1.into()));
+    let headings: Vec<&str> = json["paragraphs"].as_array().unwrap().iter().map(|p| p["heading"].as_str().unwrap()).collect();
+    let all = ["What", "Where", "Whom", "Since", "How sure", "What it does not prove", "What to do next"];
+    assert_eq!(headings, all);
+    assert!(json["subject"].as_str().unwrap().starts_with("[WARN] incident 1 opened: inv_queue (D39) at name-"), "{json}");
+    let (ring, rings) = next(rings).await;
+    assert_eq!((ring.path.as_str(), ring.header("priority")), ("/secret-topic", "4"));
+    assert!(ring.body.contains("peer-observer incidents show 1"), "{}", ring.body);
+    for text in [&told.body, &ring.body, &ring.header("title").to_owned()] {
+        assert!(!text.contains(NODE) && !text.contains("203.0.113"), "{text}");
+    }
+    // and it ends
+    world.findings.publish(START + SECOND, None, cleared(1, "D39"));
+    world.findings.beat(START + 500 * SECOND, None, 0, None, None);
+    let (told, _arrivals) = message(arrivals).await;
+    assert_eq!((&told.json()["change"], &told.json()["state"]), (&"resolved".into(), &"resolved".into()));
+    let (ring, _rings) = next(rings).await;
+    assert_eq!(ring.header("priority"), "2");
+    world.end().await;
+}
+
+/// Down, slow to learn, sending elsewhere, talking nonsense: the book goes on, and in the end it is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_that_does_not_take_it_is_asked_again() {
+    let answers = [
+        "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy",
+        "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+        "I am no web server\r\n\r\n",
+        "",
+        "HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\nshort",
+    ];
+    // the first request is a heartbeat
+    let (url, arrivals) = receiver(move |number| if number == 0 { OK } else { answers.get(number - 1).copied().unwrap_or(OK) });
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&[], &[&url], &[], folder.path());
+    let world = World::new(folder, config, QUICK).await;
+    let delivered = world.bus.subscribe(Filter::kinds([KindId::IncidentDelivered]), Limits::default()).await.unwrap();
+    world.findings.publish(START, None, opened(1, "D39"));
+    let (first, mut arrivals) = message(arrivals).await;
+    let mut last = first.json();
+    for _ in 1..answers.len() {
+        let (again, more) = message(arrivals).await;
+        (last, arrivals) = (again.json(), more);
+    }
+    assert_eq!(last["change"], "opened");
+    // it counts what failed, and that it was taken in the end: whatever an answer's body says, its first line counts
+    let mut delivered = delivered;
+    let total = loop {
+        let event = match tokio::time::timeout(LONG, delivered.next()).await {
+            Ok(Some(Delivery::Event(event))) => event,
+            other => panic!("{other:?}"),
+        };
+        if let Some(Kind::IncidentDelivered(said)) = &event.kind
+            && said.sent == 1
+        {
+            break said.clone();
+        }
+    };
+    assert_eq!((total.failed, total.waiting, total.refused, total.error), (4, 0, 0, None));
+    let folder = world.end().await;
+    assert_eq!(Book::existing(&folder.path().join("book")).unwrap().incidents(None, 9).unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_not_delivered_before_the_end_is_told_by_the_next_start() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&[], &[&url], &[], folder.path());
+    // nobody listens there
+    drop(listener);
+    let world = World::new(folder, config.clone(), QUICK).await;
+    let incidents = world.bus.subscribe(Filter::kinds([KindId::IncidentOpened]), Limits::default()).await.unwrap();
+    world.findings.publish(START, None, opened(1, "D39"));
+    let mut incidents = incidents;
+    assert!(tokio::time::timeout(LONG, incidents.next()).await.is_ok());
+    let folder = world.end().await;
+    let (url, arrivals) = receiver(|_| OK);
+    let config = messages::Config { messages_webhook: vec![url.parse().unwrap()], ..config };
+    let world = World::new(folder, config.clone(), QUICK).await;
+    let (told, arrivals) = message(arrivals).await;
+    assert_eq!(told.json()["change"], "opened");
+    let folder = world.end().await;
+    // and not again by the one after that: the first that comes is of what is new
+    let world = World::new(folder, config, QUICK).await;
+    world.findings.publish(START + SECOND, None, cleared(1, "D39"));
+    world.findings.beat(START + 500 * SECOND, None, 0, None, None);
+    let (told, _arrivals) = message(arrivals).await;
+    assert_eq!(told.json()["change"], "resolved");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_is_silent_unless_it_is_asked_for() {
+    let (url, arrivals) = receiver(|_| OK);
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&[], &[&url], &[], folder.path());
+    let book = Book::open(&folder.path().join("book")).unwrap();
+    let bus = Bus::local();
+    let (receipts, _receipts) = mpsc::channel(8);
+    let told = |number| {
+        let mut incident = event::Incident { number, ..Default::default() };
+        incident.set_severity(Severity::Critical);
+        Told { time: START, kind: event::IncidentOpened { incident: Some(incident) }.into() }
+    };
+    let (mut post, mut tasks) = Post::start(&config, config.receivers().unwrap(), QUICK, &book, &bus, &receipts).unwrap();
+    post.told(&told(1), true);
+    post.told(&told(2), false);
+    drop(post);
+    while tasks.join_next().await.is_some() {}
+    config.messages_replay = true;
+    let (mut post, mut tasks) = Post::start(&config, config.receivers().unwrap(), QUICK, &book, &bus, &receipts).unwrap();
+    post.told(&told(3), true);
+    drop(post);
+    while tasks.join_next().await.is_some() {}
+    let numbers: Vec<u64> = arrivals.try_iter().filter_map(|arrived| arrived.json()["number"].as_u64()).collect();
+    assert_eq!(numbers, [2, 3]);
+}
+
+/// From a finding to a message in the hands of its receiver, two hundred times.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_is_quick() {
+    const TIMES: u64 = 200;
+    let (url, mut arrivals) = receiver(|_| OK);
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&[], &[&url], &[], folder.path());
+    let world = World::new(folder, config, QUICK).await;
+    let mut took = Vec::new();
+    for number in 0..TIMES {
+        let time = START + number * 1_000 * SECOND;
+        let began = Instant::now();
+        world.findings.publish(time, None, opened(number, "D39"));
+        let (told, more) = message(arrivals).await;
+        assert_eq!(told.json()["state"], "open");
+        took.push(told.at.duration_since(began));
+        world.findings.publish(time + SECOND, None, cleared(number, "D39"));
+        world.findings.beat(time + 500 * SECOND, None, 0, None, None);
+        let (told, more) = message(more).await;
+        assert_eq!(told.json()["state"], "resolved");
+        arrivals = more;
+    }
+    took.sort_unstable();
+    let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
+    println!("finding to message: p50 {:.1?}, p99 {:.1?}, most {:.1?}", at(0.5), at(0.99), took[took.len() - 1]);
+    assert!(at(0.99) < Duration::from_secs(1), "p99 {:?}", at(0.99));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_is_few_messages() {
+    const FINDINGS: u64 = 100_000;
+    let (url, arrivals) = receiver(|_| OK);
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&[], &[&url], &[], folder.path());
+    let rhythm = Rhythm { heartbeat: Duration::from_secs(3600), ..Rhythm::default() };
+    let mut book = Book::open(&folder.path().join("book")).unwrap();
+    let bus = Bus::local();
+    let (receipts, mut known) = mpsc::channel::<Receipt>(64);
+    let (mut post, mut tasks) = Post::start(&config, config.receivers().unwrap(), rhythm, &book, &bus, &receipts).unwrap();
+    drop(receipts);
+    let up = Arc::new(AtomicUsize::new(0));
+    let ups = Arc::clone(&up);
+    let counting = tokio::spawn(async move {
+        let mut last = std::collections::BTreeMap::new();
+        while let Some(receipt) = known.recv().await {
+            last.extend(receipt.sent.iter().map(|(number, _, up)| (*number, *up)));
+        }
+        ups.store(last.values().filter(|up| **up).count(), Ordering::Release);
+        last.len()
+    });
+    let detectors = ["D01", "D02", "D09", "D10", "D11", "D14", "D19", "D39", "D42", "D50", "D59"];
+    let severities = [Severity::Info, Severity::Warn, Severity::Critical];
+    for end in [false, true] {
+        for first in (0..FINDINGS).step_by(4096) {
+            let event = |id: u64| {
+                let mut finding = finding(id, detectors[(id % 11) as usize]).unwrap();
+                finding.set_severity(severities[(id / 1_000 % 3) as usize]);
+                finding.entity.as_mut().unwrap().address = format!("10.{}.{}.0/24", id / 256 % 256, id % 256);
+                let finding = Some(finding);
+                let kind: Kind = if end { FindingCleared { finding }.into() } else { FindingOpened { finding }.into() };
+                let time = START + u64::from(end) * 1_100 * SECOND + id * SECOND / 100;
+                Arc::new(Event { time, ..Event::new(format!("node-{}", id % 100), Source::Detect, kind) })
+            };
+            let events: Vec<_> = (first..FINDINGS.min(first + 4096)).map(event).collect();
+            let told = tokio::task::block_in_place(|| book.record(&events)).unwrap();
+            told.iter().for_each(|told| post.told(told, false));
+        }
+    }
+    let beat = |id: u64| {
+        let time = START + 4_000 * SECOND;
+        Arc::new(Event { time, ..Event::new(format!("node-{id}"), Source::Detect, HealthBeat::default()) })
+    };
+    let told = book.record(&(0..100).map(beat).collect::<Vec<_>>()).unwrap();
+    told.iter().for_each(|told| post.told(told, false));
+    drop(post);
+    while tasks.join_next().await.is_some() {}
+    let incidents = counting.await.unwrap();
+    let messages = arrivals.try_iter().filter(|arrived| !arrived.body.contains("heartbeat")).count();
+    println!("{incidents} incidents, {messages} messages");
+    assert!(incidents <= 20 && messages <= 50, "{incidents} incidents, {messages} messages");
+    assert!(messages >= incidents, "each was told");
+    assert_eq!(up.load(Ordering::Acquire), 0, "each alert has ended");
+}
+
+/// Every field of an incident holds something that nobody else may know; so does the node's name, and its address in every text.
+#[test]
+fn nothing_of_the_node_is_in_a_letter() {
+    let of_incident = |event: &Event| event.kind.as_ref().is_some_and(|kind| detect::incident::of(kind).is_some());
+    let events: Vec<Event> =
+        secrets::events().into_iter().map(|(event, _)| event).chain(secrets::own()).filter(of_incident).collect();
+    assert!(events.len() > 6);
+    let crawl = |plain: bool| {
+        let mut writer = Writer::new([7; 32], plain);
+        let mut out = Output::default();
+        // it knows the names of nodes from incidents that were at them
+        let place = event::IncidentPlace { node: NODE.into(), findings: 1 };
+        let first = event::Incident { number: 1, places: vec![place], ..Default::default() };
+        let first = event::IncidentOpened { incident: Some(first) };
+        drop(writer.write(&Told { time: START, kind: first.into() }).unwrap());
+        for event in &events {
+            let Some(letter) = writer.write(&Told { time: event.time, kind: event.kind.clone().unwrap() }) else { continue };
+            out.push(letter.subject());
+            out.push(letter.text());
+            out.push(letter.json().to_string());
+        }
+        let mut secrets = secrets::of_the_node();
+        secrets.push(secrets::Secret::of_bytes("key", &[7; 32]));
+        secrets.iter().filter(|secret| secret.is_in(&out)).map(|secret| secret.field).collect::<Vec<_>>()
+    };
+    assert_eq!(crawl(false), [""; 0]);
+    // the search finds what is there
+    assert!(!crawl(true).is_empty());
+}
+
+/// A program that ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn get(port: u16, path: &str) -> Option<Value> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()
+}
+
+fn until<T>(what: &str, check: impl FnMut() -> Option<T>) -> T {
+    let mut check = check;
+    testkit::wait::until(what, LONG, || Ok(check())).unwrap()
+}
+
+/// Waits until the Alertmanager has told its receiver of an incident that is as bad.
+async fn heard(mut arrivals: Arrivals<Arrived>, severity: &str, status: &str) -> Arrivals<Arrived> {
+    loop {
+        let (arrived, more) = next(arrivals).await;
+        arrivals = more;
+        let json = arrived.json();
+        let is_it = |alert: &Value| {
+            let labels = &alert["labels"];
+            labels["alertname"] == "Incident" && labels["severity"] == severity && alert["status"] == status
+        };
+        if json["alerts"].as_array().unwrap().iter().any(is_it) {
+            return arrivals;
+        }
+    }
+}
+
+/// A real Alertmanager learns of an incident, of its getting worse, and of its end, and tells a receiver of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alertmanager_gets_it_and_it_ends() {
+    if Command::new("prometheus-alertmanager").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+        testkit::skipped("needs prometheus-alertmanager");
+        return;
+    }
+    let (told_on, arrivals) = receiver(|_| OK);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("alertmanager.yml");
+    let routes = format!(
+        "route:\n  receiver: operator\n  group_by: ['...']\n  group_wait: 0s\n  group_interval: 1s\nreceivers:\n  - name: operator\n    \
+         webhook_configs:\n      - url: {told_on}/\n        send_resolved: true\n"
+    );
+    std::fs::write(&file, routes).unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let _alertmanager = Running(
+        Command::new("prometheus-alertmanager")
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--storage.path={}", folder.path().join("alerts").display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .arg("--cluster.listen-address=")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    tokio::task::block_in_place(|| until("the Alertmanager", || get(port, "/api/v2/status")));
+    let config = config(&[&format!("http://127.0.0.1:{port}")], &[], &[], folder.path());
+    let rhythm = Rhythm { heartbeat: Duration::from_secs(1), ..QUICK };
+    let world = World::new(folder, config, rhythm).await;
+    let clock = now();
+    world.findings.publish(clock, None, opened(1, "D39"));
+    // what is up, by name and severity
+    let up = |expect: &[&str]| {
+        let ask = || {
+            let alerts = get(port, "/api/v2/alerts?active=true")?;
+            let label = |alert: &Value, name: &str| alert["labels"][name].as_str().unwrap_or_default().to_owned();
+            let name = |alert: &Value| format!("{} {}", label(alert, "alertname"), label(alert, "severity"));
+            let mut names: Vec<String> = alerts.as_array()?.iter().map(name).collect();
+            names.sort();
+            (names == expect).then_some(alerts)
+        };
+        tokio::task::block_in_place(|| until("alerts", ask))
+    };
+    let alerts = up(&["Incident warning", "PeerObserverWatches none"]);
+    assert!(!alerts.to_string().contains(NODE), "{alerts}");
+    let arrivals = heard(arrivals, "warning", "firing").await;
+    let mut worse = finding(2, "D39");
+    worse.as_mut().unwrap().set_severity(Severity::Critical);
+    world.findings.publish(clock + SECOND, None, FindingOpened { finding: worse.clone() });
+    up(&["Incident critical", "PeerObserverWatches none"]);
+    // what ends before it was told is not told at all
+    let arrivals = heard(arrivals, "critical", "firing").await;
+    world.findings.publish(clock + 2 * SECOND, None, cleared(1, "D39"));
+    world.findings.publish(clock + 2 * SECOND, None, FindingCleared { finding: worse });
+    world.findings.beat(clock + 500 * SECOND, None, 0, None, None);
+    up(&["PeerObserverWatches none"]);
+    // and whoever it routes to has heard of it
+    heard(arrivals, "critical", "resolved").await;
+    world.end().await;
+}
