@@ -146,6 +146,14 @@ export const KINDS = [
   "finding.updated",
   "finding.cleared",
   "finding.expired",
+  "incident.opened",
+  "incident.changed",
+  "incident.noted",
+  "incident.acknowledged",
+  "incident.resolved",
+  "incident.reopened",
+  "incident.kept",
+  "incident.delivered",
 ] as const;
 
 export type Kind = (typeof KINDS)[number];
@@ -308,6 +316,14 @@ export interface Bodies {
   findingUpdated: FindingUpdated;
   findingCleared: FindingCleared;
   findingExpired: FindingExpired;
+  incidentOpened: IncidentOpened;
+  incidentChanged: IncidentChanged;
+  incidentNoted: IncidentNoted;
+  incidentAcknowledged: IncidentAcknowledged;
+  incidentResolved: IncidentResolved;
+  incidentReopened: IncidentReopened;
+  incidentKept: IncidentKept;
+  incidentDelivered: IncidentDelivered;
 }
 
 export type CompactStep =
@@ -548,6 +564,12 @@ export type LogFileProblem =
   | "unfinished"
   | "clock_back"
   | "mixed";
+
+export type IncidentState =
+  | "unspecified"
+  | "open"
+  | "acknowledged"
+  | "resolved";
 
 export type LogLevel =
   | "unspecified"
@@ -1248,6 +1270,97 @@ export interface HealthShipped {
   lastSuccess?: string;
   lastSuccessText?: string;
   error?: string;
+}
+
+export interface IncidentPlace {
+  node: string;
+  findings: string;
+}
+
+export interface Incident {
+  number: string;
+  book: string;
+  revision: string;
+  state?: IncidentState;
+  family: string;
+  severity?: Severity;
+  verdict?: Verdict;
+  detectors: string[];
+  places: IncidentPlace[];
+  elsewhere: string;
+  strangers: FindingEntity[];
+  others: string;
+  findings: string;
+  lasting: string;
+  unfollowed: string;
+  finding?: Finding;
+  opened: string;
+  openedText?: string;
+  changed: string;
+  changedText?: string;
+  resolved: string;
+  resolvedText?: string;
+  owner: string;
+  reopened: number;
+  similar: string[];
+  unknown: boolean;
+  end?: FindingEnd;
+}
+
+export interface IncidentOpened {
+  incident?: Incident;
+}
+
+export interface IncidentChanged {
+  incident?: Incident;
+  worse: boolean;
+  spread: boolean;
+}
+
+export interface IncidentNoted {
+  incident?: Incident;
+  by: string;
+  text: string;
+}
+
+export interface IncidentAcknowledged {
+  incident?: Incident;
+  by: string;
+}
+
+export interface IncidentResolved {
+  incident?: Incident;
+  by: string;
+  text: string;
+}
+
+export interface IncidentReopened {
+  incident?: Incident;
+}
+
+export interface IncidentKept {
+  incident?: Incident;
+  file: string;
+  from: string;
+  fromText?: string;
+  to: string;
+  toText?: string;
+  events: string;
+  bytes: string;
+  problem: string;
+}
+
+export interface IncidentDelivered {
+  receiver: string;
+  sent: string;
+  failed: string;
+  refused: string;
+  dropped: string;
+  waiting: string;
+  lastSuccess?: string;
+  lastSuccessText?: string;
+  error?: string;
+  place: number;
 }
 
 export interface LogLine {

@@ -95,7 +95,7 @@ fn people_work_with_a_book_while_it_is_kept() {
     let book = path.to_str().unwrap().to_owned();
     let mut detect = program();
     detect.args(["detect", "--nats", &url, "--incidents-book", &book]);
-    let mut running = Running::start(&mut detect);
+    let running = Running::start(&mut detect);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
         let options = bus::NatsOptions { url: Some(url.parse().unwrap()), ..bus::NatsOptions::default() };
