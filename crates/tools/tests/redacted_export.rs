@@ -166,6 +166,9 @@ fn of_the_node() -> Vec<Secret> {
     all
 }
 
+/// Seconds that were planted here are more than a column of times can hold, and are left empty there.
+const BEYOND_TIME: [&str; 5] = ["created", "last_success", "node_run", "time", "until"];
+
 /// Every kind with a value unlike any other in every field: each row is searched for what redaction takes out of its event.
 #[test]
 fn no_row_has_what_was_taken_out_of_its_event() {
@@ -213,8 +216,19 @@ fn no_row_has_what_was_taken_out_of_its_event() {
         // the search finds what is there
         exported(Job { redactor: None, ..job(&[&path], format) }, open.path());
         let found = leaks(&Crawled::of(open.path())).len();
-        let words = if format == Format::Json { 0 } else { hidden.iter().flatten().filter(|secret| secret.is_word()).count() };
-        assert!(found >= all - words, "{format:?}: {found} of {all} are found, {words} are words");
+        let of_text = |(secrets, event): (&Vec<&Secret>, &Event)| {
+            // some numbers are known by their bytes alone
+            let mut text = Output::default();
+            text.push(serde_json::to_string(event).unwrap());
+            secrets.iter().filter(|secret| !secret.is_in(&text)).count()
+        };
+        let of_columns = |(secrets, _): (&Vec<&Secret>, &Event)| {
+            secrets.iter().filter(|secret| secret.is_word() || BEYOND_TIME.contains(&secret.field)).count()
+        };
+        let pairs = hidden.iter().zip(&events);
+        let others: usize = if format == Format::Json { pairs.map(of_text).sum() } else { pairs.map(of_columns).sum() };
+        assert!(others < all / 4, "{format:?}: {others} of {all} cannot be searched for");
+        assert!(found >= all - others, "{format:?}: {found} of {all} are found, {others} cannot be");
     }
 }
 
