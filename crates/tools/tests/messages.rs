@@ -79,9 +79,10 @@ fn read(stream: TcpStream, answer: &str, arrived: &Sender<Arrived>) -> Option<()
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     let at = Instant::now();
-    let _ = reader.get_mut().write_all(answer.as_bytes());
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    arrived.send(Arrived { at, path, headers, body: String::from_utf8(body).unwrap() }).ok()
+    // before the answer: who has one finds it here
+    arrived.send(Arrived { at, path, headers, body: String::from_utf8(body).unwrap() }).ok()?;
+    reader.get_mut().write_all(answer.as_bytes()).ok()
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
