@@ -69,7 +69,7 @@ fn said(correlator: &mut Correlator, events: &[Event]) -> String {
             let incident = of(&told.kind).unwrap();
             let nodes: Vec<&str> = incident.places.iter().map(|place| place.node.as_str()).collect();
             out.push_str(&format!(
-                "{:>5} {} {} {} {} {} at {}: {} of {} last{}\n",
+                "{} {} {} {} {} {} at {}: {} of {} last{}\n",
                 (told.time - START) / SECOND,
                 told.kind.id().short_name(),
                 incident.number,
@@ -110,11 +110,11 @@ fn an_incident_lasts_as_long_as_its_findings_and_a_while() {
             opened("alice", 40_000, 3, &queue),
         ],
         expect![[r#"
-                0 opened 1 open load warn at alice: 1 of 1 last
-              120 changed 1 open load critical at alice: 1 of 1 last
-              420 resolved 1 resolved load critical at alice: 0 of 1 last
-             3600 reopened 1 open load warn at alice: 1 of 2 last
-             4000 resolved 1 resolved load warn at alice: 0 of 2 last
+            0 opened 1 open load warn at alice: 1 of 1 last
+            120 changed 1 open load critical at alice: 1 of 1 last
+            420 resolved 1 resolved load critical at alice: 0 of 1 last
+            3600 reopened 1 open load warn at alice: 1 of 2 last
+            4000 resolved 1 resolved load warn at alice: 0 of 2 last
             40000 opened 2 open load warn at alice: 1 of 1 last, like [1]
         "#]],
     );
@@ -212,9 +212,9 @@ fn people_and_detectors_agree_on_what_is_over() {
     assert!(matches!(act(&mut correlator, "close", "ann"), Some(Ok(_))));
     log += &said(&mut correlator, &[updated("alice", 30, 2, &worse)]);
     expect![[r#"
-            0 opened 1 open load warn at alice: 1 of 1 last
-           20 reopened 1 open load warn at alice: 2 of 2 last
-           30 reopened 1 open load critical at alice: 2 of 2 last
+        0 opened 1 open load warn at alice: 1 of 1 last
+        20 reopened 1 open load warn at alice: 2 of 2 last
+        30 reopened 1 open load critical at alice: 2 of 2 last
     "#]]
     .assert_eq(&log);
     assert_eq!(correlator.act(7, |incident| life::acknowledge(incident, "ann", 0)), None);
@@ -227,8 +227,8 @@ fn a_finding_that_nobody_speaks_of_does_not_last() {
     check(
         &events,
         expect![[r#"
-                0 opened 1 open load warn at alice: 1 of 1 last
-             7800 resolved 1 resolved load warn at alice: 0 of 1 last
+            0 opened 1 open load warn at alice: 1 of 1 last
+            7800 resolved 1 resolved load warn at alice: 0 of 1 last
         "#]],
     );
 }
@@ -262,8 +262,8 @@ fn the_incident_of_a_node_that_fell_silent_ends_by_the_time_of_the_others() {
         &events,
         expect![[r#"
             0 opened 1 open load warn at alice: 1 of 1 last
-        23400 resolved 1 resolved load warn at alice: 0 of 1 last
-    "#]],
+            23400 resolved 1 resolved load warn at alice: 0 of 1 last
+        "#]],
     );
 }
 
