@@ -8,6 +8,7 @@ mod decode;
 mod hashes;
 pub mod network;
 pub mod transport;
+pub mod version;
 
 use bytes::Bytes;
 

@@ -4,9 +4,7 @@
 //! We are a peer that wants to hear of everything and has nothing: no services, so the node never asks us for blocks; no
 //! announcements, so it never asks for transactions. We ask for nothing either, beyond what the version message says.
 
-use bitcoin::consensus::Encodable as _;
-use bitcoin::p2p::message_network::VersionMessage;
-use bitcoin::p2p::{Address, ServiceFlags};
+use event::p2p::version::{PROTOCOL, version};
 use event::p2p::{Captured, MAX_PAYLOAD, Message};
 use event::{
     BlockAnnouncement, ConnectionType, Direction, InventoryType, Kind, Network, ProbeAnnouncedAddresses, ProbeAnnouncedBlocks,
@@ -16,8 +14,6 @@ use event::{
 use super::network::{Magic, Networks};
 use super::transport::{Fault, Transport, Version};
 
-/// The protocol that we speak: BIP 339 and 155 are in it.
-const PROTOCOL: u32 = 70016;
 /// No message before the end of the handshake is larger: `version` has up to 344 bytes, `feature` 596.
 const GREETING: usize = 4096;
 /// All of what comes before the end of the handshake: key, garbage, the messages, and some more.
@@ -180,20 +176,8 @@ impl Session {
 
     /// Says who we are, and that we want to hear of transactions by wtxid and of addresses of every network.
     fn introduce(&mut self, their_protocol: u32) {
-        let nowhere = Address { services: ServiceFlags::NONE, address: [0; 8], port: 0 };
-        let version = VersionMessage {
-            version: PROTOCOL,
-            services: ServiceFlags::NONE,
-            timestamp: self.greeting.time,
-            receiver: nowhere.clone(),
-            sender: nowhere,
-            nonce: self.greeting.nonce,
-            user_agent: concat!("/peer-observer:", env!("CARGO_PKG_VERSION"), "/").into(),
-            start_height: 0,
-            relay: true,
-        };
-        let mut payload = Vec::new();
-        version.consensus_encode(&mut payload).expect("a Vec grows");
+        let user_agent = concat!("/peer-observer:", env!("CARGO_PKG_VERSION"), "/");
+        let payload = version(self.greeting.time, self.greeting.nonce, user_agent, true);
         self.say("version", &payload);
         if their_protocol >= PROTOCOL {
             self.say("wtxidrelay", &[]);

@@ -3,14 +3,12 @@
 //! We are an honest short visitor: our `version` names the program and how to reach who runs it, has no services, wants no transactions; when
 //! the other side has said `version` and `verack`, we say `verack` and go. We ask for nothing.
 
-use bitcoin::consensus::{Encodable as _, deserialize_partial};
+use bitcoin::consensus::deserialize_partial;
 use bitcoin::p2p::message_network::VersionMessage;
-use bitcoin::p2p::{Address, ServiceFlags};
 use event::p2p::network::Magic;
 use event::p2p::transport::{Fault, Transport, Version};
+use event::p2p::version::version;
 
-/// The protocol that we speak.
-const PROTOCOL: u32 = 70016;
 /// No message of a handshake is larger: `version` has up to 344 bytes, `feature` 596.
 const MESSAGE: usize = 4096;
 /// All of a handshake: key, garbage, the messages, and some more.
@@ -142,20 +140,8 @@ impl Visit {
 
     fn introduce(&mut self) {
         self.introduced = true;
-        let nowhere = Address { services: ServiceFlags::NONE, address: [0; 8], port: 0 };
-        let version = VersionMessage {
-            version: PROTOCOL,
-            services: ServiceFlags::NONE,
-            timestamp: self.greeting.time,
-            receiver: nowhere.clone(),
-            sender: nowhere,
-            nonce: self.greeting.nonce,
-            user_agent: self.greeting.user_agent.clone(),
-            start_height: 0,
-            relay: false,
-        };
-        let mut payload = Vec::new();
-        version.consensus_encode(&mut payload).expect("a Vec grows");
+        let Greeting { time, nonce, user_agent, .. } = &self.greeting;
+        let payload = version(*time, *nonce, user_agent, false);
         self.transport.send("version", &payload, &mut self.output);
     }
 }

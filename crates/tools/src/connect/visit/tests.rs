@@ -1,4 +1,5 @@
 use bitcoin::consensus::encode::serialize;
+use bitcoin::p2p::{Address, ServiceFlags};
 use event::p2p::network::{KNOWN, Networks};
 use event::p2p::transport::frame;
 use expect_test::{Expect, expect};
