@@ -17,6 +17,7 @@ pub mod logger;
 pub mod messages;
 pub mod metrics;
 pub mod reconcile;
+mod server;
 pub mod ship;
 pub mod target;
 pub mod top;

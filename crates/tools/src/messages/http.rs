@@ -1,6 +1,5 @@
 //! One request to a receiver: a connection, an answer, the end. Messages are rare, and a receiver that hangs holds nothing up.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,10 +8,8 @@ use hyper::client::conn::http1;
 use hyper::header::{HOST, HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+
+use crate::server::{OpenError, Stream, Trust};
 
 /// How long all of it may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -111,19 +108,13 @@ impl SendError {
 /// Sends requests.
 #[derive(Clone)]
 pub struct Client {
-    tls: TlsConnector,
+    trust: Trust,
 }
 
 impl Default for Client {
     /// Trusts whom the system trusts.
     fn default() -> Self {
-        let mut roots = RootCertStore::empty();
-        // those that do not parse are not trusted; none at all fails with the handshake
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config.expect("ring knows the default versions of TLS").with_root_certificates(roots).with_no_client_auth();
-        Self { tls: TlsConnector::from(Arc::new(config)) }
+        Self { trust: Trust::of_the_system() }
     }
 }
 
@@ -141,28 +132,17 @@ impl Client {
     }
 
     async fn answer(&self, to: &Url, below: &str, headers: &[(&'static str, String)], body: Vec<u8>) -> Result<(), SendError> {
-        fn failed<E: Into<Box<dyn std::error::Error + Send + Sync>>>(to: &Url, attempt: &'static str) -> impl Fn(E) -> SendError {
-            move |error| SendError::Connection { attempt, to: to.clone(), source: error.into() }
-        }
-        // as literals have them in a URL
-        let name = to.host.trim_matches(['[', ']']);
-        let tcp = TcpStream::connect((name, to.port)).await.map_err(failed(to, "reach"))?;
+        let failed = |OpenError { attempt, source }| SendError::Connection { attempt, to: to.clone(), source };
+        let io = self.trust.open(to.secure, &to.host, to.port).await.map_err(failed)?;
         let path = format!("{}{below}", to.path);
         let path = if path.is_empty() { "/".to_owned() } else { path };
         let mut request = Request::builder().method(Method::POST).uri(path).header(HOST, format!("{}:{}", to.host, to.port));
         for (header, value) in headers {
-            let value = HeaderValue::from_str(value).map_err(failed(to, "write to"))?;
+            let value = HeaderValue::from_str(value).map_err(|error| failed(OpenError::new("write to", error)))?;
             request = request.header(HeaderName::from_static(header), value);
         }
-        let request = request.body(Full::new(Bytes::from(body))).map_err(failed(to, "write to"))?;
-        let answer = if to.secure {
-            let server = ServerName::try_from(name.to_owned()).map_err(failed(to, "name"))?;
-            let tls = self.tls.connect(server, tcp).await.map_err(failed(to, "trust"))?;
-            exchange(TokioIo::new(tls), request).await
-        } else {
-            exchange(TokioIo::new(tcp), request).await
-        };
-        let (status, said) = answer.map_err(failed(to, "speak with"))?;
+        let request = request.body(Full::new(Bytes::from(body))).map_err(|error| failed(OpenError::new("write to", error)))?;
+        let (status, said) = exchange(io, request).await.map_err(|error| failed(OpenError::new("speak with", error)))?;
         let to = to.clone();
         match status {
             200..=299 => Ok(()),
@@ -173,11 +153,8 @@ impl Client {
 }
 
 /// The status, and the first words of the answer.
-async fn exchange<T>(io: T, request: Request<Full<Bytes>>) -> Result<(u16, String), hyper::Error>
-where
-    T: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
-{
-    let (mut sender, connection) = http1::handshake(io).await?;
+async fn exchange(io: Box<dyn Stream>, request: Request<Full<Bytes>>) -> Result<(u16, String), hyper::Error> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await?;
     // ends with the sender; what goes wrong, the sender is told
     let connection = tokio::spawn(connection);
     let answer = sender.send_request(request).await;

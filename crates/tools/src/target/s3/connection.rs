@@ -1,6 +1,5 @@
 //! HTTP for the store: a connection that is used again while it lasts.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,11 +12,9 @@ use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse, HttpResponseBody, HttpService,
 };
-use tokio::net::TcpStream;
 use tokio::sync::Mutex;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+
+use crate::server::Trust;
 
 /// No answer is longer: files come back in parts.
 const ANSWER: usize = 16 << 20;
@@ -25,20 +22,14 @@ const ANSWER: usize = 16 << 20;
 /// Makes connections.
 #[derive(Clone)]
 pub(super) struct Connector {
-    tls: TlsConnector,
+    trust: Trust,
     timeout: Duration,
 }
 
 impl Connector {
     /// Trusts whom the system trusts.
     pub fn new(timeout: Duration) -> Self {
-        let mut roots = RootCertStore::empty();
-        // those that do not parse are not trusted; none at all fails with the handshake
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config.expect("ring knows the default versions of TLS").with_root_certificates(roots).with_no_client_auth();
-        Self { tls: TlsConnector::from(Arc::new(config)), timeout }
+        Self { trust: Trust::of_the_system(), timeout }
     }
 }
 
@@ -112,32 +103,15 @@ impl Client {
 impl Connector {
     async fn open(&self, to: (bool, String, u16)) -> Result<Idle, HttpError> {
         let (secure, host, port) = &to;
-        let connect = |error: std::io::Error| failed(HttpErrorKind::Connect, error);
-        // as literals have them in a URL
-        let name = host.trim_matches(['[', ']']);
-        let tcp = TcpStream::connect((name, *port)).await.map_err(connect)?;
-        tcp.set_nodelay(true).map_err(connect)?;
-        let sender = if *secure {
-            let server = ServerName::try_from(name.to_owned()).map_err(|error| failed(HttpErrorKind::Connect, error))?;
-            let tls = self.tls.connect(server, tcp).await.map_err(connect)?;
-            handshake(TokioIo::new(tls)).await?
-        } else {
-            handshake(TokioIo::new(tcp)).await?
-        };
+        let io = self.trust.open(*secure, host, *port).await.map_err(|error| failed(HttpErrorKind::Connect, error))?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(io)).await.map_err(|error| failed(HttpErrorKind::Connect, error))?;
+        // ends when the sender is dropped; what goes wrong, the sender is told
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
         Ok(Idle { to, sender })
     }
-}
-
-async fn handshake<T>(io: T) -> Result<SendRequest<HttpRequestBody>, HttpError>
-where
-    T: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
-{
-    let (sender, connection) = http1::handshake(io).await.map_err(|error| failed(HttpErrorKind::Connect, error))?;
-    // ends when the sender is dropped; what goes wrong, the sender is told
-    tokio::spawn(async move {
-        let _ = connection.await;
-    });
-    Ok(sender)
 }
 
 fn failed(kind: HttpErrorKind, error: impl std::error::Error + Send + Sync + 'static) -> HttpError {

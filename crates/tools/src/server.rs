@@ -1,0 +1,58 @@
+//! Connections to servers that the operator names: receivers of messages, stores.
+
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+
+/// Bytes in both directions, encrypted or not.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Whom connections over TLS trust: whom the system trusts.
+#[derive(Clone)]
+pub(crate) struct Trust(TlsConnector);
+
+/// What failed, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {attempt} it: {source}")]
+pub(crate) struct OpenError {
+    /// A verb: `reach`.
+    pub attempt: &'static str,
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl OpenError {
+    pub fn new(attempt: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { attempt, source: source.into() }
+    }
+}
+
+impl Trust {
+    /// Reads the system's certificates. Those that do not parse are not trusted; where there are none, every handshake fails.
+    pub fn of_the_system() -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.expect("ring knows the default versions of TLS").with_root_certificates(roots).with_no_client_auth();
+        Self(TlsConnector::from(Arc::new(config)))
+    }
+
+    /// Connects to a host, which may be a literal address as it stands in a URL, in brackets.
+    pub async fn open(&self, secure: bool, host: &str, port: u16) -> Result<Box<dyn Stream>, OpenError> {
+        let name = host.trim_matches(['[', ']']);
+        let tcp = TcpStream::connect((name, port)).await.map_err(|error| OpenError::new("reach", error))?;
+        // requests are written whole
+        tcp.set_nodelay(true).map_err(|error| OpenError::new("reach", error))?;
+        if !secure {
+            return Ok(Box::new(tcp));
+        }
+        let server = ServerName::try_from(name.to_owned()).map_err(|error| OpenError::new("name", error))?;
+        let tls = self.0.connect(server, tcp).await.map_err(|error| OpenError::new("trust", error))?;
+        Ok(Box::new(tls))
+    }
+}
