@@ -188,34 +188,54 @@ async fn a_client_gets_what_it_asks_for_and_may_change_its_mind() {
     assert!(matches!(client.socket.next().await, Some(Ok(Message::Close(_)))), "the end of the bus ends the stream");
 }
 
+/// The events that are sent without a WebSocket, as text.
+struct Pushed {
+    pieces: std::sync::mpsc::Receiver<String>,
+    /// All of it so far.
+    text: String,
+}
+
+impl Pushed {
+    fn open(address: SocketAddr, query: &str) -> Self {
+        let (said, pieces) = std::sync::mpsc::channel();
+        let request = format!("GET /api/events?{query} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        std::thread::spawn(move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut piece = vec![0; 1 << 16];
+            loop {
+                let length = stream.read(&mut piece).unwrap_or(0);
+                if length == 0 || said.send(String::from_utf8_lossy(&piece[..length]).into_owned()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { pieces, text: String::new() }
+    }
+
+    /// Reads until this came.
+    fn until(&mut self, fits: &str) {
+        let mut searched = 0;
+        while !self.text[searched..].contains(fits) {
+            // it may come in two pieces
+            searched = self.text.floor_char_boundary(self.text.len().saturating_sub(fits.len()));
+            let piece = tokio::task::block_in_place(|| self.pieces.recv_timeout(Duration::from_secs(60)));
+            self.text += &piece.expect("it comes");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_come_without_a_websocket_too() {
     let world = World::start(config()).await;
-    let address = world.address;
-    let (said, heard) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let mut stream = TcpStream::connect(address).unwrap();
-        write!(stream, "GET /api/events?kinds=net.ping&form=brief HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
-        let mut text = String::new();
-        let mut piece = [0; 1000];
-        loop {
-            let length = stream.read(&mut piece).unwrap();
-            text.push_str(&String::from_utf8_lossy(&piece[..length]));
-            if said.send(text.clone()).is_err() || length == 0 {
-                return;
-            }
-        }
-    });
-    let wait = |fits: &'static str| {
-        let heard = &heard;
-        tokio::task::block_in_place(|| heard.iter().find(|text| text.contains(fits)).expect("it comes"))
-    };
-    wait("data: {\"subscribed\":");
+    let mut stream = Pushed::open(world.address, "kinds=net.ping&form=brief");
+    stream.until("data: {\"subscribed\":");
     world.publisher.publish(TIME, None, ping(3));
-    let text = wait("\"kind\":\"net.ping\"");
+    stream.until("\"kind\":\"net.ping\"");
+    let text = &stream.text;
     assert!(text.starts_with("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"), "{text}");
     assert!(text.contains("data: {\"events\":[{"), "{text}");
-    drop(heard);
+    drop(stream);
     world.end().await;
 }
 
