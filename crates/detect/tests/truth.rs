@@ -132,7 +132,7 @@ impl Case {
     }
 
     fn play(&self, seed: u64, strength: f64, sum: &mut Played) {
-        let scenario = self.load(seed, strength);
+        let mut scenario = self.load(seed, strength);
         let truth = |truth: &synthetic::Truth| Truth {
             detector: truth.detector.clone(),
             node: truth.node.clone(),
@@ -141,13 +141,13 @@ impl Case {
             begin: truth.begin,
             end: truth.end,
         };
-        let truths: Vec<Truth> = scenario.truths().iter().map(truth).collect();
         let script = scenario.script();
         let (nodes, begin) = (script.nodes.clone(), script.begin);
         let mut engine = Engine::new(self.thresholds(script), seed);
         let mut said = Vec::new();
-        scenario.for_each(|event| engine.observe(Arc::new(event), &mut said));
+        scenario.by_ref().for_each(|event| engine.observe(Arc::new(event), &mut said));
         engine.finish(&mut said);
+        let truths: Vec<Truth> = scenario.truths().iter().map(truth).collect();
         assert_eq!(engine.totals().late, 0, "a scenario comes in order");
         let found = score::found(said);
         sum.score.add(&score::score(&found, &truths, self.only()));

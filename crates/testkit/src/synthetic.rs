@@ -106,15 +106,12 @@ pub fn load(toml: &str, run: Run) -> Result<Scenario, ScriptError> {
     let script: Script = toml::from_str(toml)?;
     script.check()?;
     let worlds: Vec<World> = script.nodes.iter().map(|node| World::new(node, &script, run)).collect();
-    let mut truths: Vec<Truth> = worlds.iter().flat_map(|world| world.truths().iter().cloned()).collect();
-    truths.sort_by_key(|truth| truth.begin);
-    Ok(Scenario { next: worlds.iter().map(|_| None).collect(), worlds, script, truths })
+    Ok(Scenario { next: worlds.iter().map(|_| None).collect(), worlds, script })
 }
 
 /// One run of a scenario: an iterator over its events.
 pub struct Scenario {
     script: Script,
-    truths: Vec<Truth>,
     worlds: Vec<World>,
     /// The next event of each world.
     next: Vec<Option<Event>>,
@@ -126,9 +123,12 @@ impl Scenario {
         &self.script
     }
 
-    /// What should be found, by time.
-    pub fn truths(&self) -> &[Truth] {
-        &self.truths
+    /// What should be found, by time. When exactly some of it begins (a block that is withheld has to be found first) is known when
+    /// the events were taken.
+    pub fn truths(&self) -> Vec<Truth> {
+        let mut truths: Vec<Truth> = self.worlds.iter().flat_map(|world| world.truths().iter().cloned()).collect();
+        truths.sort_by_key(|truth| truth.begin);
+        truths
     }
 }
 
@@ -151,7 +151,7 @@ impl Iterator for Scenario {
 
 impl fmt::Debug for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scenario").field("about", &self.script.about).field("truths", &self.truths).finish_non_exhaustive()
+        f.debug_struct("Scenario").field("about", &self.script.about).field("truths", &self.truths()).finish_non_exhaustive()
     }
 }
 

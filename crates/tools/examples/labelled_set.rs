@@ -25,26 +25,27 @@ fn main() -> Result<()> {
         let path = entry?.path();
         let Some(name) = path.file_stem().filter(|_| path.extension().is_some_and(|end| end == "toml")) else { continue };
         let toml = fs::read_to_string(&path).with_context(|| format!("failed to read {}", path.display()))?;
-        let scenario = synthetic::load(&toml, Run { seed, strength: 1.0 }).with_context(|| path.display().to_string())?;
+        let mut scenario = synthetic::load(&toml, Run { seed, strength: 1.0 }).with_context(|| path.display().to_string())?;
         let mut labels = String::new();
         if let Some(thresholds) = scenario.script().given.get("thresholds").and_then(toml::Value::as_table) {
             writeln!(labels, "[thresholds]")?;
             thresholds.iter().try_for_each(|(name, value)| writeln!(labels, "{name:?} = {value}"))?;
         }
-        for Truth { detector, node, entity_kind, entity, begin, end } in scenario.truths() {
-            // the name of a node says nothing that `node` does not
-            let entity = if *entity_kind == "node" { "" } else { entity };
-            let (begin, end) = (Rfc3339::from_nanos(*begin), Rfc3339::from_nanos(*end));
-            writeln!(labels, "\n[[truth]]\ndetector = {detector:?}\nnode = {node:?}\nkind = {entity_kind:?}")?;
-            writeln!(labels, "entity = {entity:?}\nbegin = \"{begin}\"\nend = \"{end}\"")?;
-        }
         let place = to.join(name);
-        fs::write(place.with_extension("truth.toml"), labels)?;
         let mut writer = Writer::new(File::create(place.with_extension("rec"))?, 1)?;
-        for event in scenario {
+        for event in &mut scenario {
             writer.write(&event)?;
         }
         writer.finish()?;
+        // now that it is known when everything began
+        for Truth { detector, node, entity_kind, entity, begin, end } in scenario.truths() {
+            // the name of a node says nothing that `node` does not
+            let entity = if entity_kind == "node" { "" } else { &entity };
+            let (begin, end) = (Rfc3339::from_nanos(begin), Rfc3339::from_nanos(end));
+            writeln!(labels, "\n[[truth]]\ndetector = {detector:?}\nnode = {node:?}\nkind = {entity_kind:?}")?;
+            writeln!(labels, "entity = {entity:?}\nbegin = \"{begin}\"\nend = \"{end}\"")?;
+        }
+        fs::write(place.with_extension("truth.toml"), labels)?;
         println!("{}", place.display());
     }
     Ok(())

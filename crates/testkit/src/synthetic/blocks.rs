@@ -165,6 +165,10 @@ impl World {
         let missing = pending.missing.max(1);
         self.ask(pending.sender, &pending.header.hash, missing);
         if holding {
+            if !self.knobs.withheld_one.contains(&pending.sender) {
+                self.knobs.withheld_one.push(pending.sender);
+                self.truth_begins("D51", pending.sender);
+            }
             let patience = self.random.between(PATIENCE, 3.0 * PATIENCE);
             self.later(patience, block, Step::Elsewhere);
         } else {

@@ -93,6 +93,8 @@ pub(super) struct Knobs {
     pub(super) slow_blocks: f64,
     /// Peers that announce blocks first and do not deliver them.
     pub(super) withholders: Vec<u64>,
+    /// Those of them who have withheld a block.
+    pub(super) withheld_one: Vec<u64>,
     /// Share of blocks with which they are the first.
     pub(super) withheld: f64,
 }
@@ -175,6 +177,7 @@ impl World {
                 slots: script.node.max_connections.saturating_sub(outbound + 1),
                 slow_blocks: 0.0,
                 withholders: Vec::new(),
+                withheld_one: Vec::new(),
                 withheld: 0.0,
             },
             playing: playing.iter().map(|_| None).collect(),
@@ -188,6 +191,14 @@ impl World {
     /// What should be found.
     pub(super) fn truths(&self) -> &[Truth] {
         &self.truths
+    }
+
+    /// Nothing was to be seen of this peer's attack before now.
+    pub(super) fn truth_begins(&mut self, detector: &str, peer: u64) {
+        let Some(peer) = self.peers.get(&peer) else { return };
+        let now = self.now;
+        let truths = self.truths.iter_mut().filter(|truth| truth.detector == detector && truth.entity == peer.address);
+        truths.for_each(|truth| truth.begin = now);
     }
 
     fn prepare(&mut self, playing: Playing) {

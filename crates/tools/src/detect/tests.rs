@@ -23,7 +23,7 @@ const STORM: &str = r#"
 "#;
 
 fn storm() -> (Vec<Event>, Vec<Truth>) {
-    let scenario = synthetic::load(STORM, Run { seed: 5, strength: 1.0 }).unwrap();
+    let mut scenario = synthetic::load(STORM, Run { seed: 5, strength: 1.0 }).unwrap();
     let truth = |truth: &synthetic::Truth| Truth {
         detector: truth.detector.clone(),
         node: truth.node.clone(),
@@ -32,8 +32,8 @@ fn storm() -> (Vec<Event>, Vec<Truth>) {
         begin: truth.begin,
         end: truth.end,
     };
-    let truths = scenario.truths().iter().map(truth).collect();
-    (scenario.collect(), truths)
+    let events = scenario.by_ref().collect();
+    (events, scenario.truths().iter().map(truth).collect())
 }
 
 fn played(config: &Config, events: impl IntoIterator<Item = Event>) -> Vec<Statement> {
