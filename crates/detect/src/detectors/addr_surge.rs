@@ -97,7 +97,7 @@ impl Detector for AddrSurge {
     const ABOUT: About = About {
         id: "D02",
         name: "addr_surge",
-        version: 2,
+        version: 3,
         title: "Everybody passes on many more addresses than usual",
         scope: Scope::Node,
         kinds: &[KindId::NetAddr, KindId::NetAddrv2, KindId::ProbeAddress],
@@ -114,6 +114,7 @@ impl Detector for AddrSurge {
             Limit::D02Days,
             Limit::D02Hours,
             Limit::D02Drift,
+            Limit::D02Hour,
             Limit::D02Least,
             Limit::D02Usual,
             Limit::D02Dead,
@@ -249,10 +250,9 @@ impl AddrSurge {
         let enough = self.hourly.warm_up().0 as f64 >= context.limit(Limit::D02Hours);
         if let Some(usual) = self.hourly.median().filter(|_| enough) {
             let usual = usual.max(self.usual_at(hour));
-            // an hour may differ from another by a quarter without meaning anything
             let deviation = self.deviation(usual);
             self.sum.add(count, usual, deviation);
-            if count < context.limit(Limit::D02Least) || count < usual * 1.25 {
+            if count < context.limit(Limit::D02Least) || count < usual * context.limit(Limit::D02Hour) {
                 self.sum.reset();
             }
         }
