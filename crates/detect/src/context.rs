@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use event::{Event, Kind, KindId, KindSet, NetVersion, Source, primary::SOURCES};
 use serde::{Deserialize, Serialize};
 
+use crate::engine::Node;
 use crate::entity::Knowledge;
 use crate::entity::fingerprint::{self, Handshakes};
 use crate::guard::Guard;
 use crate::peers::{Peer, Peers};
 use crate::thresholds::{Limit, Limits};
-use crate::time::{SECOND, nanos};
+use crate::time::{HOUR, SECOND, nanos};
 
 /// What a detector is shown beside an event.
 #[derive(Clone, Copy)]
@@ -26,6 +27,8 @@ pub struct Context<'a> {
     pub(crate) limits: &'a Limits,
     /// A secret number, for hashes that nobody outside can predict.
     pub key: u64,
+    /// All nodes, where the detector is about all of them.
+    pub(crate) fleet: Option<&'a BTreeMap<String, Node>>,
 }
 
 impl<'a> Context<'a> {
@@ -63,9 +66,19 @@ impl<'a> Context<'a> {
         (all > 1).then(|| (fingerprint, f64::from(most) / f64::from(all)))
     }
 
-    /// Whether events of one of these sources are missing in the last `window` nanoseconds: lost, late, or the source is silent.
+    /// Whether events of one of these sources are missing in the last `window` nanoseconds: lost, late, or the source is silent. For a
+    /// detector that is about all nodes: at one of them.
     pub fn is_blind(&self, sources: &[Source], window: u64) -> bool {
-        sources.iter().any(|source| self.facts.is_blind(*source, self.now, window))
+        let at = |facts: &Facts| sources.iter().any(|source| facts.is_blind(*source, self.now, window));
+        match self.fleet {
+            None => at(self.facts),
+            Some(nodes) => nodes.values().any(|node| node.facts.is_watched(self.now) && at(&node.facts)),
+        }
+    }
+
+    /// How many nodes are watched: those that something was heard of within the last hour. One for a detector that is about one.
+    pub fn nodes(&self) -> usize {
+        self.fleet.map_or(1, |nodes| nodes.values().filter(|node| node.facts.is_watched(self.now)).count())
     }
 
     /// Whether a guard holds now, for a peer if one is concerned. Guards that only detectors can apply never hold here.
@@ -177,6 +190,12 @@ impl Facts {
     pub fn is_absent(&self, source: Source, now: u64) -> bool {
         let watched = self.source(source);
         watched.events == 0 || watched.detached || watched.beat.is_some_and(|beat| beat.saturating_add(SILENT) < now)
+    }
+
+    /// Whether any source said anything of it within the last hour: a node that was taken away is missed for no longer.
+    fn is_watched(&self, now: u64) -> bool {
+        let last = self.sources.iter().filter_map(|watched| watched.beat.max(watched.fact)).max();
+        last.is_some_and(|last| now < last.saturating_add(HOUR))
     }
 
     /// Events of a source are missing.

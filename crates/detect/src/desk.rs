@@ -14,7 +14,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher as _;
 
 use crate::context::Context;
-use crate::detector::About;
+use crate::detector::{About, Scope};
 use crate::finding::{Case, Entity, Judgement, Statement, input};
 use crate::guard::Guard;
 use crate::thresholds::Limit;
@@ -150,6 +150,9 @@ impl Shared {
 
     /// Whether what a detector found at several nodes is one finding about all, by now.
     fn weigh(&mut self, about: &'static About, context: &Context<'_>) {
+        if about.scope == Scope::Fleet {
+            return;
+        }
         let (with, known) = self.fleet.together(about.id);
         let all = self.fleet.nodes as f64;
         let share = with as f64 / all.max(1.0);
@@ -190,9 +193,19 @@ impl Shared {
         self.out.push(Statement { time: context.now, node: Arc::from(FLEET), node_run: None, kind });
     }
 
-    fn say(&mut self, context: &Context<'_>, kind: impl Into<Kind>) {
-        let (time, node_run) = (context.now, context.facts.node_run);
-        self.out.push(Statement { time, node: Arc::from(context.node), node_run, kind: kind.into() });
+    fn say(&mut self, about: &'static About, context: &Context<'_>, kind: impl Into<Kind>) {
+        let node_run = if about.scope == Scope::Fleet { None } else { context.facts.node_run };
+        self.out.push(Statement { time: context.now, node: Arc::from(about.place(context)), node_run, kind: kind.into() });
+    }
+}
+
+impl About {
+    /// The node that its findings are told of.
+    fn place<'a>(&self, context: &Context<'a>) -> &'a str {
+        match self.scope {
+            Scope::Node => context.node,
+            Scope::Fleet => FLEET,
+        }
     }
 }
 
@@ -226,7 +239,7 @@ impl Desk {
                 if !entry.finding.unknown {
                     entry.finding.unknown = true;
                     entry.told = now;
-                    shared.say(context, FindingUpdated { finding: Some(entry.finding.clone()) });
+                    shared.say(about, context, FindingUpdated { finding: Some(entry.finding.clone()) });
                 }
                 return;
             }
@@ -254,7 +267,7 @@ impl Desk {
             entry.finding.severity = entry.finding.severity.max(severity.into());
             entry.fill(context, case());
             entry.told = now;
-            shared.say(context, FindingUpdated { finding: Some(entry.finding.clone()) });
+            shared.say(about, context, FindingUpdated { finding: Some(entry.finding.clone()) });
         }
     }
 
@@ -275,7 +288,7 @@ impl Desk {
             detector: about.id.to_owned(),
             version: about.version,
             name: about.name.to_owned(),
-            id: id(about.id, context.node, entity, now),
+            id: id(about.id, about.place(context), entity, now),
             entity: Some(entity.message(address)),
             severity: severity.into(),
             opened: now,
@@ -285,13 +298,13 @@ impl Desk {
         };
         let mut entry = Entry { finding, told: now, heard: now, clear: None, ended: None };
         entry.fill(context, case);
-        shared.account_mut(context.node).opened += 1;
-        shared.fleet.opened(about.id, context.node);
+        shared.account_mut(about.place(context)).opened += 1;
+        shared.fleet.opened(about.id, about.place(context));
         shared.weigh(about, context);
         if entry.join(about, shared) {
             shared.suppress(context, Guard::Fleet);
         }
-        shared.say(context, FindingOpened { finding: Some(entry.finding.clone()) });
+        shared.say(about, context, FindingOpened { finding: Some(entry.finding.clone()) });
         self.entries.insert(entity.clone(), entry);
     }
 
@@ -375,12 +388,12 @@ impl Entry {
         self.ended = Some(context.now);
         self.told = context.now;
         self.finding.end = end.into();
-        shared.fleet.ended(about.id, context.node);
+        shared.fleet.ended(about.id, about.place(context));
         shared.weigh(about, context);
         let finding = Some(self.finding.clone());
         match end {
-            FindingEnd::Cleared | FindingEnd::Gone => shared.say(context, FindingCleared { finding }),
-            _ => shared.say(context, FindingExpired { finding }),
+            FindingEnd::Cleared | FindingEnd::Gone => shared.say(about, context, FindingCleared { finding }),
+            _ => shared.say(about, context, FindingExpired { finding }),
         }
     }
 }

@@ -68,7 +68,9 @@ pub struct About {
 pub enum Scope {
     /// One for each node.
     Node,
-    /// One that sees the events of all nodes; [`Context`] is that of the event's node.
+    /// One that sees the events of all nodes; [`Context`] is that of the event's node, but for thresholds and the time, which are those of
+    /// the fleet. What it finds is told of the fleet ([`FLEET`](crate::FLEET)), whichever node showed it. Guards that look at a node it
+    /// applies itself, where it takes a fact from one.
     Fleet,
 }
 

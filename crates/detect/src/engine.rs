@@ -7,7 +7,7 @@ use event::primary::Primaries;
 use event::{Event, Kind, KindId, KindSet, Source};
 
 use crate::context::{Context, Facts};
-use crate::desk::{Account, Desk, Shared};
+use crate::desk::{Account, Desk, FLEET, Shared};
 use crate::detector::{Entry, Running, Scope};
 use crate::entity::{Knowledge, Profiles};
 use crate::finding::{Findings, Statement};
@@ -34,6 +34,8 @@ pub struct Engine {
     pub(crate) nodes: BTreeMap<String, Node>,
     /// Detectors that see all nodes.
     pub(crate) fleet: Vec<Post>,
+    /// Their thresholds: those of a node of the fleet's name.
+    fleet_limits: Limits,
     pub(crate) shared: Shared,
     pub(crate) totals: Totals,
     /// Time of the newest event that was looked at, of any node.
@@ -79,6 +81,17 @@ pub(crate) struct Node {
     pub(crate) second: u64,
     /// What time it was at the newest node when it was last heard of.
     pub(crate) heard: u64,
+}
+
+/// What became of an event at its node.
+#[derive(Clone, Copy)]
+struct Looked {
+    /// Another second of the node began with it.
+    passed: bool,
+    /// Its source is the one that counts.
+    admitted: bool,
+    /// It began another life of the node.
+    restarted: bool,
 }
 
 /// A node of which nothing was heard for so long, while others were, is told that time passes.
@@ -147,6 +160,7 @@ impl Engine {
         Self {
             entries,
             routes,
+            fleet_limits: thresholds.of(FLEET),
             thresholds,
             key,
             knowledge: Arc::default(),
@@ -199,6 +213,7 @@ impl Engine {
                 if let Some(node) = self.nodes.get_mut(&event.node) {
                     node.set_back(event.time);
                 }
+                self.set_back();
             }
         }
         while let Some(due) = self.order.next_due() {
@@ -243,21 +258,43 @@ impl Engine {
         self.nodes.get(node).map(|node| node.now)
     }
 
+    /// A node's clock was set back: where it was the newest, there is less of a future for all of them.
+    fn set_back(&mut self) {
+        let newest = self.nodes.values().map(|node| node.now).max().unwrap_or_default();
+        if newest >= self.clock {
+            return;
+        }
+        self.clock = newest;
+        for post in &mut self.fleet {
+            post.step = 0;
+            post.desk.set_back(newest);
+        }
+    }
+
     fn look(&mut self, event: &Event) {
         let Some(id) = event.id() else { return };
         self.totals.events += 1;
         self.know(&event.node);
-        let Self { routes, key, knowledge, profiles, primaries, nodes, fleet, shared, .. } = self;
-        let (name, Some(Node { facts, limits, posts, now, second, heard })) = (&event.node, nodes.get_mut(&event.node)) else {
-            return;
-        };
+        let Some(looked) = self.look_at_node(event, id) else { return };
+        self.look_at_fleet(event, id, looked);
+        if looked.admitted {
+            self.close(event);
+            self.pass(event.time);
+        }
+    }
+
+    /// The node learns from the event, and its detectors are shown it.
+    fn look_at_node(&mut self, event: &Event, id: KindId) -> Option<Looked> {
+        let Self { routes, key, knowledge, profiles, primaries, nodes, shared, clock, .. } = self;
+        let (name, Node { facts, limits, posts, now, second, heard }) = (&event.node, nodes.get_mut(&event.node)?);
         let admitted = primaries.admit(event);
         *now = event.time.max(*now);
-        *heard = self.clock.max(event.time);
-        if *now / SECOND != *second {
+        *heard = event.time.max(*clock);
+        let passed = *now / SECOND != *second;
+        if passed {
             *second = *now / SECOND;
-            let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key };
-            for post in posts.iter_mut().chain(fleet.iter_mut()) {
+            let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key, fleet: None };
+            for post in posts.iter_mut() {
                 post.tick(context, shared);
             }
             if (*second).is_multiple_of(HOUR / SECOND) {
@@ -266,35 +303,63 @@ impl Engine {
         }
         if !admitted {
             facts.heard(event.source());
-            return;
+            return Some(Looked { passed, admitted, restarted: false });
         }
         let restarted = facts.learn(event, *now);
-        let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key };
+        let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key, fleet: None };
         if restarted {
             profiles.restarted(name);
             for post in posts.iter_mut() {
                 post.detector.restarted(name);
                 post.gone(context, shared, None);
             }
-            for post in fleet.iter_mut() {
-                post.detector.restarted(name);
-            }
         }
         profiles.observe(event);
-        let route = &routes[id.index()];
-        for place in &route.posts {
+        for place in &routes[id.index()].posts {
             posts[usize::from(*place)].observe(event, context, shared);
         }
-        for place in &route.fleet {
-            fleet[usize::from(*place)].observe(event, context, shared);
+        Some(Looked { passed, admitted, restarted })
+    }
+
+    /// Those who see all nodes are shown it.
+    fn look_at_fleet(&mut self, event: &Event, id: KindId, looked: Looked) {
+        let Self { routes, fleet_limits, key, knowledge, nodes, fleet, shared, clock, .. } = self;
+        let wanted = &routes[id.index()].fleet;
+        let shown = looked.admitted && !wanted.is_empty();
+        if fleet.is_empty() || !(shown || looked.passed || looked.restarted) {
+            return;
         }
-        if let Some(Kind::ConnClosed(closed)) = &event.kind {
-            for post in posts.iter_mut() {
-                post.gone(context, shared, Some(closed.peer));
-            }
-            facts.peers.closed(closed.peer);
+        let Some(node) = nodes.get(&event.node) else { return };
+        let context = Context {
+            now: event.time.max(*clock),
+            node: &event.node,
+            facts: &node.facts,
+            knowledge,
+            limits: fleet_limits,
+            key: *key,
+            fleet: Some(nodes),
+        };
+        if looked.passed {
+            fleet.iter_mut().for_each(|post| post.tick(context, shared));
         }
-        self.pass(event.time);
+        if looked.restarted {
+            fleet.iter_mut().for_each(|post| post.detector.restarted(&event.node));
+        }
+        if shown {
+            wanted.iter().for_each(|place| fleet[usize::from(*place)].observe(event, context, shared));
+        }
+    }
+
+    /// Whoever is gone is gone after everybody has seen it go.
+    fn close(&mut self, event: &Event) {
+        let Some(Kind::ConnClosed(closed)) = &event.kind else { return };
+        let Self { key, knowledge, nodes, shared, .. } = self;
+        let (name, Some(Node { facts, limits, posts, now, .. })) = (&event.node, nodes.get_mut(&event.node)) else { return };
+        let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key, fleet: None };
+        for post in posts.iter_mut() {
+            post.gone(context, shared, Some(closed.peer));
+        }
+        facts.peers.closed(closed.peer);
     }
 
     /// Nodes of which nothing is heard have a time as well: that which passes at the others.
@@ -311,7 +376,7 @@ impl Engine {
                 *now = now.saturating_add(passed);
                 *second = *now / SECOND;
                 *heard = time;
-                let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key };
+                let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key, fleet: None };
                 posts.iter_mut().for_each(|post| post.tick(context, shared));
             }
         }
@@ -326,8 +391,8 @@ impl Engine {
             let oldest = self.nodes.iter().min_by_key(|(name, node)| (node.now, *name)).map(|(name, _)| name.clone());
             if let Some((name, node)) = oldest.and_then(|name| self.nodes.remove_entry(&name)) {
                 let Node { facts, limits, now, mut posts, .. } = node;
-                let context =
-                    Context { now, node: &name, facts: &facts, knowledge: &self.knowledge, limits: &limits, key: self.key };
+                let (knowledge, key) = (&self.knowledge, self.key);
+                let context = Context { now, node: &name, facts: &facts, knowledge, limits: &limits, key, fleet: None };
                 for post in &mut posts {
                     post.desk.close(post.detector.about(), &context, &mut self.shared);
                 }

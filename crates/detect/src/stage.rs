@@ -19,6 +19,8 @@ pub(crate) struct Stage {
     pub(crate) engine: Engine,
     pub(crate) said: Vec<Statement>,
     pub(crate) node: &'static str,
+    /// Nodes whose sources beat all the time, whichever is played at.
+    pub(crate) fleet: &'static [&'static str],
     /// Start of the node's process, seconds before the play began.
     pub(crate) uptime: u64,
     sequences: [u64; 16],
@@ -37,6 +39,7 @@ impl Stage {
             engine: Engine::with(entries, thresholds, 7),
             said: Vec::new(),
             node: "alice",
+            fleet: &[],
             uptime: 100_000,
             sequences: [0; 16],
             beating: vec![Source::Ebpf, Source::Rpc, Source::Proc, Source::P2p],
@@ -88,9 +91,14 @@ impl Stage {
     fn beat_until(&mut self, time: u64) {
         while self.now + SECOND <= time {
             self.now += SECOND;
-            for source in self.beating.clone() {
-                self.play(source, self.now, HealthBeat::default().into());
+            let (played_at, fleet) = (self.node, self.fleet);
+            for node in [played_at].into_iter().chain(fleet.iter().copied().filter(|node| *node != played_at)) {
+                self.node = node;
+                for source in self.beating.clone() {
+                    self.play(source, self.now, HealthBeat::default().into());
+                }
             }
+            self.node = played_at;
         }
     }
 

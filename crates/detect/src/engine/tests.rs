@@ -132,22 +132,94 @@ fn what_most_nodes_have_is_one_finding_about_the_fleet() {
     assert_eq!(lines, expect);
 }
 
+/// Fires while connections were opened at two nodes within ten seconds.
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct Meets {
+    last: BTreeMap<String, u64>,
+    restarts: u32,
+}
+
+impl Detector for Meets {
+    const ABOUT: About = About { id: "D2", name: "meets", scope: Scope::Fleet, ..Opens::ABOUT };
+
+    fn observe(&mut self, event: &Event, context: &Context<'_>, _: &mut Findings<'_>) {
+        assert_eq!(event.node, context.node);
+        self.last.insert(event.node.clone(), context.now);
+    }
+
+    fn tick(&mut self, context: &Context<'_>, findings: &mut Findings<'_>) {
+        let before = context.since(10 * SECOND);
+        self.last.retain(|_, time| *time >= before);
+        let judgement = if self.last.len() > 1 { Judgement::Fires(event::Severity::Warn) } else { Judgement::Clear };
+        let summary = || format!("{} of {}, {} restarts", self.last.len(), context.nodes(), self.restarts);
+        findings.judge(&Entity::Fleet, judgement, || Case { summary: summary(), ..Case::default() });
+    }
+
+    fn restarted(&mut self, _: &str) {
+        self.restarts += 1;
+    }
+}
+
+const MEETS: &[Entry] = &[entry::<Meets>()];
+const BOTH: &[Entry] = &[entry::<Opens>(), entry::<Meets>()];
+
+fn fleet() -> Stage {
+    let mut stage = Stage::new(MEETS, &[]);
+    stage.fleet = &["alice", "bob", "carol"];
+    stage.at(1.0, ConnOpened::default());
+    stage.node = "bob";
+    stage.at(2.5, ConnOpened::default());
+    stage
+}
+
+#[test]
+fn a_detector_of_the_fleet_sees_all_nodes_and_speaks_of_the_fleet() {
+    let mut stage = fleet();
+    stage.until(100.0);
+    assert_eq!(
+        stage.told(),
+        "3 _fleet opened D2 warn fleet: 2 of 3, 0 restarts\n72 _fleet cleared D2 warn fleet: 2 of 3, 0 restarts\n"
+    );
+    // carol was taken away: after an hour she is not counted
+    stage.fleet = &["alice", "bob"];
+    stage.until(4000.0);
+    stage.at(4000.2, ConnOpened::default());
+    stage.node = "alice";
+    stage.uptime = 10;
+    stage.at(4000.4, ConnOpened::default());
+    stage.until(4002.0);
+    assert_eq!(stage.told(), "4001 _fleet opened D2 warn fleet: 2 of 2, 1 restarts\n");
+}
+
+#[test]
+fn what_is_missing_at_one_node_is_missing_of_the_fleet() {
+    let mut stage = fleet();
+    stage.node = "carol";
+    stage.at(8.0, HealthLost { count: 1, ..HealthLost::default() });
+    stage.until(200.0);
+    let told = stage.told();
+    let times: Vec<&str> = told.lines().map(|line| line.split(':').next().unwrap()).collect();
+    let expect = ["3 _fleet opened D2 warn fleet", "12 _fleet updated D2 warn fleet unknown", "129 _fleet cleared D2 warn fleet"];
+    assert_eq!(times, expect);
+}
+
 /// A play with everything: two nodes, loss, a clock that is set back.
 fn play() -> Vec<Arc<Event>> {
-    let mut stage = stage();
+    let mut stage = Stage::new(BOTH, &[]);
     burst(&mut stage, 1.0);
     stage.at(4.2, HealthLost { count: 1, ..HealthLost::default() });
     stage.node = "bob";
     burst(&mut stage, 20.0);
     burst(&mut stage, 60.0);
     stage.node = "alice";
+    burst(&mut stage, 62.0);
     burst(&mut stage, 130.5);
     stage.until(300.0);
     stage.played
 }
 
 fn run(events: impl IntoIterator<Item = Arc<Event>>) -> String {
-    let mut engine = Engine::with(OPENS, Thresholds::default(), 7);
+    let mut engine = Engine::with(BOTH, Thresholds::default(), 7);
     let mut said = Vec::new();
     events.into_iter().for_each(|event| engine.observe(event, &mut said));
     engine.finish(&mut said);
@@ -181,12 +253,12 @@ proptest! {
         cuts.sort_unstable();
         cuts.push(events.len());
         let mut said = Vec::new();
-        let mut engine = Engine::with(OPENS, Thresholds::default(), 7);
+        let mut engine = Engine::with(BOTH, Thresholds::default(), 7);
         let mut from = 0;
         for cut in cuts {
             let to = cut.min(events.len());
             events[from..to].iter().for_each(|event| engine.observe(event.clone(), &mut said));
-            let (restored, anew) = Engine::restore_with(OPENS, &engine.save(), Thresholds::default()).unwrap();
+            let (restored, anew) = Engine::restore_with(BOTH, &engine.save(), Thresholds::default()).unwrap();
             prop_assert!(anew.is_empty());
             engine = restored;
             from = to;
