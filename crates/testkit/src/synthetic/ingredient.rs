@@ -1,10 +1,13 @@
 //! What happens besides the usual: attacks, and what looks like one.
 
 mod addresses;
+mod bad_blocks;
 mod blocks;
 mod connections;
+mod fork;
 mod monitor;
 mod relay;
+mod strangers;
 
 use std::time::Duration;
 
@@ -48,12 +51,23 @@ pub enum Ingredient {
     RangeChurn(connections::RangeChurn),
     /// `peers` (10) honest ones in one `range`, for long.
     Campus(connections::Campus),
+    /// D13: one stranger visits `share` (1) × strength of all nodes, one every `gap` (20s), each from one of `addresses` (1) of a range. With
+    /// `says_so` (false) it is a crawler that says so, and not to be told.
+    Scanner(strangers::Scanner),
+    /// A hosting company: `per_minute` (1) connections of `addresses` (40) machines of one `range` (245.68.6.0/24), each with its own program.
+    Hosting(strangers::Hosting),
     /// D14: `peers` (1) that listen, answer pings, and do nothing else.
     Listener(relay::Listener),
     /// A peer that wants blocks only, and says so unless `forgot` (false).
     BlocksOnly(relay::BlocksOnly),
     /// A wallet with a bloom filter.
     Wallet(relay::Wallet),
+    /// D15: `per_minute` (1) × strength connections of programs that cannot be what they say.
+    Impostors(strangers::Impostors),
+    /// `per_minute` (1) connections of programs that are odd, and what they say.
+    OddGuests(strangers::OddGuests),
+    /// D16: `per_minute` (0.5) × strength connections of `addresses` (4) of one `range` (245.69.7.0/24), each under another name.
+    AgentLottery(strangers::AgentLottery),
     /// D39: transactions wait to be announced, up to `peak` (60,000) × strength at every peer, while the handler takes `handler` (0.97) of
     /// a processor and pings take `ping` (12) seconds × strength.
     InvQueue(relay::InvQueue),
@@ -69,6 +83,20 @@ pub enum Ingredient {
     WithheldBlock(blocks::WithheldBlock),
     /// Everybody's blocks take `seconds` (8) longer: it is the node's own line.
     SlowLine(blocks::SlowLine),
+    /// D52: one host sends `count` (4) × strength blocks with other transactions than their headers name, evenly over `lasts`.
+    MutatedBlocks(bad_blocks::MutatedBlocks),
+    /// D52: a block with the work of a real one is invalid.
+    InvalidBlock(bad_blocks::InvalidBlock),
+    /// The operator invalidates a block by hand, and takes that back.
+    InvalidateBlock(bad_blocks::InvalidateBlock),
+    /// `blocks` (10) times two peers are asked for the same transactions, and both answer.
+    LateTransactions(bad_blocks::LateTransactions),
+    /// `peers` (10) clients of another chain come, over `lasts`, and are thrown out for their headers.
+    OtherChain(bad_blocks::OtherChain),
+    /// D55: a branch wins that is longer than the last `depth` (2) × strength blocks of the node's own.
+    Fork(fork::Fork),
+    /// A second block at the height of the tip.
+    StaleBlock(fork::StaleBlock),
     /// D59: `count` (1,000) × strength records are lost in the kernel, every ten seconds.
     LostRecords(monitor::LostRecords),
     /// D59: a `source` says nothing any more, not even that it is alive.
@@ -114,6 +142,15 @@ impl Stage<'_> {
         self.truths.push(Truth { detector, node, entity_kind, entity, begin, end: begin + lasts.as_nanos() as u64 });
     }
 
+    /// What is found of all nodes together; said by one of them.
+    fn truth_of_fleet(&mut self, detector: &str, (entity_kind, entity): (&'static str, String), at: Duration, lasts: Duration) {
+        /// The node of findings about all of them.
+        const FLEET: &str = "_fleet";
+        let begin = self.begin + at.as_nanos() as u64;
+        let (detector, node) = (detector.to_owned(), FLEET.to_owned());
+        self.truths.push(Truth { detector, node, entity_kind, entity, begin, end: begin + lasts.as_nanos() as u64 });
+    }
+
     fn node(&self) -> (&'static str, String) {
         ("node", self.node.to_owned())
     }
@@ -134,9 +171,14 @@ impl Ingredient {
             Self::WalletRush(it) => it.plan(stage),
             Self::RangeChurn(it) => it.plan(stage),
             Self::Campus(it) => it.plan(stage),
+            Self::Scanner(it) => it.plan(stage),
+            Self::Hosting(it) => it.plan(stage),
             Self::Listener(it) => it.plan(stage),
             Self::BlocksOnly(it) => it.plan(stage),
             Self::Wallet(it) => it.plan(stage),
+            Self::Impostors(it) => it.plan(stage),
+            Self::OddGuests(it) => it.plan(stage),
+            Self::AgentLottery(it) => it.plan(stage),
             Self::InvQueue(it) => it.plan(stage),
             Self::MempoolAnswer(it) => it.plan(stage),
             Self::BusyBlocks(it) => it.plan(stage),
@@ -144,6 +186,13 @@ impl Ingredient {
             Self::EmptyMempool(it) => it.plan(stage),
             Self::WithheldBlock(it) => it.plan(stage),
             Self::SlowLine(it) => it.plan(stage),
+            Self::MutatedBlocks(it) => it.plan(stage),
+            Self::InvalidBlock(it) => it.plan(stage),
+            Self::InvalidateBlock(it) => it.plan(stage),
+            Self::LateTransactions(it) => it.plan(stage),
+            Self::OtherChain(it) => it.plan(stage),
+            Self::Fork(it) => it.plan(stage),
+            Self::StaleBlock(it) => it.plan(stage),
             Self::LostRecords(it) => it.plan(stage),
             Self::SilentSource(it) => it.plan(stage),
             Self::Divergence(it) => it.plan(stage),

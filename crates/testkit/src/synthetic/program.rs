@@ -16,7 +16,7 @@ pub(crate) const NETWORK_LIMITED: u64 = 1 << 10;
 pub(crate) const P2P_V2: u64 = 1 << 11;
 
 const FULL: u64 = NETWORK | WITNESS | NETWORK_LIMITED;
-const FULL_V2: u64 = FULL | P2P_V2;
+pub(crate) const FULL_V2: u64 = FULL | P2P_V2;
 
 /// One version of some software.
 #[derive(Debug)]

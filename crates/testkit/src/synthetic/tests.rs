@@ -153,7 +153,13 @@ fn every_ingredient_plays() {
     check("what = 'wallet_rush'\nlasts = '20m'", None);
     check("what = 'range_churn'\nlasts = '20m'", Some(("D11", "range")));
     check("what = 'campus'", None);
+    check("what = 'scanner'", Some(("D13", "address")));
+    check("what = 'scanner'\nsays_so = true", None);
+    check("what = 'hosting'\nlasts = '20m'", None);
     check("what = 'listener'\nlasts = '20m'", Some(("D14", "peer")));
+    check("what = 'impostors'\nlasts = '20m'", Some(("D15", "node")));
+    check("what = 'odd_guests'\nlasts = '20m'", None);
+    check("what = 'agent_lottery'\nlasts = '20m'", Some(("D16", "range")));
     check("what = 'blocks_only'\nlasts = '20m'\nforgot = true", None);
     check("what = 'wallet'\nlasts = '20m'", None);
     check("what = 'inv_queue'\nlasts = '20m'", Some(("D39", "node")));
@@ -163,6 +169,13 @@ fn every_ingredient_plays() {
     check("what = 'empty_mempool'\nlasts = '30m'", None);
     check("what = 'withheld_block'\nlasts = '30m'", Some(("D51", "peer")));
     check("what = 'slow_line'\nlasts = '30m'", None);
+    check("what = 'mutated_blocks'\nlasts = '20m'", Some(("D52", "address")));
+    check("what = 'invalid_block'", Some(("D52", "node")));
+    check("what = 'invalidate_block'", None);
+    check("what = 'late_transactions'", None);
+    check("what = 'other_chain'\nlasts = '20m'", None);
+    check("what = 'fork'", Some(("D55", "fleet")));
+    check("what = 'stale_block'", None);
     check("what = 'lost_records'\nlasts = '5m'", Some(("D59", "source")));
     check("what = 'silent_source'\nlasts = '5m'\nsource = 'ebpf'", Some(("D59", "source")));
     check("what = 'divergence'\nlasts = '5m'", Some(("D59", "source")));

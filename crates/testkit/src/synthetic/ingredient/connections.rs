@@ -291,7 +291,11 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    fn host(self, number: u64) -> IpAddr {
+    pub(super) const fn new(first: IpAddr, length: u8) -> Self {
+        Self { first, length }
+    }
+
+    pub(super) fn host(self, number: u64) -> IpAddr {
         match self.first {
             IpAddr::V4(first) => IpAddr::V4(Ipv4Addr::from(u32::from(first) | number as u32)),
             IpAddr::V6(first) => IpAddr::V6(Ipv6Addr::from(u128::from(first) | u128::from(number))),
