@@ -68,6 +68,7 @@ pub const fn all() -> &'static [Entry] {
         entry::<detectors::inv_queue::InvQueue>(),
         entry::<detectors::reconstruction::Reconstruction>(),
         entry::<detectors::withheld_block::WithheldBlock>(),
+        entry::<detectors::bad_block::BadBlock>(),
         entry::<detectors::monitor::Monitor>(),
     ];
     ALL

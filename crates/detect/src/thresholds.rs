@@ -145,6 +145,11 @@ thresholds! {
     D50Bytes = "d50.bytes", 100_000.0, "bytes", "O", "Warn: the ninth decile of what had to be asked for, per block";
     D50Trip = "d50.round_trip", 1.0, "seconds", "O", "Warn: the ninth decile of the extra round trip";
 
+    // D52: blocks that are mutated, sent twice, or invalid
+    D52Critical = "d52.critical", 3.0, "messages", "O", "Critical: so many bad blocks, or parts of blocks, from one host or range within a day; one is a warning";
+    D52Work = "d52.work", 0.25, "share", "S:Core", "A block whose target asks for at least this share of the work of the last one has real work; from one retarget to the next it changes by a factor of four at most";
+    D52Lasts = "d52.lasts", 3600.0, "seconds", "O", "A finding is over when nothing bad came for so long";
+
     // D59: the observer itself
     D59Silent = "d59.silent", 10.0, "seconds", "O", "Warn: a source has not beaten for so long";
     D59SilentLong = "d59.silent_long", 120.0, "seconds", "O", "Critical: a source has not beaten for so long";
