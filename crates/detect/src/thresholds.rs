@@ -102,6 +102,14 @@ thresholds! {
     D14Share = "d14.slots", 0.1, "share", "O", "Warn: listeners hold more than this share of the inbound connections";
     D14Least = "d14.least", 4.0, "peers", "O", "A share of fewer listeners says nothing";
 
+    // D16: one stranger under many names
+    D16Names = "d16.names", 5.0, "names", "S24", "Warn: so many different user agents of one range within a day, if one program has them";
+    D16Share = "d16.share", 0.3, "share", "O", "Warn: and more than this for each connection";
+    D16Many = "d16.many", 10.0, "names", "S6", "Warn: or so many, drawn evenly";
+    D16Even = "d16.even", 0.9, "share", "O", "Warn: evenly is an entropy above this share of the largest possible; a real population of as many has 0.85";
+    D16Hello = "d16.per_hello", 3.0, "names", "O", "One program: so many names for each combination of protocol version, services and relay flag";
+    D16Lasts = "d16.lasts", 3600.0, "seconds", "O", "A finding is over when nobody came for so long";
+
     // D51: blocks that are promised and not delivered
     D51Slow = "d51.slow", 2.0, "seconds", "O", "A block is late after this, or ten round trips if that is longer";
     D51Withheld = "d51.withheld", 30.0, "seconds", "O", "A block that was asked for and has not come by then is withheld";
