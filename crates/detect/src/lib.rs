@@ -65,6 +65,7 @@ pub const fn all() -> &'static [Entry] {
         entry::<detectors::slot_churn::SlotChurn>(),
         entry::<detectors::range_churn::RangeChurn>(),
         entry::<detectors::listener::Listener>(),
+        entry::<detectors::false_identity::FalseIdentity>(),
         entry::<detectors::agent_lottery::AgentLottery>(),
         entry::<detectors::inv_queue::InvQueue>(),
         entry::<detectors::reconstruction::Reconstruction>(),

@@ -102,6 +102,12 @@ thresholds! {
     D14Share = "d14.slots", 0.1, "share", "O", "Warn: listeners hold more than this share of the inbound connections";
     D14Least = "d14.least", 4.0, "peers", "O", "A share of fewer listeners says nothing";
 
+    // D15: peers that cannot be what they say they are
+    D15Share = "d15.share", 0.1, "share", "O", "Warn: of the inbound connections of an hour more than this cannot be what they say; where that was counted it was a quarter (S24)";
+    D15Least = "d15.least", 10.0, "connections", "O", "A share of fewer such connections says nothing";
+    D15Alike = "d15.alike", 20.0, "connections", "O", "Warn: so many of an hour under one name";
+    D15Ahead = "d15.ahead", 144.0, "blocks", "O", "A height is beyond the chain if it is higher than the node's own by more than this, a day";
+
     // D16: one stranger under many names
     D16Names = "d16.names", 5.0, "names", "S24", "Warn: so many different user agents of one range within a day, if one program has them";
     D16Share = "d16.share", 0.3, "share", "O", "Warn: and more than this for each connection";
