@@ -11,5 +11,6 @@ pub mod monitor;
 pub mod peer_loss;
 pub mod range_churn;
 pub mod reconstruction;
+pub mod same_stranger;
 pub mod slot_churn;
 pub mod withheld_block;

@@ -64,6 +64,7 @@ pub const fn all() -> &'static [Entry] {
         entry::<detectors::peer_loss::PeerLoss>(),
         entry::<detectors::slot_churn::SlotChurn>(),
         entry::<detectors::range_churn::RangeChurn>(),
+        entry::<detectors::same_stranger::SameStranger>(),
         entry::<detectors::listener::Listener>(),
         entry::<detectors::false_identity::FalseIdentity>(),
         entry::<detectors::agent_lottery::AgentLottery>(),

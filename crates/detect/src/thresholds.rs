@@ -95,6 +95,13 @@ thresholds! {
     D09Broken = "d09.broken", 8.0, "", "O", "Warn: so surprisingly many inbound connections were broken off within six hours (8: by chance once in a hundred million), and `d09.slow_share` of the peers went";
     D09WarmUp = "d09.warm_up", 86_400.0, "seconds", "O", "What is usual is learned for so long, and six hours, before a slow loss is told";
 
+    // D13: the same stranger at several nodes
+    D13Nodes = "d13.nodes", 3.0, "nodes", "O", "Warn: one stranger dials so many nodes within ten minutes";
+    D13Share = "d13.share", 0.5, "share", "O", "Warn: and at least this share of all that are watched";
+    D13Surprise = "d13.surprise", 8.0, "", "O", "Warn: or so many, within ten minutes or an hour, that it happens by chance once in so many powers of ten";
+    D13Dials = "d13.dials", 60.0, "per hour", "S:Core", "By chance: so many nodes an ordinary one dials; a feeler every two minutes, one for blocks and one for a network every five, and what replaces peers that left";
+    D13Reachable = "d13.reachable", 8000.0, "nodes", "O", "By chance: of so many that it may choose from; fewer than there are, so that chance is given more than its due";
+
     // D14: peers that only listen
     D14Age = "d14.age", 900.0, "seconds", "O", "Nothing is said of younger connections";
     D14Announced = "d14.announced", 500.0, "transactions", "O", "Nothing is said of peers that were told of fewer";
