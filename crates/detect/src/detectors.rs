@@ -5,6 +5,7 @@ pub mod addr_surge;
 pub mod agent_lottery;
 pub mod bad_block;
 pub mod false_identity;
+pub mod fork;
 pub mod inv_queue;
 pub mod listener;
 pub mod monitor;

@@ -171,6 +171,13 @@ thresholds! {
     D52Work = "d52.work", 0.25, "share", "S:Core", "A block whose target asks for at least this share of the work of the last one has real work; from one retarget to the next it changes by a factor of four at most";
     D52Lasts = "d52.lasts", 3600.0, "seconds", "O", "A finding is over when nothing bad came for so long";
 
+    // D55: stale blocks and reorganisations
+    D55Warn = "d55.depth_warn", 2.0, "blocks", "S37", "Warn: a node took so many blocks off its chain for others; one is told as information";
+    D55Critical = "d55.depth_critical", 3.0, "blocks", "O", "Critical: a node took so many blocks off its chain for others";
+    D55Surprise = "d55.surprise", 3.0, "", "O", "Warn: so many heights with two blocks among the last 2016 that it happens by chance once in so many powers of ten";
+    D55Usual = "d55.usual", 2.0, "heights", "O", "Heights with two blocks among 2016, until four such periods have shown how many are usual";
+    D55Lasts = "d55.lasts", 3600.0, "seconds", "O", "A finding is over when no other block came for so long";
+
     // D59: the observer itself
     D59Silent = "d59.silent", 10.0, "seconds", "O", "Warn: a source has not beaten for so long";
     D59SilentLong = "d59.silent_long", 120.0, "seconds", "O", "Critical: a source has not beaten for so long";
