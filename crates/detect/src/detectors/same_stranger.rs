@@ -10,7 +10,8 @@
 //!
 //! **Look-alikes.** Crawlers and seeders that say who they are, and the operator's own probes on a list: information only. Feelers of ordinary
 //! nodes are single and random. A hosting company's range has many ordinary nodes: what chance explains grows with the hosts that come. Inbound Tor
-//! has one address for all and is not grouped (G6); private broadcasts leave the Tor network by exits that many use (G4).
+//! has one address for all and is not grouped (G6), nor are addresses that are somebody else's at each node: loopback, private and local ones, as
+//! behind a proxy. Private broadcasts leave the Tor network by exits that many use (G4).
 //!
 //! **Left out.** Strangers that are the same by their fingerprint and name only: every node of one release has the same. Connections that were open
 //! before anybody watched.
@@ -20,6 +21,7 @@
 //! **Sources.** attacks.md D13: S1; Bitcoin Core's intervals of feelers and extra connections (`src/net.cpp`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use event::{ConnectionType, Direction, Event, Kind, KindId, Network, Severity, Source, Verdict};
 use ipnet::IpNet;
@@ -106,6 +108,7 @@ impl Detector for SameStranger {
         match &event.kind {
             Some(Kind::ConnOpened(m)) if m.connection_type() == ConnectionType::Inbound => {
                 match Host::of(&m.address, m.network()) {
+                    Some(host) if is_local(&host) => {}
                     Some(host) => self.came(event, host, context, findings),
                     None if m.network() == Network::Onion => findings.suppressed(Guard::Onion),
                     None => {}
@@ -169,6 +172,15 @@ impl Detector for SameStranger {
 
     /// Strangers stay the same.
     fn restarted(&mut self, _: &str) {}
+}
+
+/// Whether an address is another machine's at each node.
+fn is_local(host: &Host) -> bool {
+    match host {
+        Host::V4(ip) => *ip == Ipv4Addr::LOCALHOST || ip.is_private() || ip.is_link_local(),
+        Host::V6(ip) => *ip == Ipv6Addr::LOCALHOST || ip.is_unique_local() || ip.is_unicast_link_local(),
+        _ => false,
+    }
 }
 
 fn number(nodes: &[String], name: &str) -> Option<u16> {

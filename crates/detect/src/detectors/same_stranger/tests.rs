@@ -132,6 +132,22 @@ fn whoever_shares_an_address_with_everybody_is_nobody() {
 }
 
 #[test]
+fn addresses_that_are_anothers_at_each_node_say_nothing() {
+    check(
+        &TWELVE[..3],
+        |stage| {
+            for (n, address) in ["127.0.0.1", "172.17.0.1", "192.168.1.1", "169.254.0.1"].into_iter().enumerate() {
+                for (m, node) in TWELVE[..3].iter().enumerate() {
+                    dial(stage, 10.0 + 10.0 * n as f64 + m as f64, node, address, "/Satoshi:30.0.0/");
+                }
+            }
+            stage.until(60.0);
+        },
+        expect![[""]],
+    );
+}
+
+#[test]
 fn private_broadcasts_do_not_count() {
     check(
         &TWELVE[..3],
