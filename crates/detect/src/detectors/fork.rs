@@ -53,7 +53,7 @@ const TESTS: [&str; 3] = ["test", "testnet3", "testnet4"];
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Fork {
     nodes: BTreeMap<String, Place>,
-    /// By name; a node of which nobody knows the chain has one of its own.
+    /// By name; a node for local tests, or one of which nobody knows the chain, has one of its own.
     chains: BTreeMap<String, Chain>,
 }
 
@@ -193,7 +193,11 @@ impl Fork {
 
     /// The chain of a node.
     fn chain(&mut self, node: &str) -> Option<&mut Chain> {
-        let name = self.place(node)?.chain.clone().unwrap_or_else(|| format!("of {node}"));
+        let name = match &self.place(node)?.chain {
+            // there are as many chains for local tests as there are nodes
+            Some(chain) if chain != "regtest" => chain.clone(),
+            _ => format!("of {node}"),
+        };
         if self.chains.len() >= CHAINS && !self.chains.contains_key(&name) {
             return None;
         }

@@ -182,6 +182,26 @@ fn nodes_of_other_chains_and_those_that_download_are_not_compared() {
 }
 
 #[test]
+fn nodes_for_local_tests_have_a_chain_each_and_take_it_back_all_the_same() {
+    check(
+        "regtest",
+        &[],
+        |stage| {
+            connect(stage, 10.0, "alice", 101, 0);
+            connect(stage, 11.0, "bob", 101, 1);
+            connect(stage, 12.0, "alice", 102, 0);
+            stage.until(20.0);
+            assert_eq!(stage.told(), "");
+            (101..=103).for_each(|height| connect(stage, height.into(), "alice", height, 2));
+        },
+        expect![[r#"
+            101 _fleet opened D55 info fleet: two blocks at height 101, the second seen 91.0 s after the first; 1 height of the last 2016 had two blocks, 2.0 are usual
+            101 _fleet updated D55 warn fleet: two blocks at height 101, the second seen 91.0 s after the first; 1 of 3 nodes took up to 2 blocks back, from height 101 on; 1 height of the last 2016 had two blocks, 2.0 are usual
+        "#]],
+    );
+}
+
+#[test]
 fn stale_blocks_that_become_frequent_are_a_warning() {
     check(
         "main",
