@@ -47,7 +47,7 @@ pub enum Ingredient {
     SlotChurn(connections::SlotChurn),
     /// `per_minute` (10) connections of one wallet's users, from everywhere, each for a minute.
     WalletRush(connections::WalletRush),
-    /// D11: `per_minute` (4) × strength brief connections (`life`: 20s) from `addresses` (40) of `range` (245.65.3.0/24 or an IPv6 /64).
+    /// D11, D16: `per_minute` (4) × strength brief connections (`life`: 20s) from `addresses` (40) of `range` (245.65.3.0/24 or an IPv6 /64).
     RangeChurn(connections::RangeChurn),
     /// `peers` (10) honest ones in one `range`, for long.
     Campus(connections::Campus),

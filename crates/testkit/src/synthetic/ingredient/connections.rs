@@ -354,6 +354,8 @@ fn twenty_seconds() -> Duration {
 impl Plan for RangeChurn {
     fn plan(self, stage: &mut Stage<'_>) {
         stage.truth("D11", ("range", self.range.to_string()), self.at, self.lasts);
+        // each connection has another name, and one program is behind them
+        stage.truth("D16", ("range", self.range.to_string()), self.at, self.lasts);
         let wait = 60.0 / (self.per_minute * stage.strength);
         let who = Who::Prefix { prefix: self.range, addresses: self.addresses, life: self.life.as_secs_f64() };
         stage.play(self.at, Crowd { wait, left: until(self.lasts), who });

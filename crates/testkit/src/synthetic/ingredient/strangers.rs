@@ -95,6 +95,8 @@ pub struct Hosting {
     per_minute: f64,
     #[serde(default = "hosting")]
     range: Prefix,
+    #[serde(skip)]
+    began: bool,
 }
 
 fn forty() -> u64 {
@@ -118,6 +120,11 @@ impl Plan for Hosting {
 impl Play for Hosting {
     /// Each of its machines runs one program, of those that everybody runs, whenever it comes.
     fn step(&mut self, world: &mut World) -> Option<f64> {
+        let wait = world.random.exponential(60.0 / self.per_minute);
+        // several nodes do not begin with one each
+        if !std::mem::replace(&mut self.began, true) {
+            return Some(wait);
+        }
         let number = 1 + world.random.below(self.addresses);
         let gossip = world.population.addresses_per_second;
         let stranger = Stranger::at(self.range.host(number), gossip, &mut world.random);
@@ -126,7 +133,6 @@ impl Play for Hosting {
         let life = world.life();
         let v2 = program.services & P2P_V2 != 0;
         world.accept(Stranger { program, agent: program.agent, manner, v2, ..stranger }, life);
-        let wait = world.random.exponential(60.0 / self.per_minute);
         self.lasts = self.lasts.checked_sub(Duration::from_secs_f64(wait))?;
         Some(wait)
     }
