@@ -6,6 +6,7 @@ pub mod inv_queue;
 pub mod listener;
 pub mod monitor;
 pub mod peer_loss;
+pub mod ping_flood;
 pub mod range_churn;
 pub mod reconstruction;
 pub mod slot_churn;

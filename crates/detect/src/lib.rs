@@ -65,6 +65,7 @@ pub const fn all() -> &'static [Entry] {
         entry::<detectors::slot_churn::SlotChurn>(),
         entry::<detectors::range_churn::RangeChurn>(),
         entry::<detectors::listener::Listener>(),
+        entry::<detectors::ping_flood::PingFlood>(),
         entry::<detectors::inv_queue::InvQueue>(),
         entry::<detectors::reconstruction::Reconstruction>(),
         entry::<detectors::withheld_block::WithheldBlock>(),

@@ -124,6 +124,12 @@ thresholds! {
     D11Agents = "d11.agents", 0.5, "share", "S6", "Sign: different user agents per connection, more than this";
     D11Signs = "d11.signs", 3.0, "signs", "O", "So many of the five signs: connections, addresses, brief lives, many agents, nothing sent";
 
+    // D28: pings
+    D28Info = "d28.pings_info", 5.0, "pings", "O", "Worth knowing: more pings of one peer within two minutes; a client that pings every half a minute sends four (S4b has three)";
+    D28Warn = "d28.pings_warn", 10.0, "pings", "S4b", "Warn: more pings of one peer within a minute";
+    D28Critical = "d28.pings_critical", 100.0, "pings", "O", "Critical: more pings of one peer within ten seconds";
+    D28Odd = "d28.odd", 3.0, "pings", "O", "Worth knowing: within ten minutes so many pings with a nonce that no ordinary program sends, or pongs that answer none";
+
     // D39: the queue of announcements, and the message handler
     D39QueueWarn = "d39.queue_warn", 10_000.0, "transactions", "S8", "Warn: so many wait to be announced to one peer";
     D39QueueCritical = "d39.queue_critical", 50_000.0, "transactions", "S8", "Critical: so many wait to be announced to one peer";

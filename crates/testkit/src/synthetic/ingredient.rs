@@ -4,6 +4,7 @@ mod addresses;
 mod blocks;
 mod connections;
 mod monitor;
+mod pings;
 mod relay;
 
 use std::time::Duration;
@@ -54,6 +55,10 @@ pub enum Ingredient {
     BlocksOnly(relay::BlocksOnly),
     /// A wallet with a bloom filter.
     Wallet(relay::Wallet),
+    /// D28: a peer sends `per_minute` (40) × strength pings, with nonces that it draws, or `counted` (false) ones.
+    PingFlood(pings::PingFlood),
+    /// A client pings `per_minute` (2) times.
+    ImpatientClient(pings::ImpatientClient),
     /// D39: transactions wait to be announced, up to `peak` (60,000) × strength at every peer, while the handler takes `handler` (0.97) of
     /// a processor and pings take `ping` (12) seconds × strength.
     InvQueue(relay::InvQueue),
@@ -137,6 +142,8 @@ impl Ingredient {
             Self::Listener(it) => it.plan(stage),
             Self::BlocksOnly(it) => it.plan(stage),
             Self::Wallet(it) => it.plan(stage),
+            Self::PingFlood(it) => it.plan(stage),
+            Self::ImpatientClient(it) => it.plan(stage),
             Self::InvQueue(it) => it.plan(stage),
             Self::MempoolAnswer(it) => it.plan(stage),
             Self::BusyBlocks(it) => it.plan(stage),
