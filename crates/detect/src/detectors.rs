@@ -11,3 +11,4 @@ pub mod range_churn;
 pub mod reconstruction;
 pub mod slot_churn;
 pub mod withheld_block;
+pub mod withheld_transaction;

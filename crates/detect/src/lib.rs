@@ -67,6 +67,7 @@ pub const fn all() -> &'static [Entry] {
         entry::<detectors::listener::Listener>(),
         entry::<detectors::ping_flood::PingFlood>(),
         entry::<detectors::inv_queue::InvQueue>(),
+        entry::<detectors::withheld_transaction::WithheldTransaction>(),
         entry::<detectors::reconstruction::Reconstruction>(),
         entry::<detectors::withheld_block::WithheldBlock>(),
         entry::<detectors::monitor::Monitor>(),

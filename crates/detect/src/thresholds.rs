@@ -141,6 +141,13 @@ thresholds! {
     D39PingWarn = "d39.ping_warn", 1.0, "seconds", "O", "Warn: a ping of our own waits so long in the node's message queue, three times in a row";
     D39PingCritical = "d39.ping_critical", 10.0, "seconds", "O", "Critical: a ping of our own waits so long in the node's message queue";
 
+    // D42: transactions that are announced and not delivered
+    D42Patience = "d42.patience", 60.0, "seconds", "S:Core", "A transaction that was asked for and has not come by then is withheld: Bitcoin Core asks another then";
+    D42Warn = "d42.withheld_warn", 20.0, "transactions", "O", "Warn: so many withheld by one peer within ten minutes";
+    D42Share = "d42.withheld_share", 0.5, "share", "O", "Warn: and at least this share of what it was asked for";
+    D42Critical = "d42.shared_critical", 3.0, "transactions", "O", "Critical: so many withheld by several peers of one range each; one may be chance";
+    D42Probes = "d42.probes", 2.0, "transactions", "S33", "Warn: a peer sent so many transactions that spend what it withheld; one alone is worth knowing";
+
     // D50: compact blocks that could not be put together
     D50Warn = "d50.rate_warn", 0.7, "share", "S7", "Warn: of the last blocks, the share put together without asking is below this";
     D50Critical = "d50.rate_critical", 0.5, "share", "S7", "Critical: of the last blocks, the share put together without asking is below this";

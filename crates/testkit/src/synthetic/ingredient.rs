@@ -6,6 +6,7 @@ mod connections;
 mod monitor;
 mod pings;
 mod relay;
+mod transactions;
 
 use std::time::Duration;
 
@@ -66,6 +67,11 @@ pub enum Ingredient {
     MempoolAnswer(relay::MempoolAnswer),
     /// The handler is busy with blocks: `handler` (0.9) of a processor for `busy` (20s) every five minutes.
     BusyBlocks(relay::BusyBlocks),
+    /// D42: `peers` (1) announce `per_minute` (10) × strength transactions that nobody else has, and deliver none; several are of one range,
+    /// announce the same, and are asked one after the other.
+    WithheldTransaction(transactions::WithheldTransaction),
+    /// A peer announces `per_minute` (10) transactions, and delivers them `late` (30s), or says that it has lost them.
+    SlowTransactions(transactions::SlowTransactions),
     /// D50: the share of blocks that need no question falls by `drop` (0.45) × strength.
     ReconstructionFailure(blocks::ReconstructionFailure),
     /// No block can be put together without asking, for `lasts`: the mempool is still empty.
@@ -147,6 +153,8 @@ impl Ingredient {
             Self::InvQueue(it) => it.plan(stage),
             Self::MempoolAnswer(it) => it.plan(stage),
             Self::BusyBlocks(it) => it.plan(stage),
+            Self::WithheldTransaction(it) => it.plan(stage),
+            Self::SlowTransactions(it) => it.plan(stage),
             Self::ReconstructionFailure(it) => it.plan(stage),
             Self::EmptyMempool(it) => it.plan(stage),
             Self::WithheldBlock(it) => it.plan(stage),
