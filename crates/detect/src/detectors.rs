@@ -10,5 +10,6 @@ pub mod ping_flood;
 pub mod range_churn;
 pub mod reconstruction;
 pub mod slot_churn;
+pub mod stale_tip;
 pub mod withheld_block;
 pub mod withheld_transaction;

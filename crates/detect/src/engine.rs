@@ -14,6 +14,7 @@ use crate::finding::{Findings, Statement};
 use crate::order::{Order, Place};
 use crate::thresholds::{Limits, Thresholds};
 use crate::time::{HOUR, SECOND};
+use crate::tip;
 
 /// Nodes remembered; the one that was silent for longest gives way.
 const NODES: usize = 1024;
@@ -268,6 +269,7 @@ impl Engine {
             facts.heard(event.source());
             return;
         }
+        let height = facts.tip.height;
         let restarted = facts.learn(event, *now);
         let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key };
         if restarted {
@@ -293,6 +295,9 @@ impl Engine {
                 post.gone(context, shared, Some(closed.peer));
             }
             facts.peers.closed(closed.peer);
+        }
+        if facts.tip.height != height {
+            tip::compare(nodes.values_mut().map(|node| &mut node.facts.tip), event.time);
         }
         self.pass(event.time);
     }

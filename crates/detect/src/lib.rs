@@ -46,6 +46,7 @@ mod stage;
 mod state;
 pub mod thresholds;
 pub mod time;
+pub mod tip;
 mod wire;
 
 pub use context::Context;
@@ -70,6 +71,7 @@ pub const fn all() -> &'static [Entry] {
         entry::<detectors::withheld_transaction::WithheldTransaction>(),
         entry::<detectors::reconstruction::Reconstruction>(),
         entry::<detectors::withheld_block::WithheldBlock>(),
+        entry::<detectors::stale_tip::StaleTip>(),
         entry::<detectors::monitor::Monitor>(),
     ];
     ALL

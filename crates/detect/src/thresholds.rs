@@ -158,6 +158,15 @@ thresholds! {
     D50Bytes = "d50.bytes", 100_000.0, "bytes", "O", "Warn: the ninth decile of what had to be asked for, per block";
     D50Trip = "d50.round_trip", 1.0, "seconds", "O", "Warn: the ninth decile of the extra round trip";
 
+    // D54: the chain does not grow
+    D54GapInfo = "d54.gap_info", 3600.0, "seconds", "S8", "Worth knowing: no block for so long; by luck 130 times a year";
+    D54GapWarn = "d54.gap_warn", 7200.0, "seconds", "S8", "Warn: no block for so long; by luck once in three years, while an hour and a half comes 6.5 times a year";
+    D54GapCritical = "d54.gap_critical", 10_800.0, "seconds", "O", "Critical: no block for so long; by luck once in 1,200 years";
+    D54LagWarn = "d54.lag_warn", 60.0, "seconds", "O", "Warn: another node of the fleet has had more blocks for so long";
+    D54LagCritical = "d54.lag_critical", 600.0, "seconds", "O", "Critical: another node of the fleet has had more blocks for so long";
+    D54Headers = "d54.headers", 10.0, "blocks", "S8", "Warn: more headers than blocks, by more than this, for `d54.lag_warn`";
+    D54HeadersLong = "d54.headers_long", 600.0, "seconds", "O", "Warn: headers whose blocks have not come for so long, however few";
+
     // D59: the observer itself
     D59Silent = "d59.silent", 10.0, "seconds", "O", "Warn: a source has not beaten for so long";
     D59SilentLong = "d59.silent_long", 120.0, "seconds", "O", "Critical: a source has not beaten for so long";

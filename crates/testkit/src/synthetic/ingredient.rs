@@ -2,6 +2,7 @@
 
 mod addresses;
 mod blocks;
+mod chain;
 mod connections;
 mod monitor;
 mod pings;
@@ -80,6 +81,12 @@ pub enum Ingredient {
     WithheldBlock(blocks::WithheldBlock),
     /// Everybody's blocks take `seconds` (8) longer: it is the node's own line.
     SlowLine(blocks::SlowLine),
+    /// D54: no block is found for `lasts` × strength.
+    NoBlocks(chain::NoBlocks),
+    /// By chance no block is found for `lasts`.
+    BlockGap(chain::BlockGap),
+    /// D54: of several nodes, which have one chain, this `node` hears of no block for `lasts` × strength.
+    CutOff(chain::CutOff),
     /// D59: `count` (1,000) × strength records are lost in the kernel, every ten seconds.
     LostRecords(monitor::LostRecords),
     /// D59: a `source` says nothing any more, not even that it is alive.
@@ -159,6 +166,9 @@ impl Ingredient {
             Self::EmptyMempool(it) => it.plan(stage),
             Self::WithheldBlock(it) => it.plan(stage),
             Self::SlowLine(it) => it.plan(stage),
+            Self::NoBlocks(it) => it.plan(stage),
+            Self::BlockGap(it) => it.plan(stage),
+            Self::CutOff(it) => it.plan(stage),
             Self::LostRecords(it) => it.plan(stage),
             Self::SilentSource(it) => it.plan(stage),
             Self::Divergence(it) => it.plan(stage),

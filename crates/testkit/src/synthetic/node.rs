@@ -469,6 +469,7 @@ impl World {
         }
         self.attach();
         self.after(0.5, What::Dial);
+        self.catch_up();
     }
 }
 

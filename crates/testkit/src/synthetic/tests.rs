@@ -167,9 +167,42 @@ fn every_ingredient_plays() {
     check("what = 'empty_mempool'\nlasts = '30m'", None);
     check("what = 'withheld_block'\nlasts = '30m'", Some(("D51", "peer")));
     check("what = 'slow_line'\nlasts = '30m'", None);
+    check("what = 'no_blocks'\nlasts = '30m'", Some(("D54", "node")));
+    check("what = 'block_gap'\nlasts = '30m'", None);
+    check("what = 'cut_off'\nlasts = '30m'\nnode = 'alice'", Some(("D54", "node")));
     check("what = 'lost_records'\nlasts = '5m'", Some(("D59", "source")));
     check("what = 'silent_source'\nlasts = '5m'\nsource = 'ebpf'", Some(("D59", "source")));
     check("what = 'divergence'\nlasts = '5m'", Some(("D59", "source")));
+}
+
+/// Nodes of one fleet have one chain: each block comes to all of them within seconds, and what one misses it gets later.
+#[test]
+fn a_fleet_has_one_chain() {
+    let toml = "
+        about = 'a fleet'
+        length = '2h'
+        nodes = ['alice', 'bob']
+        population = { peers = 20, transactions_per_second = 0.0, block_interval = 300.0 }
+        [[ingredient]]
+        what = 'cut_off'
+        node = 'bob'
+        at = '30m'
+        lasts = '30m'
+    ";
+    let mut came: BTreeMap<(i32, Vec<u8>), Vec<(String, u64)>> = BTreeMap::new();
+    let scenario = run(toml, 1);
+    let cut_off = scenario.script().begin + 30 * 60_000_000_000..scenario.script().begin + 60 * 60_000_000_000;
+    for event in scenario {
+        if let Some(Kind::ChainBlockConnected(block)) = event.kind {
+            came.entry((block.height, block.hash.to_vec())).or_default().push((event.node, event.time));
+        }
+    }
+    assert!(came.len() > 12, "{}", came.len());
+    let late = |at: &[(String, u64)]| at[1].1 - at[0].1;
+    let (held, usual): (Vec<_>, Vec<_>) = came.values().filter(|at| at.len() == 2).partition(|at| late(at) > 10_000_000_000);
+    assert!(came.values().filter(|at| at.len() != 2).count() <= 1, "one may be on its way at the end");
+    assert!(!held.is_empty() && held.iter().all(|at| cut_off.contains(&at[0].1) && at[1].0 == "bob"), "{held:?}");
+    assert!(usual.len() > 6);
 }
 
 #[test]
