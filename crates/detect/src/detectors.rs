@@ -9,6 +9,7 @@ pub mod peer_loss;
 pub mod ping_flood;
 pub mod range_churn;
 pub mod reconstruction;
+pub mod replacement;
 pub mod slot_churn;
 pub mod stale_tip;
 pub mod withheld_block;

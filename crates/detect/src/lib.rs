@@ -69,6 +69,7 @@ pub const fn all() -> &'static [Entry] {
         entry::<detectors::ping_flood::PingFlood>(),
         entry::<detectors::inv_queue::InvQueue>(),
         entry::<detectors::withheld_transaction::WithheldTransaction>(),
+        entry::<detectors::replacement::Replacement>(),
         entry::<detectors::reconstruction::Reconstruction>(),
         entry::<detectors::withheld_block::WithheldBlock>(),
         entry::<detectors::stale_tip::StaleTip>(),

@@ -148,6 +148,12 @@ thresholds! {
     D42Critical = "d42.shared_critical", 3.0, "transactions", "O", "Critical: so many withheld by several peers of one range each; one may be chance";
     D42Probes = "d42.probes", 2.0, "transactions", "S33", "Warn: a peer sent so many transactions that spend what it withheld; one alone is worth knowing";
 
+    // D45: replacements
+    D45Cycles = "d45.cycles", 2.0, "cycles", "S34", "Warn: so often within a day the spender of one output was replaced and the output left unspent; once is worth knowing";
+    D45Chain = "d45.chain", 20.0, "transactions", "O", "Worth knowing: the spender of one output was replaced more often within a day; ten is what somebody does who raises a fee with each block";
+    D45Storm = "d45.storm", 6.0, "deviations", "O", "Warn: so many more replacements a minute than is usual at this node (robust z, after an hour of warm-up)";
+    D45Least = "d45.storm_least", 100.0, "transactions", "O", "Warn: and at least so many a minute, over five minutes";
+
     // D50: compact blocks that could not be put together
     D50Warn = "d50.rate_warn", 0.7, "share", "S7", "Warn: of the last blocks, the share put together without asking is below this";
     D50Critical = "d50.rate_critical", 0.5, "share", "S7", "Critical: of the last blocks, the share put together without asking is below this";

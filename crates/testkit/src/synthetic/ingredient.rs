@@ -7,6 +7,7 @@ mod connections;
 mod monitor;
 mod pings;
 mod relay;
+mod replacements;
 mod transactions;
 
 use std::time::Duration;
@@ -73,6 +74,13 @@ pub enum Ingredient {
     WithheldTransaction(transactions::WithheldTransaction),
     /// A peer announces `per_minute` (10) transactions, and delivers them `late` (30s), or says that it has lost them.
     SlowTransactions(transactions::SlowTransactions),
+    /// D45: somebody's transaction is replaced, and what replaced it replaced so that its output is free again, in `rounds` (4) × strength
+    /// that fill `lasts`.
+    ReplacementCycling(replacements::ReplacementCycling),
+    /// D45: `per_minute` (300) × strength replacements.
+    ReplacementStorm(replacements::ReplacementStorm),
+    /// `per_minute` (20) transactions that raise a fee, and now and then a batch that is made anew.
+    FeeBumping(replacements::FeeBumping),
     /// D50: the share of blocks that need no question falls by `drop` (0.45) × strength.
     ReconstructionFailure(blocks::ReconstructionFailure),
     /// No block can be put together without asking, for `lasts`: the mempool is still empty.
@@ -162,6 +170,9 @@ impl Ingredient {
             Self::BusyBlocks(it) => it.plan(stage),
             Self::WithheldTransaction(it) => it.plan(stage),
             Self::SlowTransactions(it) => it.plan(stage),
+            Self::ReplacementCycling(it) => it.plan(stage),
+            Self::ReplacementStorm(it) => it.plan(stage),
+            Self::FeeBumping(it) => it.plan(stage),
             Self::ReconstructionFailure(it) => it.plan(stage),
             Self::EmptyMempool(it) => it.plan(stage),
             Self::WithheldBlock(it) => it.plan(stage),

@@ -163,6 +163,9 @@ fn every_ingredient_plays() {
     check("what = 'busy_blocks'\nlasts = '20m'", None);
     check("what = 'withheld_transaction'\nlasts = '10m'", Some(("D42", "peer")));
     check("what = 'slow_transactions'\nlasts = '10m'", None);
+    check("what = 'replacement_cycling'\nlasts = '10m'", Some(("D45", "node")));
+    check("what = 'replacement_storm'\nlasts = '10m'", Some(("D45", "node")));
+    check("what = 'fee_bumping'\nlasts = '10m'", None);
     check("what = 'reconstruction_failure'\nlasts = '30m'", Some(("D50", "node")));
     check("what = 'empty_mempool'\nlasts = '30m'", None);
     check("what = 'withheld_block'\nlasts = '30m'", Some(("D51", "peer")));
