@@ -2,6 +2,7 @@
 
 pub mod addr_flood;
 pub mod addr_surge;
+pub mod eclipse;
 pub mod inv_queue;
 pub mod listener;
 pub mod monitor;

@@ -66,6 +66,7 @@ pub const fn all() -> &'static [Entry] {
         entry::<detectors::slot_churn::SlotChurn>(),
         entry::<detectors::range_churn::RangeChurn>(),
         entry::<detectors::listener::Listener>(),
+        entry::<detectors::eclipse::Eclipse>(),
         entry::<detectors::ping_flood::PingFlood>(),
         entry::<detectors::inv_queue::InvQueue>(),
         entry::<detectors::withheld_transaction::WithheldTransaction>(),

@@ -124,6 +124,23 @@ thresholds! {
     D11Agents = "d11.agents", 0.5, "share", "S6", "Sign: different user agents per connection, more than this";
     D11Signs = "d11.signs", 3.0, "signs", "O", "So many of the five signs: connections, addresses, brief lives, many agents, nothing sent";
 
+    // D19: an eclipse, by points
+    D19Warn = "d19.points_warn", 40.0, "points", "O", "Warn: the signs have so many points together, of 100";
+    D19Critical = "d19.points_critical", 70.0, "points", "O", "Critical: the signs have so many points together, of 100";
+    D19SameGroup = "d19.same_points", 20.0, "points", "O", "Points for each outbound peer beyond the first of its network group: Bitcoin Core connects to one of each";
+    D19SameMost = "d19.same_most", 60.0, "points", "O", "Points for such peers, at most";
+    D19SystemFree = "d19.system_free", 4.0, "peers", "O", "Outbound peers of one autonomous system are counted likewise beyond so many: a tenth of all nodes is in the largest, and five of ten there are chance once in 600";
+    D19Opened = "d19.opened", 8.0, "peers", "S:Core", "So many full-relay connections opened within an hour: all of them; a tip that is stale alone brings six";
+    D19OpenedPoints = "d19.opened_points", 20.0, "points", "O", "Points for that";
+    D19Anchors = "d19.anchors", 600.0, "seconds", "O", "None of the block-relay-only peers of before a restart has come back for so long";
+    D19AnchorsPoints = "d19.anchors_points", 10.0, "points", "O", "Points for that";
+    D19Gap = "d19.gap", 5520.0, "seconds", "O", "No block for so long: by luck once in ten thousand blocks";
+    D19GapPoints = "d19.gap_points", 20.0, "points", "O", "Points for that";
+    D19Behind = "d19.behind", 60.0, "seconds", "O", "Other nodes of the fleet have had more of the chain for so long";
+    D19BehindPoints = "d19.behind_points", 30.0, "points", "O", "Points for that";
+    D19Age = "d19.age", 600.0, "seconds", "S27", "The last three blocks were each so old when they came, by their own time";
+    D19AgePoints = "d19.age_points", 10.0, "points", "O", "Points for that";
+
     // D28: pings
     D28Info = "d28.pings_info", 5.0, "pings", "O", "Worth knowing: more pings of one peer within two minutes; a client that pings every half a minute sends four (S4b has three)";
     D28Warn = "d28.pings_warn", 10.0, "pings", "S4b", "Warn: more pings of one peer within a minute";

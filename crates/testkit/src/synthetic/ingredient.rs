@@ -58,6 +58,11 @@ pub enum Ingredient {
     BlocksOnly(relay::BlocksOnly),
     /// A wallet with a bloom filter.
     Wallet(relay::Wallet),
+    /// D19: `peers` (8) × strength outbound peers are exchanged for those of an attacker, one a minute, and then no block comes for `lasts`;
+    /// at one `node`, or at all.
+    Eclipse(chain::Eclipse),
+    /// `peers` (10) outbound peers go within `lasts`, one after the other, and others are dialled.
+    OutboundTurnover(chain::OutboundTurnover),
     /// D28: a peer sends `per_minute` (40) × strength pings, with nonces that it draws, or `counted` (false) ones.
     PingFlood(pings::PingFlood),
     /// A client pings `per_minute` (2) times.
@@ -163,6 +168,8 @@ impl Ingredient {
             Self::Listener(it) => it.plan(stage),
             Self::BlocksOnly(it) => it.plan(stage),
             Self::Wallet(it) => it.plan(stage),
+            Self::Eclipse(it) => it.plan(stage),
+            Self::OutboundTurnover(it) => it.plan(stage),
             Self::PingFlood(it) => it.plan(stage),
             Self::ImpatientClient(it) => it.plan(stage),
             Self::InvQueue(it) => it.plan(stage),

@@ -156,6 +156,8 @@ fn every_ingredient_plays() {
     check("what = 'listener'\nlasts = '20m'", Some(("D14", "peer")));
     check("what = 'blocks_only'\nlasts = '20m'\nforgot = true", None);
     check("what = 'wallet'\nlasts = '20m'", None);
+    check("what = 'eclipse'\nlasts = '20m'", Some(("D19", "node")));
+    check("what = 'outbound_turnover'\nlasts = '20m'", None);
     check("what = 'ping_flood'\nlasts = '10m'", Some(("D28", "peer")));
     check("what = 'impatient_client'\nlasts = '10m'", None);
     check("what = 'inv_queue'\nlasts = '20m'", Some(("D39", "node")));

@@ -97,6 +97,8 @@ pub(super) struct Knobs {
     pub(super) withheld_one: Vec<u64>,
     /// Share of blocks with which they are the first.
     pub(super) withheld: f64,
+    /// Servers that the node dials next and that belong to an attacker.
+    pub(super) attackers: u32,
     /// Blocks are found at all.
     pub(super) mining: bool,
     /// Nobody tells the node of blocks.
@@ -188,6 +190,7 @@ impl World {
                 withholders: Vec::new(),
                 withheld_one: Vec::new(),
                 withheld: 0.0,
+                attackers: 0,
                 mining: true,
                 cut_off: false,
             },
