@@ -12,6 +12,7 @@ use crate::guard::Guard;
 use crate::peers::{Peer, Peers};
 use crate::thresholds::{Limit, Limits};
 use crate::time::{HOUR, SECOND, nanos};
+use crate::tip::Tip;
 
 /// What a detector is shown beside an event.
 #[derive(Clone, Copy)]
@@ -111,6 +112,8 @@ pub struct Facts {
     pub headers_ahead: u32,
     /// When a block was last connected.
     pub block: Option<u64>,
+    /// Its best chain, and whether other nodes have more of it.
+    pub tip: Tip,
     /// Its connections.
     pub peers: Peers,
     /// Those that are greeting.
@@ -263,8 +266,12 @@ impl Facts {
             Kind::StateBlockchain(chain) => {
                 self.initial_download = chain.initial_block_download.unwrap_or_default();
                 self.headers_ahead = chain.headers.unwrap_or_default().saturating_sub(chain.blocks.unwrap_or_default());
+                self.tip.stated(chain, now);
             }
-            Kind::ChainBlockConnected(_) => self.block = Some(now),
+            Kind::ChainBlockConnected(block) => {
+                self.block = Some(now);
+                self.tip.connected(block.height, now);
+            }
             Kind::NetVersion(version) if version.direction() == event::Direction::Inbound => {
                 self.peers.hello(version, is_private_broadcast(version), now);
             }
@@ -293,6 +300,7 @@ impl Facts {
                     self.block = None;
                     self.initial_download = false;
                     self.headers_ahead = 0;
+                    self.tip.restarted();
                 }
                 known.is_some()
             }
@@ -324,6 +332,7 @@ impl Facts {
             past(time);
         }
         self.first_heard = self.first_heard.min(now);
+        self.tip.set_back(now);
     }
 }
 

@@ -264,7 +264,12 @@ impl Desk {
         let certain = std::mem::take(&mut entry.finding.unknown);
         let joined = entry.finding.part_of.is_empty() && entry.join(about, shared);
         if worse || certain || joined || now >= entry.told.saturating_add(remind) {
+            let alarmed = entry.alarms();
             entry.finding.severity = entry.finding.severity.max(severity.into());
+            if entry.alarms() && !alarmed {
+                shared.fleet.opened(about.id, about.place(context));
+                shared.weigh(about, context);
+            }
             entry.fill(context, case());
             entry.told = now;
             shared.say(about, context, FindingUpdated { finding: Some(entry.finding.clone()) });
@@ -298,9 +303,12 @@ impl Desk {
         };
         let mut entry = Entry { finding, told: now, heard: now, clear: None, ended: None };
         entry.fill(context, case);
-        shared.account_mut(about.place(context)).opened += 1;
-        shared.fleet.opened(about.id, about.place(context));
-        shared.weigh(about, context);
+        let place = about.place(context);
+        shared.account_mut(place).opened += 1;
+        if entry.alarms() {
+            shared.fleet.opened(about.id, place);
+            shared.weigh(about, context);
+        }
         if entry.join(about, shared) {
             shared.suppress(context, Guard::Fleet);
         }
@@ -365,6 +373,11 @@ impl Desk {
 }
 
 impl Entry {
+    /// Whether it is one of those that are weighed together: what is only worth knowing at each node is no alarm about all of them.
+    fn alarms(&self) -> bool {
+        self.finding.severity >= Severity::Warn as i32
+    }
+
     /// Makes it a part of the finding about the fleet, if there is one.
     fn join(&mut self, about: &'static About, shared: &Shared) -> bool {
         let (_, Some(whole)) = shared.fleet.together(about.id) else { return false };
@@ -388,8 +401,10 @@ impl Entry {
         self.ended = Some(context.now);
         self.told = context.now;
         self.finding.end = end.into();
-        shared.fleet.ended(about.id, about.place(context));
-        shared.weigh(about, context);
+        if self.alarms() {
+            shared.fleet.ended(about.id, about.place(context));
+            shared.weigh(about, context);
+        }
         let finding = Some(self.finding.clone());
         match end {
             FindingEnd::Cleared | FindingEnd::Gone => shared.say(about, context, FindingCleared { finding }),

@@ -14,6 +14,7 @@ use crate::finding::{Findings, Statement};
 use crate::order::{Order, Place};
 use crate::thresholds::{Limits, Thresholds};
 use crate::time::{HOUR, SECOND};
+use crate::tip;
 
 /// Nodes remembered; the one that was silent for longest gives way.
 const NODES: usize = 1024;
@@ -92,6 +93,8 @@ struct Looked {
     admitted: bool,
     /// It began another life of the node.
     restarted: bool,
+    /// The height of its chain is another.
+    grown: bool,
 }
 
 /// A node of which nothing was heard for so long, while others were, is told that time passes.
@@ -279,6 +282,9 @@ impl Engine {
         self.look_at_fleet(event, id, looked);
         if looked.admitted {
             self.close(event);
+            if looked.grown {
+                tip::compare(self.nodes.values_mut().map(|node| &mut node.facts.tip), event.time);
+            }
             self.pass(event.time);
         }
     }
@@ -303,9 +309,11 @@ impl Engine {
         }
         if !admitted {
             facts.heard(event.source());
-            return Some(Looked { passed, admitted, restarted: false });
+            return Some(Looked { passed, admitted, restarted: false, grown: false });
         }
+        let height = facts.tip.height;
         let restarted = facts.learn(event, *now);
+        let grown = facts.tip.height != height;
         let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key, fleet: None };
         if restarted {
             profiles.restarted(name);
@@ -318,7 +326,7 @@ impl Engine {
         for place in &routes[id.index()].posts {
             posts[usize::from(*place)].observe(event, context, shared);
         }
-        Some(Looked { passed, admitted, restarted })
+        Some(Looked { passed, admitted, restarted, grown })
     }
 
     /// Those who see all nodes are shown it.

@@ -46,6 +46,7 @@ mod stage;
 mod state;
 pub mod thresholds;
 pub mod time;
+pub mod tip;
 mod wire;
 
 pub use context::Context;
@@ -68,11 +69,16 @@ pub const fn all() -> &'static [Entry] {
         entry::<detectors::listener::Listener>(),
         entry::<detectors::false_identity::FalseIdentity>(),
         entry::<detectors::agent_lottery::AgentLottery>(),
+        entry::<detectors::eclipse::Eclipse>(),
+        entry::<detectors::ping_flood::PingFlood>(),
         entry::<detectors::inv_queue::InvQueue>(),
+        entry::<detectors::withheld_transaction::WithheldTransaction>(),
+        entry::<detectors::replacement::Replacement>(),
         entry::<detectors::reconstruction::Reconstruction>(),
         entry::<detectors::withheld_block::WithheldBlock>(),
         entry::<detectors::bad_block::BadBlock>(),
         entry::<detectors::fork::Fork>(),
+        entry::<detectors::stale_tip::StaleTip>(),
         entry::<detectors::monitor::Monitor>(),
     ];
     ALL

@@ -145,6 +145,29 @@ thresholds! {
     D11Agents = "d11.agents", 0.5, "share", "S6", "Sign: different user agents per connection, more than this";
     D11Signs = "d11.signs", 3.0, "signs", "O", "So many of the five signs: connections, addresses, brief lives, many agents, nothing sent";
 
+    // D19: an eclipse, by points
+    D19Warn = "d19.points_warn", 40.0, "points", "O", "Warn: the signs have so many points together, of 100";
+    D19Critical = "d19.points_critical", 70.0, "points", "O", "Critical: the signs have so many points together, of 100";
+    D19SameGroup = "d19.same_points", 20.0, "points", "O", "Points for each outbound peer beyond the first of its network group: Bitcoin Core connects to one of each";
+    D19SameMost = "d19.same_most", 60.0, "points", "O", "Points for such peers, at most";
+    D19SystemFree = "d19.system_free", 4.0, "peers", "O", "Outbound peers of one autonomous system are counted likewise beyond so many: a tenth of all nodes is in the largest, and five of ten there are chance once in 600";
+    D19Opened = "d19.opened", 8.0, "peers", "S:Core", "So many full-relay connections opened within an hour: all of them; a tip that is stale alone brings six";
+    D19OpenedPoints = "d19.opened_points", 20.0, "points", "O", "Points for that";
+    D19Anchors = "d19.anchors", 600.0, "seconds", "O", "None of the block-relay-only peers of before a restart has come back for so long";
+    D19AnchorsPoints = "d19.anchors_points", 10.0, "points", "O", "Points for that";
+    D19Gap = "d19.gap", 5520.0, "seconds", "O", "No block for so long: by luck once in ten thousand blocks";
+    D19GapPoints = "d19.gap_points", 20.0, "points", "O", "Points for that";
+    D19Behind = "d19.behind", 60.0, "seconds", "O", "Other nodes of the fleet have had more of the chain for so long";
+    D19BehindPoints = "d19.behind_points", 30.0, "points", "O", "Points for that";
+    D19Age = "d19.age", 600.0, "seconds", "S27", "The last three blocks were each so old when they came, by their own time";
+    D19AgePoints = "d19.age_points", 10.0, "points", "O", "Points for that";
+
+    // D28: pings
+    D28Info = "d28.pings_info", 5.0, "pings", "O", "Worth knowing: more pings of one peer within two minutes; a client that pings every half a minute sends four (S4b has three)";
+    D28Warn = "d28.pings_warn", 10.0, "pings", "S4b", "Warn: more pings of one peer within a minute";
+    D28Critical = "d28.pings_critical", 100.0, "pings", "O", "Critical: more pings of one peer within ten seconds";
+    D28Odd = "d28.odd", 3.0, "pings", "O", "Worth knowing: within ten minutes so many pings with a nonce that no ordinary program sends, or pongs that answer none";
+
     // D39: the queue of announcements, and the message handler
     D39QueueWarn = "d39.queue_warn", 10_000.0, "transactions", "S8", "Warn: so many wait to be announced to one peer";
     D39QueueCritical = "d39.queue_critical", 50_000.0, "transactions", "S8", "Critical: so many wait to be announced to one peer";
@@ -155,6 +178,19 @@ thresholds! {
     D39BusyCritical = "d39.busy_critical", 0.95, "share", "S5", "Critical: share of a CPU that the message handler uses over five minutes";
     D39PingWarn = "d39.ping_warn", 1.0, "seconds", "O", "Warn: a ping of our own waits so long in the node's message queue, three times in a row";
     D39PingCritical = "d39.ping_critical", 10.0, "seconds", "O", "Critical: a ping of our own waits so long in the node's message queue";
+
+    // D42: transactions that are announced and not delivered
+    D42Patience = "d42.patience", 60.0, "seconds", "S:Core", "A transaction that was asked for and has not come by then is withheld: Bitcoin Core asks another then";
+    D42Warn = "d42.withheld_warn", 20.0, "transactions", "O", "Warn: so many withheld by one peer within ten minutes";
+    D42Share = "d42.withheld_share", 0.5, "share", "O", "Warn: and at least this share of what it was asked for";
+    D42Critical = "d42.shared_critical", 3.0, "transactions", "O", "Critical: so many withheld by several peers of one range each; one may be chance";
+    D42Probes = "d42.probes", 2.0, "transactions", "S33", "Warn: a peer sent so many transactions that spend what it withheld; one alone is worth knowing";
+
+    // D45: replacements
+    D45Cycles = "d45.cycles", 2.0, "cycles", "S34", "Warn: so often within a day the spender of one output was replaced and the output left unspent; once is worth knowing";
+    D45Chain = "d45.chain", 20.0, "transactions", "O", "Worth knowing: the spender of one output was replaced more often within a day; ten is what somebody does who raises a fee with each block";
+    D45Storm = "d45.storm", 6.0, "deviations", "O", "Warn: so many more replacements a minute than is usual at this node (robust z, after an hour of warm-up)";
+    D45Least = "d45.storm_least", 100.0, "transactions", "O", "Warn: and at least so many a minute, over five minutes";
 
     // D50: compact blocks that could not be put together
     D50Warn = "d50.rate_warn", 0.7, "share", "S7", "Warn: of the last blocks, the share put together without asking is below this";
@@ -177,6 +213,14 @@ thresholds! {
     D55Surprise = "d55.surprise", 3.0, "", "O", "Warn: so many heights with two blocks among the last 2016 that it happens by chance once in so many powers of ten";
     D55Usual = "d55.usual", 2.0, "heights", "O", "Heights with two blocks among 2016, until four such periods have shown how many are usual";
     D55Lasts = "d55.lasts", 3600.0, "seconds", "O", "A finding is over when no other block came for so long";
+    // D54: the chain does not grow
+    D54GapInfo = "d54.gap_info", 3600.0, "seconds", "S8", "Worth knowing: no block for so long; by luck 130 times a year";
+    D54GapWarn = "d54.gap_warn", 7200.0, "seconds", "S8", "Warn: no block for so long; by luck once in three years, while an hour and a half comes 6.5 times a year";
+    D54GapCritical = "d54.gap_critical", 10_800.0, "seconds", "O", "Critical: no block for so long; by luck once in 1,200 years";
+    D54LagWarn = "d54.lag_warn", 60.0, "seconds", "O", "Warn: another node of the fleet has had more blocks for so long";
+    D54LagCritical = "d54.lag_critical", 600.0, "seconds", "O", "Critical: another node of the fleet has had more blocks for so long";
+    D54Headers = "d54.headers", 10.0, "blocks", "S8", "Warn: more headers than blocks, by more than this, for `d54.lag_warn`";
+    D54HeadersLong = "d54.headers_long", 600.0, "seconds", "O", "Warn: headers whose blocks have not come for so long, however few";
 
     // D59: the observer itself
     D59Silent = "d59.silent", 10.0, "seconds", "O", "Warn: a source has not beaten for so long";

@@ -31,8 +31,8 @@ use crate::thresholds::Limit;
 use crate::time::{DAY, HOUR, SECOND};
 use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
 
-/// Groups that are remembered. One takes 4 kB at most.
-const GROUPS: usize = 2048;
+/// Groups that are remembered: more than come to a node within a day. One takes 4 kB at most, and most of them 200 bytes.
+const GROUPS: usize = 16_384;
 
 /// Connections of one group that are looked at, the latest.
 const VISITS: usize = 64;
@@ -103,6 +103,7 @@ impl Detector for AgentLottery {
     }
 
     fn tick(&mut self, context: &Context<'_>, findings: &mut Findings<'_>) {
+        self.groups.forget(context.since(DAY));
         findings.evicted(self.groups.take_evicted());
         for group in std::mem::take(&mut self.suspects) {
             let Some(visits) = self.groups.get_mut(&group) else {

@@ -39,9 +39,10 @@ use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, 
 const BRIEF: u64 = 10 * MINUTE;
 const LONG: u64 = HOUR;
 
-/// Hosts and ranges that are remembered. Each takes 2 kB at most, and most of them 300 bytes.
-const HOSTS: usize = 8192;
-const RANGES: usize = 4096;
+/// Hosts and ranges that are remembered: more than come to a hundred nodes within an hour. Each takes 2 kB at most, and most of them 300
+/// bytes.
+const HOSTS: usize = 65_536;
+const RANGES: usize = 32_768;
 
 /// Nodes of ours that have a number.
 const NODES: usize = 1024;
@@ -131,6 +132,8 @@ impl Detector for SameStranger {
     }
 
     fn tick(&mut self, context: &Context<'_>, findings: &mut Findings<'_>) {
+        self.hosts.forget(context.since(LONG));
+        self.ranges.forget(context.since(LONG));
         findings.evicted(self.hosts.take_evicted() + self.ranges.take_evicted());
         let mut told = BTreeSet::new();
         for host in std::mem::take(&mut self.suspects) {

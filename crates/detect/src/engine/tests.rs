@@ -336,9 +336,9 @@ fn a_state_of_another_version_is_refused_in_words() {
     assert!(Engine::restore(&bytes, Thresholds::default()).is_ok());
     bytes[9] = 99;
     let refused = |bytes: &[u8]| Engine::restore(bytes, Thresholds::default()).err().unwrap().to_string();
-    assert_eq!(refused(&bytes), "the state of the detectors has version 99, and this program reads version 2");
+    assert_eq!(refused(&bytes), "the state of the detectors has version 99, and this program reads version 3");
     assert_eq!(refused(b"weather"), "this is no state of detectors");
-    bytes[9] = 2;
+    bytes[9] = 3;
     bytes.pop();
     assert_eq!(refused(&bytes), "the state of the detectors is damaged");
 }

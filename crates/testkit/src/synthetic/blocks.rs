@@ -12,6 +12,7 @@ use event::{
 use super::chance::{hash, mix};
 use super::relay::message;
 use super::world::{SECOND, What, World};
+use crate::cast::Random;
 
 /// The most transactions that a block takes.
 const LARGEST: u64 = 4_500;
@@ -21,6 +22,9 @@ const PENDING: usize = 16;
 
 /// Seconds after which the node asks somebody else for a block that does not come.
 const PATIENCE: f64 = 4.0;
+
+/// Tells the chance that decides about a fleet's chain from others.
+const CHAIN: u64 = 54;
 
 /// A step of a block's way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,6 +47,8 @@ enum Step {
     Rescue(u64),
     /// It becomes the tip.
     Connect,
+    /// The node learns of what it has missed, block by block.
+    CatchUp,
 }
 
 /// The chain as the node has it.
@@ -54,6 +60,18 @@ pub(super) struct Chain {
     pub(super) tip_time: u64,
     found: u64,
     pending: BTreeMap<u64, Pending>,
+    /// When blocks come, where several nodes have one chain.
+    shared: Option<Schedule>,
+    /// Blocks that there are, and that the node has not heard of.
+    missed: u64,
+}
+
+/// When blocks are found, the same for all nodes of a fleet.
+#[derive(Debug)]
+struct Schedule {
+    random: Random,
+    /// When the last was found, nanoseconds since the epoch.
+    last: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -67,14 +85,30 @@ struct Pending {
 
 impl Chain {
     pub(super) fn new(height: i32, tip: Bytes, now: u64) -> Self {
-        Self { height, tip, tip_time: now / SECOND - 300, found: 0, pending: BTreeMap::new() }
+        let pending = BTreeMap::new();
+        Self { height, tip, tip_time: now / SECOND - 300, found: 0, pending, shared: None, missed: 0 }
+    }
+
+    /// The chain that all nodes of a fleet have.
+    pub(super) fn shared(seed: u64, now: u64) -> Self {
+        let mut random = Random::new(mix(seed ^ mix(CHAIN)));
+        let height = 939_000 + random.below(1000) as i32;
+        let tip = Bytes::copy_from_slice(&hash(seed, CHAIN));
+        Self { shared: Some(Schedule { random, last: now }), ..Self::new(height, tip, now) }
     }
 }
 
 impl World {
     /// A block reaches the node.
     pub(super) fn block_found(&mut self) {
-        self.after_mean(self.population.block_interval, What::Block);
+        self.next_block();
+        if !self.knobs.mining {
+            return;
+        }
+        if self.knobs.cut_off || self.chain.missed > 0 || !self.up && self.chain.shared.is_some() {
+            self.chain.missed += 1;
+            return;
+        }
         if !self.up {
             return;
         }
@@ -83,18 +117,14 @@ impl World {
         let asked = !self.random.chance(self.knobs.reconstructed);
         let missing = if asked { 1 + self.random.below(transactions.min(40)) } else { 0 };
         let unasked = self.random.chance(self.population.high_bandwidth);
-        let Some(sender) = self.sender(unasked) else { return };
-        self.chain.found += 1;
-        let block = self.chain.found;
-        let header = BlockHeader {
-            hash: Bytes::copy_from_slice(&hash(mix(block) ^ self.begin, 8)),
-            version: 0x2000_0000,
-            previous: self.chain.tip.clone(),
-            merkle_root: Bytes::copy_from_slice(&hash(block, 9)),
-            time: (self.seconds() - self.random.below(30)) as u32,
-            bits: 0x1702_1234,
-            nonce: mix(block) as u32,
+        let Some(sender) = self.sender(unasked) else {
+            if self.chain.shared.is_some() {
+                self.chain.missed += 1;
+                self.catch_up();
+            }
+            return;
         };
+        let (block, header) = self.next_header();
         if self.chain.pending.len() == PENDING {
             self.chain.pending.pop_first();
         }
@@ -115,6 +145,64 @@ impl World {
             let wait = self.random.between(0.05, 0.9);
             self.later(wait, block, Step::Again(other));
         }
+    }
+
+    /// The next block will be found, and reaches the node a moment later.
+    pub(super) fn next_block(&mut self) {
+        let mean = self.population.block_interval;
+        let Some(Schedule { random, last }) = &mut self.chain.shared else {
+            return self.after_mean(mean, What::Block);
+        };
+        *last += (random.exponential(mean) * 1e9) as u64;
+        let found = *last;
+        let way = self.random.between(0.1, 1.5);
+        self.at(found + (way * 1e9) as u64, What::Block);
+    }
+
+    fn next_header(&mut self) -> (u64, BlockHeader) {
+        self.chain.found += 1;
+        let block = self.chain.found;
+        let header = BlockHeader {
+            hash: Bytes::copy_from_slice(&hash(mix(block) ^ self.begin, 8)),
+            version: 0x2000_0000,
+            previous: self.chain.tip.clone(),
+            merkle_root: Bytes::copy_from_slice(&hash(block, 9)),
+            time: (self.seconds() - self.random.below(30)) as u32,
+            bits: 0x1702_1234,
+            nonce: mix(block) as u32,
+        };
+        (block, header)
+    }
+
+    /// The node will hear of the blocks that it has missed.
+    pub(super) fn catch_up(&mut self) {
+        if self.chain.missed > 0 {
+            self.later(2.0, 0, Step::CatchUp);
+        }
+    }
+
+    /// It asks somebody for the next one that it has missed.
+    fn next_missed(&mut self) {
+        if self.chain.missed == 0 || self.knobs.cut_off {
+            return;
+        }
+        let able: Vec<u64> = self
+            .peers
+            .values()
+            .filter(|p| p.ready && p.manner.blocks && !self.knobs.withholders.contains(&p.id))
+            .map(|p| p.id)
+            .collect();
+        let Some(&peer) = self.random.pick(&able).filter(|_| self.up) else {
+            return self.later(5.0, 0, Step::CatchUp);
+        };
+        self.chain.missed -= 1;
+        let (block, header) = self.next_header();
+        let items = vec![Inventory { r#type: InventoryType::WitnessBlock.into(), hash: header.hash.clone(), number: None }];
+        message!(self, peer, Inbound, 82, NetHeaders { headers: vec![header.clone()] });
+        message!(self, peer, Outbound, 37, NetGetdata { items: items });
+        message!(self, peer, Inbound, 400, NetBlock { header: Some(header.clone()), weight: 1_200, transactions: Vec::new() });
+        self.connect_block(block, &Pending { header, transactions: 1, sender: peer, missing: 0 });
+        self.later(0.4, 0, Step::CatchUp);
     }
 
     /// Who is first: one that withholds, one that was chosen, or anybody.
@@ -184,6 +272,9 @@ impl World {
 
     pub(super) fn fetch(&mut self, fetch: Fetch) {
         let block = fetch.block;
+        if fetch.step == Step::CatchUp {
+            return self.next_missed();
+        }
         // a node that was restarted, or that has the block, has forgotten it
         let Some(pending) = self.chain.pending.get(&block).cloned() else {
             return self.late(fetch.step);
@@ -226,6 +317,7 @@ impl World {
                 self.connect_block(block, &pending);
             }
             Step::Connect => self.connect_block(block, &pending),
+            Step::CatchUp => {}
         }
     }
 

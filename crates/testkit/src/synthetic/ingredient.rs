@@ -3,11 +3,15 @@
 mod addresses;
 mod bad_blocks;
 mod blocks;
+mod chain;
 mod connections;
 mod fork;
 mod monitor;
+mod pings;
 mod relay;
+mod replacements;
 mod strangers;
+mod transactions;
 
 use std::time::Duration;
 
@@ -68,6 +72,15 @@ pub enum Ingredient {
     OddGuests(strangers::OddGuests),
     /// D16: `per_minute` (0.5) × strength connections of `addresses` (4) of one `range` (245.69.7.0/24), each under another name.
     AgentLottery(strangers::AgentLottery),
+    /// D19: `peers` (8) × strength outbound peers are exchanged for those of an attacker, one a minute, and then no block comes for `lasts`;
+    /// at one `node`, or at all.
+    Eclipse(chain::Eclipse),
+    /// `peers` (10) outbound peers go within `lasts`, one after the other, and others are dialled.
+    OutboundTurnover(chain::OutboundTurnover),
+    /// D28: a peer sends `per_minute` (40) × strength pings, with nonces that it draws, or `counted` (false) ones.
+    PingFlood(pings::PingFlood),
+    /// A client pings `per_minute` (2) times.
+    ImpatientClient(pings::ImpatientClient),
     /// D39: transactions wait to be announced, up to `peak` (60,000) × strength at every peer, while the handler takes `handler` (0.97) of
     /// a processor and pings take `ping` (12) seconds × strength.
     InvQueue(relay::InvQueue),
@@ -75,6 +88,18 @@ pub enum Ingredient {
     MempoolAnswer(relay::MempoolAnswer),
     /// The handler is busy with blocks: `handler` (0.9) of a processor for `busy` (20s) every five minutes.
     BusyBlocks(relay::BusyBlocks),
+    /// D42: `peers` (1) announce `per_minute` (10) × strength transactions that nobody else has, and deliver none; several are of one range,
+    /// announce the same, and are asked one after the other.
+    WithheldTransaction(transactions::WithheldTransaction),
+    /// A peer announces `per_minute` (10) transactions, and delivers them `late` (30s), or says that it has lost them.
+    SlowTransactions(transactions::SlowTransactions),
+    /// D45: somebody's transaction is replaced, and what replaced it replaced so that its output is free again, in `rounds` (4) × strength
+    /// that fill `lasts`.
+    ReplacementCycling(replacements::ReplacementCycling),
+    /// D45: `per_minute` (300) × strength replacements.
+    ReplacementStorm(replacements::ReplacementStorm),
+    /// `per_minute` (20) transactions that raise a fee, and now and then a batch that is made anew.
+    FeeBumping(replacements::FeeBumping),
     /// D50: the share of blocks that need no question falls by `drop` (0.45) × strength.
     ReconstructionFailure(blocks::ReconstructionFailure),
     /// No block can be put together without asking, for `lasts`: the mempool is still empty.
@@ -97,6 +122,12 @@ pub enum Ingredient {
     Fork(fork::Fork),
     /// A second block at the height of the tip.
     StaleBlock(fork::StaleBlock),
+    /// D54: no block is found for `lasts` × strength.
+    NoBlocks(chain::NoBlocks),
+    /// By chance no block is found for `lasts`.
+    BlockGap(chain::BlockGap),
+    /// D54: of several nodes, which have one chain, this `node` hears of no block for `lasts` × strength.
+    CutOff(chain::CutOff),
     /// D59: `count` (1,000) × strength records are lost in the kernel, every ten seconds.
     LostRecords(monitor::LostRecords),
     /// D59: a `source` says nothing any more, not even that it is alive.
@@ -179,9 +210,18 @@ impl Ingredient {
             Self::Impostors(it) => it.plan(stage),
             Self::OddGuests(it) => it.plan(stage),
             Self::AgentLottery(it) => it.plan(stage),
+            Self::Eclipse(it) => it.plan(stage),
+            Self::OutboundTurnover(it) => it.plan(stage),
+            Self::PingFlood(it) => it.plan(stage),
+            Self::ImpatientClient(it) => it.plan(stage),
             Self::InvQueue(it) => it.plan(stage),
             Self::MempoolAnswer(it) => it.plan(stage),
             Self::BusyBlocks(it) => it.plan(stage),
+            Self::WithheldTransaction(it) => it.plan(stage),
+            Self::SlowTransactions(it) => it.plan(stage),
+            Self::ReplacementCycling(it) => it.plan(stage),
+            Self::ReplacementStorm(it) => it.plan(stage),
+            Self::FeeBumping(it) => it.plan(stage),
             Self::ReconstructionFailure(it) => it.plan(stage),
             Self::EmptyMempool(it) => it.plan(stage),
             Self::WithheldBlock(it) => it.plan(stage),
@@ -193,6 +233,9 @@ impl Ingredient {
             Self::OtherChain(it) => it.plan(stage),
             Self::Fork(it) => it.plan(stage),
             Self::StaleBlock(it) => it.plan(stage),
+            Self::NoBlocks(it) => it.plan(stage),
+            Self::BlockGap(it) => it.plan(stage),
+            Self::CutOff(it) => it.plan(stage),
             Self::LostRecords(it) => it.plan(stage),
             Self::SilentSource(it) => it.plan(stage),
             Self::Divergence(it) => it.plan(stage),

@@ -23,6 +23,9 @@ pub(super) const OUTBOUND: usize = FULL_RELAY + BLOCK_RELAY;
 /// `node/eviction.cpp`).
 const PROTECTED: u64 = 28;
 
+/// The network group of those who want to be dialled. `peer::ipv4` has none of it but by chance.
+pub(super) const ATTACKERS: [u8; 2] = [254, 77];
+
 /// What the node says of itself to peers.
 const OWN_ADDRESS: &str = "240.255.255.254:8333";
 
@@ -52,7 +55,7 @@ impl World {
     fn settled(&mut self, kind: ConnectionType) {
         let mut stranger = self.stranger();
         if kind != ConnectionType::Inbound {
-            stranger = self.server();
+            stranger = self.candidate_server();
         }
         let id = self.connect(stranger, kind);
         let life = if kind == ConnectionType::Inbound { self.remaining_life() } else { self.random.exponential(4.0 * 86_400.0) };
@@ -85,6 +88,24 @@ impl World {
         } else {
             ipv4
         }
+    }
+
+    /// Somebody whom the node dials: of no network group that it is connected to already (Bitcoin Core `ThreadOpenConnections`), unless
+    /// an attacker has seen to it that it dials him.
+    fn candidate_server(&mut self) -> Stranger {
+        let server = loop {
+            let server = self.server();
+            let same = |peer: &Peer| peer.kind != ConnectionType::Inbound && net_group(&peer.address) == net_group(&server.address);
+            if !self.peers.values().any(same) {
+                break server;
+            }
+        };
+        let Some(left) = self.knobs.attackers.checked_sub(1) else { return server };
+        self.knobs.attackers = left;
+        let [a, b] = ATTACKERS;
+        let host = self.random.below(1 << 16) as u16;
+        let address = format!("{a}.{b}.{}.{}:8333", host >> 8, host & 0xff);
+        Stranger { address, manner: Manner { pings: true, ..Manner::STILL }, ..server }
     }
 
     /// Somebody whom the node may dial.
@@ -274,7 +295,7 @@ impl World {
         if !self.up {
             return;
         }
-        let server = self.server();
+        let server = self.candidate_server();
         let id = self.connect(server, kind);
         self.say_opened(id);
         let life = self.random.exponential(4.0 * 86_400.0);
@@ -469,6 +490,7 @@ impl World {
         }
         self.attach();
         self.after(0.5, What::Dial);
+        self.catch_up();
     }
 }
 

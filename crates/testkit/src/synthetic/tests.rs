@@ -162,9 +162,18 @@ fn every_ingredient_plays() {
     check("what = 'agent_lottery'\nlasts = '20m'", Some(("D16", "range")));
     check("what = 'blocks_only'\nlasts = '20m'\nforgot = true", None);
     check("what = 'wallet'\nlasts = '20m'", None);
+    check("what = 'eclipse'\nlasts = '20m'", Some(("D19", "node")));
+    check("what = 'outbound_turnover'\nlasts = '20m'", None);
+    check("what = 'ping_flood'\nlasts = '10m'", Some(("D28", "peer")));
+    check("what = 'impatient_client'\nlasts = '10m'", None);
     check("what = 'inv_queue'\nlasts = '20m'", Some(("D39", "node")));
     check("what = 'mempool_answer'", None);
     check("what = 'busy_blocks'\nlasts = '20m'", None);
+    check("what = 'withheld_transaction'\nlasts = '10m'", Some(("D42", "peer")));
+    check("what = 'slow_transactions'\nlasts = '10m'", None);
+    check("what = 'replacement_cycling'\nlasts = '10m'", Some(("D45", "node")));
+    check("what = 'replacement_storm'\nlasts = '10m'", Some(("D45", "node")));
+    check("what = 'fee_bumping'\nlasts = '10m'", None);
     check("what = 'reconstruction_failure'\nlasts = '30m'", Some(("D50", "node")));
     check("what = 'empty_mempool'\nlasts = '30m'", None);
     check("what = 'withheld_block'\nlasts = '30m'", Some(("D51", "peer")));
@@ -176,9 +185,42 @@ fn every_ingredient_plays() {
     check("what = 'other_chain'\nlasts = '20m'", None);
     check("what = 'fork'", Some(("D55", "fleet")));
     check("what = 'stale_block'", None);
+    check("what = 'no_blocks'\nlasts = '30m'", Some(("D54", "node")));
+    check("what = 'block_gap'\nlasts = '30m'", None);
+    check("what = 'cut_off'\nlasts = '30m'\nnode = 'alice'", Some(("D54", "node")));
     check("what = 'lost_records'\nlasts = '5m'", Some(("D59", "source")));
     check("what = 'silent_source'\nlasts = '5m'\nsource = 'ebpf'", Some(("D59", "source")));
     check("what = 'divergence'\nlasts = '5m'", Some(("D59", "source")));
+}
+
+/// Nodes of one fleet have one chain: each block comes to all of them within seconds, and what one misses it gets later.
+#[test]
+fn a_fleet_has_one_chain() {
+    let toml = "
+        about = 'a fleet'
+        length = '2h'
+        nodes = ['alice', 'bob']
+        population = { peers = 20, transactions_per_second = 0.0, block_interval = 300.0 }
+        [[ingredient]]
+        what = 'cut_off'
+        node = 'bob'
+        at = '30m'
+        lasts = '30m'
+    ";
+    let mut came: BTreeMap<(i32, Vec<u8>), Vec<(String, u64)>> = BTreeMap::new();
+    let scenario = run(toml, 1);
+    let cut_off = scenario.script().begin + 30 * 60_000_000_000..scenario.script().begin + 60 * 60_000_000_000;
+    for event in scenario {
+        if let Some(Kind::ChainBlockConnected(block)) = event.kind {
+            came.entry((block.height, block.hash.to_vec())).or_default().push((event.node, event.time));
+        }
+    }
+    assert!(came.len() > 12, "{}", came.len());
+    let late = |at: &[(String, u64)]| at[1].1 - at[0].1;
+    let (held, usual): (Vec<_>, Vec<_>) = came.values().filter(|at| at.len() == 2).partition(|at| late(at) > 10_000_000_000);
+    assert!(came.values().filter(|at| at.len() != 2).count() <= 1, "one may be on its way at the end");
+    assert!(!held.is_empty() && held.iter().all(|at| cut_off.contains(&at[0].1) && at[1].0 == "bob"), "{held:?}");
+    assert!(usual.len() > 6);
 }
 
 #[test]

@@ -97,6 +97,12 @@ pub(super) struct Knobs {
     pub(super) withheld_one: Vec<u64>,
     /// Share of blocks with which they are the first.
     pub(super) withheld: f64,
+    /// Servers that the node dials next and that belong to an attacker.
+    pub(super) attackers: u32,
+    /// Blocks are found at all.
+    pub(super) mining: bool,
+    /// Nobody tells the node of blocks.
+    pub(super) cut_off: bool,
 }
 
 /// One node and what happens to it.
@@ -145,6 +151,11 @@ impl World {
         let outbound = super::node::OUTBOUND;
         let (playing, truths) = super::ingredient::plan(name, script, run, &mut random);
         let height = 939_000 + random.below(1000) as i32;
+        let chain = if script.nodes.len() > 1 {
+            super::blocks::Chain::shared(run.seed, begin)
+        } else {
+            super::blocks::Chain::new(height, Bytes::copy_from_slice(&hash(seed, 1)), begin)
+        };
         let mut world = Self {
             name: name.to_owned(),
             node: script.node.clone(),
@@ -166,7 +177,7 @@ impl World {
             recent: VecDeque::with_capacity(RECENT),
             fresh: 0,
             confirmed: 0,
-            chain: super::blocks::Chain::new(height, Bytes::copy_from_slice(&hash(seed, 1)), begin),
+            chain,
             handler_nanos: random.between(1e11, 1e12),
             polled: begin,
             knobs: Knobs {
@@ -179,6 +190,9 @@ impl World {
                 withholders: Vec::new(),
                 withheld_one: Vec::new(),
                 withheld: 0.0,
+                attackers: 0,
+                mining: true,
+                cut_off: false,
             },
             playing: playing.iter().map(|_| None).collect(),
             truths,
@@ -218,7 +232,7 @@ impl World {
         }
         self.after(0.0, What::Transaction);
         self.after_mean(60.0 / self.population.inbound_per_minute, What::Arrive);
-        self.after_mean(self.population.block_interval, What::Block);
+        self.next_block();
     }
 
     /// Puts something on the agenda; what would happen after the end never does.

@@ -13,7 +13,7 @@ use super::super::world::World;
 use super::{Plan, Play, Stage};
 
 /// Somebody with these manners, at an address known beforehand.
-fn stranger(stage: &mut Stage<'_>, manner: Manner) -> Stranger {
+pub(super) fn stranger(stage: &mut Stage<'_>, manner: Manner) -> Stranger {
     let ip = IpAddr::V4(peer::ipv4(stage.random.unit(), stage.random.next()));
     let stranger = Stranger::at(ip, stage.script.population.addresses_per_second, stage.random);
     Stranger { manner, ..stranger }
