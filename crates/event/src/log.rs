@@ -403,13 +403,14 @@ fn release(version: &str) -> Option<u32> {
     Some(if major > 0 && minor == 99 { release + 1 } else { release })
 }
 
-/// A disconnection for a reason that this release does not know. Only lines of `net` have these words, and nothing that a peer chooses can
-/// hold them: an equals sign is none of the characters that Bitcoin Core lets through (`SAFE_CHARS_DEFAULT`).
+/// A disconnection for a reason that this release does not know. Only lines of `net`, and such as are always written, have these words,
+/// and nothing that a peer chooses can hold them: an equals sign is none of the characters that Bitcoin Core lets through
+/// (`SAFE_CHARS_DEFAULT`).
 fn unknown_end(line: &Line<'_>) -> Option<Kind> {
     const WORDS: &[u8] = b", disconnecting peer=";
-    // made once: every unmatched line of `net` is searched
+    // made once: every unmatched line of these is searched
     static FINDER: LazyLock<memmem::FinderRev<'static>> = LazyLock::new(|| memmem::FinderRev::new(WORDS));
-    if line.category.name() != "net" {
+    if !matches!(line.category.name(), "net" | "") {
         return None;
     }
     let at = FINDER.rfind(line.message)?;

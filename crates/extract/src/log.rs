@@ -348,7 +348,7 @@ impl<'a> Reader<'a> {
         let begun = parser.settle(&mut |time, kind| batch.push((time, session.node_run(), in_file(kind, name, 0))));
         self.begun(first, begun);
         if let Some((time, ..)) = self.batch.last() {
-            self.lag = now().saturating_sub(*time);
+            self.lag = age(*time, now());
             self.out.publish_batch(self.batch.drain(..));
         }
     }
@@ -412,4 +412,22 @@ const FOREIGN: &str = "nothing in it looks like a line of a node's log";
 fn is_foreign_after(totals: Totals, lines: u64) -> bool {
     let enough = totals.lines >= lines && totals.dated == 0 || totals.lines >= ENOUGH && totals.categorised == 0;
     enough && totals.matched == 0
+}
+
+/// How old a line is at the least, nanoseconds: without `-logtimemicros` its time is a whole second, somewhere in which it was written.
+fn age(time: u64, now: u64) -> u64 {
+    const SECOND: u64 = 1_000_000_000;
+    let within = if time.is_multiple_of(SECOND) { SECOND - 1 } else { 0 };
+    now.saturating_sub(time).saturating_sub(within)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_with_a_whole_second_is_not_late_within_it() {
+        let ages = [(5_000_000_000, 5_900_000_000), (5_000_000_000, 7_500_000_000), (5_100_000_000, 5_900_000_000), (9, 5)];
+        assert_eq!(ages.map(|(time, now)| age(time, now)), [0, 1_500_000_001, 800_000_000, 0]);
+    }
 }

@@ -92,8 +92,10 @@ impl Account {
             let (matched, lines) = (before.rows[place], self.now.categories[category_of(entry)]);
             let lines_before = before.categories[category_of(entry)].max(1);
             let expected = u128::from(matched) * u128::from(lines) / u128::from(lines_before);
-            let reworded = release.is_some_and(|release| release > entry.row.releases.1);
-            if expected >= EXPECTED.into() && self.now.rows[place] == 0 && !reworded && !self.reported[place] {
+            // after an upgrade, or after the way back
+            let (since, until) = entry.row.releases;
+            let elsewhere = release.is_some_and(|release| !(since..=until).contains(&release));
+            if expected >= EXPECTED.into() && self.now.rows[place] == 0 && !elsewhere && !self.reported[place] {
                 self.reported[place] = true;
                 out(HealthPatternSilent {
                     pattern: entry.row.text.to_owned(),

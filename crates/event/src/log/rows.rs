@@ -37,8 +37,11 @@ pub(super) enum States {
 /// The last release, for wordings that are still in use.
 const NOW: u32 = u32::MAX;
 
-/// `row!("net", 29..30, "text", |gaps| …)`: a fact. Without releases: every one. Without a function: known, and no fact.
+/// `row!("net", 29..=30, "text", |gaps| …)`: a fact. Without releases: every one. Without a function: known, and no fact.
 macro_rules! row {
+    ($category:literal, $since:literal..=$until:literal, $text:literal, $make:expr) => {
+        row!(@ $category, ($since, $until), $text, States::Fact($make))
+    };
     ($category:literal, $since:literal.., $text:literal, $make:expr) => {
         row!(@ $category, ($since, NOW), $text, States::Fact($make))
     };

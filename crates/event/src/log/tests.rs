@@ -183,6 +183,13 @@ mod catalogue {
             2026-01-01T00:00:00Z health.template {"category":"net","lines":"0","template":"wrong colour, disconnecting <*> <*>"}
             1 lines: 1 dated, 0 matched, 1 unmatched, 0 continuations"#]],
         );
+        check(
+            "2026-01-01T00:00:00Z [error] out of luck, disconnecting peer=7",
+            expect![[r#"
+            2026-01-01T00:00:00Z conn.closing {"detail":"out of luck","peer":"7","reason":"other"}
+            2026-01-01T00:00:00Z health.template {"lines":"0","template":"out of luck, disconnecting <*>"}
+            1 lines: 1 dated, 0 matched, 1 unmatched, 0 continuations"#]],
+        );
     }
 }
 
@@ -472,6 +479,66 @@ mod health {
             2026-01-01T00:00:00Z health.pattern_silent {"category":"net","lines":"60","matched":"100","pattern":"Cleared nodestate for peer={peer:n}","version":"v31.0.0","versionBefore":"v30.0.0"}
             2026-01-01T00:00:00Z health.parser {"categories":[{"category":"","lines":"2","matched":"2","unmatched":"0"},{"category":"net","lines":"360","matched":"360","unmatched":"0"}],"continuations":"0","templates":0,"untracked":"0","version":"v31.0.0"}"#]].assert_eq(&health(&mut parser));
         assert!(!health(&mut parser).contains("pattern_silent"), "once is enough");
+    }
+
+    /// A hundred lines of each, as this release words them.
+    fn runs(parser: &mut Parser, version: &str, statements: &[&str]) {
+        starts(parser, version);
+        statements.iter().for_each(|statement| lines(parser, statement, 100));
+        assert_eq!(parser.totals().unmatched, 0, "{version}");
+    }
+
+    /// A node is upgraded, and one whose operator does not like it goes back: the table knows what each release says.
+    #[test]
+    fn what_another_release_words_otherwise_is_not_silent() {
+        let block = "0".repeat(64);
+        let [served_by_number, served_by_name] = ["Peer 7", "peer=7"].map(|peer| {
+            format!("[cmpctblock] {peer} sent us a GETBLOCKTXN for block {block}, sending a BLOCKTXN with 1 txns. (9 bytes)")
+        });
+        let of_29 = [
+            "[net] trying v2 connection 203.0.113.7:8333 lastseen=1.0hrs",
+            "[net] send version message: version 70016, blocks=5, txrelay=1, peer=7",
+            "New outbound-full-relay v2 peer connected: version: 70016, blocks=5, peer=7",
+            "Shutdown: In progress...",
+            "Shutdown: done",
+        ];
+        let of_30 = [
+            "[net] trying v2 connection 203.0.113.7:8333 lastseen=1.0hrs",
+            "[net] send version message: version 70016, blocks=5, txrelay=1, peer=7",
+            "New outbound-full-relay v2 peer connected: version: 70016, blocks=5, peer=7",
+            "Shutdown in progress...",
+            "Shutdown done",
+            &served_by_number,
+        ];
+        let of_31 = [
+            "[net] trying v2 connection (manual) to 203.0.113.7:8333, lastseen=1.0hrs",
+            "[net] send version message: version=70016, blocks=5, txrelay=1, peer=7",
+            "[net] New inbound peer connected: transport: v2, version: 70016, blocks=5 peer=7",
+            "Shutdown in progress...",
+            "Shutdown done",
+            &served_by_number,
+        ];
+        let of_32 = [
+            "[net] trying v2 connection (manual) to 203.0.113.7:8333, lastseen=1.0hrs",
+            "[net] send version message: version=70016, blocks=5, txrelay=1, peer=7",
+            "[net] New inbound peer connected: transport: v2, version: 70016, peer=7",
+            "Shutdown in progress...",
+            "Shutdown done",
+            &served_by_name,
+        ];
+        let releases: [(&str, &[&str]); 4] = [("v29.0.0", &of_29), ("v30.0.0", &of_30), ("v31.0.0", &of_31), ("v31.99.0", &of_32)];
+        for pair in releases.windows(2) {
+            for [(before, said_before), (after, said_after)] in [[pair[0], pair[1]], [pair[1], pair[0]]] {
+                let mut parser = Parser::new(Options::default());
+                runs(&mut parser, before, said_before);
+                runs(&mut parser, after, said_after);
+                for category in ["", "[net] ", "[cmpctblock] "] {
+                    lines(&mut parser, &format!("{category}who knows"), 1000);
+                }
+                let said = health(&mut parser);
+                assert!(!said.contains("pattern_silent"), "{before} to {after}: {said}");
+            }
+        }
     }
 
     #[test]

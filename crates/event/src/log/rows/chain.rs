@@ -77,7 +77,7 @@ pub(super) static ROWS: &[Row] = &[
     }),
     row!(
         "cmpctblock",
-        30..,
+        30..=31,
         "Peer {peer:n} sent us a GETBLOCKTXN for block {hash:h}, sending a BLOCKTXN with {count:n} txns. ({size:n} bytes)",
         served
     ),

@@ -44,14 +44,14 @@ pub(super) static ROWS: &[Row] = &[
     // handshakes
     row!(
         "net",
-        31..,
+        31..=31,
         "New {type:w} peer connected: transport: {transport:w}, version: {version:n}, blocks={height:i} peer={peer:n}{ip}{as}",
         ready
     ),
     row!("net", 32.., "New {type:w} peer connected: transport: {transport:w}, version: {version:n}, peer={peer:n}{ip}{as}", ready),
     row!(
         "",
-        26..,
+        26..=30,
         "New {type:w} {transport:w} peer connected: version: {version:n}, blocks={height:i}, peer={peer:n}{ip}{as}",
         ready
     ),
@@ -166,7 +166,10 @@ pub(super) static ROWS: &[Row] = &[
         g,
         OutboundStep::Dialing
     )),
-    row!("net", 26.., "trying {transport:w} connection {address:t} lastseen={seen:f}hrs", |g| outbound(g, OutboundStep::Dialing)),
+    row!("net", 26..=30, "trying {transport:w} connection {address:t} lastseen={seen:f}hrs", |g| outbound(
+        g,
+        OutboundStep::Dialing
+    )),
     row!("net", ..25, "trying connection {address:t} lastseen={seen:f}hrs", |g| outbound(g, OutboundStep::Dialing)),
     row!("net", "Making feeler connection to {address:w}", |g| outbound(g, OutboundStep::Feeler)),
     row!("net", "Trying to make an anchor connection to {address:w}", |g| outbound(g, OutboundStep::Anchor)),

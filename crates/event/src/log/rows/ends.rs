@@ -97,6 +97,7 @@ pub(super) static ROWS: &[Row] = &[
     end!("peer requested too many cfilters/cfheaders: {detail:t}, {D}", FilterViolation),
     end!("peer requested unsupported block filter type: {detail:t}, {D}", FilterViolation),
     end!("peer requested invalid block hash: {detail:w}, {D}", FilterViolation),
+    end!("peer sent invalid getcfilters/getcfheaders with {detail:t}, {D}", FilterViolation),
     end!(..28, "peer {peer:n} requested too many cfilters/cfheaders: {detail:t}", FilterViolation),
     end!(..28, "peer {peer:n} requested unsupported block filter type: {detail:t}", FilterViolation),
     end!(..28, "peer {peer:n} requested invalid block hash: {detail:t}", FilterViolation),
@@ -106,6 +107,8 @@ pub(super) static ROWS: &[Row] = &[
     end!("historical block serving limit reached, {D}", UploadLimit),
     end!("Ignore block request below NODE_NETWORK_LIMITED threshold, {D}", PrunedBlock),
     end!("Block was pruned before it could be read, {D}", PrunedBlock),
+    // the only line that says so where a disk fails
+    row!("", 29.., "Cannot load {detail:t}, {D}", |g| closing(g, EndReason::Other)),
     row!("", 29.., "Peer is stalling block download, {D}", |g| closing(g, EndReason::Stalling)),
     row!("", ..28, "Peer={peer:n} is stalling block download, disconnecting", |g| closing(g, EndReason::Stalling)),
     row!("", 29.., "Timeout downloading block {detail:w}, {D}", |g| closing(g, EndReason::BlockTimeout)),
