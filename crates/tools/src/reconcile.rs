@@ -25,6 +25,8 @@
 //! - What counted losses explain (`health.lost`, events that did not reach us): `lost` says how many.
 //! - Bytes that wait behind a peer's slow connection: seen long before they are counted. So of messages to peers more can be missing, but
 //!   never too much be seen.
+//! - Twelve bytes of each of some messages of a peer with the second transport, if that explains all that is missing: it may send types by
+//!   their long names (BIP 324), which only the node sees.
 //! - Received bytes under `*other*` that nobody saw: the node also counts there what it could not read.
 
 mod reconciler;

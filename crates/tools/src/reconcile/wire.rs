@@ -50,6 +50,11 @@ impl MessageType {
         }
     }
 
+    /// What it weighs more where a peer sends it by its name although it has a number, which BIP 324 allows; `None` where it has none.
+    pub(super) fn long_name(self) -> Option<u64> {
+        self.has_short_id().then_some(V2_LONG_TYPE - 1)
+    }
+
     /// Whether BIP 324 gives it a number.
     fn has_short_id(self) -> bool {
         use KindId as Id;
