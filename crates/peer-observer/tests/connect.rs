@@ -6,7 +6,7 @@ mod program;
 
 use bus::{Bus, Delivery, Limits, NatsOptions};
 use bytes::Bytes;
-use event::{Direction, Filter, Kind, KindId, NetAddrv2, Network, NetworkAddress, Source, StateNetwork, VisitResult};
+use event::{Direction, Filter, Kind, KindId, NetAddrv2, Network, NetworkAddress, Source, StateNetwork, StatePeers, VisitResult};
 use expect_test::{Expect, expect};
 use program::{Running, output, program};
 use rustix::process::Signal;
@@ -141,6 +141,7 @@ fn over_nats_a_node_is_visited_once_and_results_come_back() {
             let mut beats = 0;
             for _ in 0..600 {
                 rpc.publish(1, None, StateNetwork::default());
+                rpc.publish(1, None, StatePeers::default());
                 let peer = NetAddrv2 {
                     direction: Direction::Inbound.into(),
                     address: "8.8.8.8:8333".into(),

@@ -18,7 +18,7 @@ pub mod target;
 pub mod tried;
 pub mod visit;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::pin;
@@ -31,7 +31,7 @@ use detect::entity::lists::List;
 use event::p2p::network::Magic;
 use event::{Filter, KindId, Network, NodeName, Source, VisitRoute};
 use ipnet::IpNet;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::intake::Intake;
@@ -181,9 +181,9 @@ impl Config {
         self.connect_contact.is_some() || self.connect_state.is_some()
     }
 
-    /// The networks that are dialled from the observer's own address.
+    /// Whether anybody is dialled from the observer's own address: no proxy leads into CJDNS.
     fn direct(&self) -> bool {
-        self.connect_proxy.is_none()
+        self.connect_proxy.is_none() || self.connect_cjdns
     }
 
     /// Whether a node on the same machine stands in the way: everybody would see its address.
@@ -274,6 +274,11 @@ impl Prepared {
     pub fn reveals(&self) -> String {
         let Config { connect_rate, connect_parallel, connect_proxy, .. } = &self.config;
         let from = match connect_proxy {
+            Some(proxy) if self.config.connect_cjdns => {
+                format!(
+                    "IPv4 and IPv6 go through the proxy {proxy}, and whoever is dialled over CJDNS sees this machine's address there"
+                )
+            }
             Some(proxy) => format!("IPv4 and IPv6 go through the proxy {proxy}: its address is seen, not this machine's"),
             None => "every one of them sees this machine's address, and that somebody here dials what Bitcoin peers advertise; \
                      `--connect-proxy` sends it another way"
@@ -323,8 +328,17 @@ pub async fn run(
     let mark = bus.publisher(name.clone(), Source::Connect);
     let out = Out { bus, nodes: BTreeMap::from([(name.to_string(), mark.clone())]) };
     let mut intake = Intake::new(events, mark, stop);
-    let mut desk =
-        Desk { config, survey, dialler, out, visits: JoinSet::new(), seconds: 0, troubled: false, told: Account::default() };
+    let mut desk = Desk {
+        config,
+        survey,
+        dialler,
+        out,
+        visits: JoinSet::new(),
+        errands: HashMap::new(),
+        seconds: 0,
+        troubled: false,
+        told: Account::default(),
+    };
     let mut batch = Vec::with_capacity(BATCH);
     let mut beat = interval(Duration::from_secs(1));
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -337,7 +351,7 @@ pub async fn run(
                 tokio::select! {
                     biased;
                     _ = beat.tick() => desk.second(),
-                    Some(visit) = desk.visits.join_next() => desk.returned(visit),
+                    Some(visit) = desk.visits.join_next_with_id() => desk.returned(visit),
                     more = &mut next => break more,
                     () = sleep(pause.unwrap_or_default()), if pause.is_some() => {}
                 }
@@ -372,7 +386,9 @@ struct Desk {
     survey: Survey,
     dialler: Dialler,
     out: Out,
-    visits: JoinSet<(Errand, Outcome)>,
+    visits: JoinSet<Outcome>,
+    /// Why each of them is under way: a visit that fails, or is cut short, is stated too.
+    errands: HashMap<task::Id, Errand>,
     /// Since the start.
     seconds: u64,
     /// The disk does not take what has to be remembered: said once.
@@ -399,8 +415,13 @@ impl Desk {
         let mut at = None;
         for errand in errands {
             let route = self.dialler.route(errand.target.network());
-            let own = errand.target.ip().filter(|_| route == VisitRoute::Direct && !self.config.connect_from_node);
-            let own = own.and_then(source_towards).filter(|source| self.survey.own.is_own(*source));
+            let from = errand.target.ip().filter(|_| route == VisitRoute::Direct).map(source_towards);
+            if from == Some(None) {
+                // says nothing of the address: it is we who cannot go there
+                self.survey.done(errand, not_dialled("this machine has no route there"), route, now());
+                continue;
+            }
+            let own = from.flatten().filter(|source| !self.config.connect_from_node && self.survey.own.is_own(*source));
             if let Some(ip) = own {
                 at = Some(ip);
                 let detail = "from here it would be a watched node's address that is seen";
@@ -411,11 +432,10 @@ impl Desk {
                 self.survey.done(errand, not_dialled("no randomness"), route, now());
                 continue;
             }
-            let dialler = self.dialler.clone();
-            self.visits.spawn(async move {
-                let outcome = dialler.visit(&errand.target, errand.transport, errand.nonce).await;
-                (errand, outcome)
-            });
+            let (dialler, visited) = (self.dialler.clone(), errand.clone());
+            let visit = async move { dialler.visit(&visited.target, visited.transport, visited.nonce).await };
+            let id = self.visits.spawn(visit).id();
+            self.errands.insert(id, errand);
         }
         if let Some(ip) = at {
             if at_a_node == AtANode::End {
@@ -429,16 +449,15 @@ impl Desk {
         Ok(())
     }
 
-    fn returned(&mut self, visit: Result<(Errand, Outcome), tokio::task::JoinError>) {
-        match visit {
-            Ok((errand, outcome)) => {
-                let route = self.dialler.route(errand.target.network());
-                tracing::trace!(target = %errand.target, result = outcome.result.word(), detail = outcome.detail, "visited");
-                self.survey.done(errand, outcome, route, now());
-            }
-            // its place in the budget stays taken: whatever it was, there is no more of it than there are places
-            Err(error) => tracing::error!(%error, "a visit failed"),
-        }
+    fn returned(&mut self, visit: Result<(task::Id, Outcome), task::JoinError>) {
+        let (id, outcome) = visit.unwrap_or_else(|error| {
+            tracing::error!(%error, "a visit failed");
+            (error.id(), not_dialled("the visit failed"))
+        });
+        let Some(errand) = self.errands.remove(&id) else { return };
+        let route = self.dialler.route(errand.target.network());
+        tracing::trace!(target = %errand.target, result = outcome.result.word(), detail = outcome.detail, "visited");
+        self.survey.done(errand, outcome, route, now());
     }
 
     /// Once a second: what is ready is published, and a beat.
@@ -473,7 +492,10 @@ impl Desk {
         tracing::info!(
             heard = since(account.heard, self.told.heard),
             dialled = since(account.dialled, self.told.dialled),
+            refused = since(account.refused.iter().sum(), self.told.refused.iter().sum()),
             repeated = since(account.repeated, self.told.repeated),
+            enough_ports = since(account.enough_ports, self.told.enough_ports),
+            unremembered = since(account.unremembered, self.told.unremembered),
             passed_over = since(account.passed_over, self.told.passed_over),
             waiting,
             parties,
@@ -485,20 +507,20 @@ impl Desk {
 
     async fn farewell(&mut self) {
         let rest = async {
-            while let Some(visit) = self.visits.join_next().await {
-                match visit {
-                    Ok((errand, outcome)) => {
-                        let route = self.dialler.route(errand.target.network());
-                        self.survey.done(errand, outcome, route, now());
-                    }
-                    Err(error) => tracing::error!(%error, "a visit failed"),
-                }
+            while let Some(visit) = self.visits.join_next_with_id().await {
+                self.returned(visit);
             }
         };
         if timeout(FAREWELL, rest).await.is_err() {
             tracing::info!(visits = self.visits.len(), "ended before these visits were over");
             self.visits.shutdown().await;
         }
+        // each of them has had its only visit in a day
+        for errand in std::mem::take(&mut self.errands).into_values() {
+            let route = self.dialler.route(errand.target.network());
+            self.survey.done(errand, not_dialled("ended before it was over"), route, now());
+        }
+        self.survey.end(now());
         self.publish(true);
         self.out.beat();
         self.report();

@@ -163,9 +163,12 @@ async fn through(proxy: SocketAddr, target: &Target) -> Result<TcpStream, Unconn
         Error::HostUnreachable => Unconnected(VisitResult::Unreachable, "the proxy says: host unreachable".into()),
         Error::NetworkUnreachable => Unconnected(VisitResult::Unreachable, "the proxy says: network unreachable".into()),
         Error::TtlExpired => Unconnected(VisitResult::TimedOut, "the proxy says: time to live expired".into()),
-        Error::GeneralSocksServerFailure => Unconnected(VisitResult::Unreachable, "the proxy says: general failure".into()),
-        // Tor's own codes for an onion service that is not there (0xf0 to 0xf7, proposal 304) are these to the crate
-        Error::UnknownAuthMethod => Unconnected(VisitResult::Unreachable, "the proxy says: a failure of its own kind".into()),
+        // Tor's own codes for an onion service that is not there (0xf0 to 0xf7, proposal 304) are these to the crate; and so is a proxy that
+        // wants to know us in another way
+        Error::UnknownAuthMethod if target.network() == Network::Onion => {
+            Unconnected(VisitResult::Unreachable, "the proxy says: a failure of its own kind".into())
+        }
+        // a general failure, too: it is what a proxy says that has no way out itself
         error => failed(&error),
     })
 }
@@ -273,10 +276,18 @@ impl Router {
             "TIMEOUT" => Err(Unconnected(VisitResult::TimedOut, "I2P says: TIMEOUT".into())),
             other => {
                 if other == "INVALID_ID" {
-                    *self.session.lock().await = None;
+                    self.forget(&id).await;
                 }
                 Err(self.failed(&other.escape_default()))
             }
+        }
+    }
+
+    /// The router does not know this session any more. Others may have made a new one meanwhile, and use it.
+    async fn forget(&self, id: &str) {
+        let mut session = self.session.lock().await;
+        if session.as_ref().is_some_and(|open| open.id == id) {
+            *session = None;
         }
     }
 
@@ -341,5 +352,23 @@ impl Session {
     fn is_closed(&self) -> bool {
         let mut byte = [0];
         !matches!(self.control.try_read(&mut byte), Err(error) if error.kind() == ErrorKind::WouldBlock)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_session_that_the_router_does_not_know_is_forgotten() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new(address);
+        let control = TcpStream::connect(address).await.unwrap();
+        *router.session.lock().await = Some(Session { id: "new".into(), control });
+        router.forget("old").await;
+        assert!(router.session.lock().await.is_some());
+        router.forget("new").await;
+        assert!(router.session.lock().await.is_none());
     }
 }

@@ -19,9 +19,11 @@ const ADDRESSES: usize = 4096;
 #[derive(Debug, Default)]
 pub struct Own {
     addresses: HashSet<IpAddr>,
+    /// Of Tor and I2P.
+    names: HashSet<String>,
     neighbourhoods: HashSet<Neighbourhood>,
-    /// Nodes that have stated their addresses, with the run of their source.
-    stated: HashMap<String, u64>,
+    /// Nodes that have stated their addresses: those that they advertise, and those from which they have connections.
+    stated: HashMap<String, [bool; 2]>,
     /// Nobody has to state anything: the operator answers for it.
     vouched: bool,
 }
@@ -38,29 +40,44 @@ impl Own {
 
     /// Learns from an event; `true` if it said an address that was not known.
     pub fn learn(&mut self, event: &Event) -> bool {
-        let before = self.addresses.len();
+        let before = self.addresses.len() + self.names.len();
         match &event.kind {
             Some(Kind::StateNetwork(network)) => {
                 for local in &network.local_addresses {
                     self.add_text(&local.address);
                 }
-                if self.stated.len() < NODES || self.stated.contains_key(&event.node) {
-                    self.stated.insert(event.node.clone(), event.run);
-                }
+                self.states(&event.node, 0);
             }
             Some(Kind::StatePeers(peers)) => {
                 for bind in peers.peers.iter().filter_map(|peer| peer.address_bind.as_deref()) {
                     self.add_text(bind);
                 }
+                self.states(&event.node, 1);
             }
             _ => {}
         }
-        self.addresses.len() > before
+        self.addresses.len() + self.names.len() > before
     }
 
-    /// Whether it is known where a node is.
+    fn states(&mut self, node: &str, what: usize) {
+        if let Some(stated) = self.stated.get_mut(node) {
+            stated[what] = true;
+        } else if self.stated.len() < NODES {
+            self.stated.entry(node.to_owned()).or_default()[what] = true;
+        }
+    }
+
+    /// Whether it is known where a node is. A node that does not listen advertises nothing: only its connections tell.
     pub fn is_stated(&self, node: &str) -> bool {
-        self.vouched || self.stated.contains_key(node)
+        self.vouched || self.stated.get(node) == Some(&[true, true])
+    }
+
+    /// Whether somebody who may be dialled is a node of our own.
+    pub fn is_own_target(&self, target: &Target) -> bool {
+        match target.ip() {
+            Some(ip) => self.is_own(ip),
+            None => self.names.contains(&target.name()),
+        }
     }
 
     /// Whether this is an address of a node's own.
@@ -76,7 +93,11 @@ impl Own {
     fn add_text(&mut self, text: &str) {
         let ip = text.parse::<SocketAddr>().map(|address| address.ip()).or_else(|_| text.parse::<IpAddr>());
         if let Ok(ip) = ip {
-            self.add(ip);
+            return self.add(ip);
+        }
+        let name = text.rsplit_once(':').map_or(text, |(name, _)| name).to_ascii_lowercase();
+        if (name.ends_with(".onion") || name.ends_with(".b32.i2p")) && self.names.len() < ADDRESSES {
+            self.names.insert(name);
         }
     }
 
@@ -114,8 +135,8 @@ mod tests {
     fn nodes_state_where_they_are() {
         let mut own = Own::new(&["9.9.9.9".parse().unwrap()], false);
         assert!(own.is_own("9.9.9.9".parse().unwrap()) && !own.is_stated("alice"));
-        assert!(own.learn(&network(&["1.2.3.4", "2a00::1", "abc.onion"])));
-        assert!(!own.learn(&network(&["1.2.3.4"])));
+        assert!(own.learn(&network(&["1.2.3.4", "2a00::1"])));
+        assert!(!own.learn(&network(&["1.2.3.4"])) && !own.is_stated("alice"));
         let peer = |bind: &str| PeerInfo { address_bind: Some(bind.to_owned()), ..PeerInfo::default() };
         let peers = StatePeers { peers: vec![peer("192.168.1.5:8333"), peer("127.0.0.1:8334"), peer("[2a00::2]:1")] };
         assert!(own.learn(&Event::new("alice", Source::Rpc, peers)));
@@ -125,6 +146,19 @@ mod tests {
         assert!(!own.is_own("127.0.0.1".parse().unwrap()));
         assert!(own.is_stated("alice") && !own.is_stated("bob") && Own::new(&[], true).is_stated("bob"));
         assert!(own.neighbourhoods().contains(&Target::of_ip("1.2.3.200".parse().unwrap(), 1).neighbourhood()));
+    }
+
+    #[test]
+    fn names_of_tor_and_i2p_are_own_too() {
+        let of = |network: event::Network, byte: u8, port: u32| {
+            let address = bytes::Bytes::from(vec![byte; 32]);
+            Target::of(&event::NetworkAddress { network: network.into(), address, port, ..Default::default() }).unwrap()
+        };
+        let (tor, i2p) = (of(event::Network::Onion, 1, 8333), of(event::Network::I2p, 1, 0));
+        let mut own = Own::new(&[], false);
+        assert!(own.learn(&network(&[&tor.name(), &format!("{}:0", i2p.name().to_ascii_uppercase()), "x.example"])));
+        assert!(own.is_own_target(&tor) && own.is_own_target(&of(event::Network::Onion, 1, 9999)) && own.is_own_target(&i2p));
+        assert!(!own.is_own_target(&of(event::Network::Onion, 2, 8333)) && own.names.len() == 2);
     }
 
     #[test]

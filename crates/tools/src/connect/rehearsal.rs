@@ -1,9 +1,10 @@
 //! The check over a recording: whom it would have dialled, and what recorded visits came to. Nobody is dialled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
-use event::{Event, Kind, KindId, KindSet, Network, VisitRoute};
+use bytes::Bytes;
+use event::{Event, Kind, KindId, KindSet, Network, ProbeAddress, VisitRoute};
 
 use super::budget::Budget;
 use super::own::Own;
@@ -12,6 +13,12 @@ use super::shares::Shares;
 use super::survey::{Account, ROOM, Survey};
 use super::tried::Tried;
 use super::{Config, PrepareError, not_dialled};
+
+/// An address is visited once in 24 hours: results that are closer to each other are one visit's, told for several nodes. Nanoseconds.
+const ONE_VISIT: u64 = 12 * 3600 * 1_000_000_000;
+
+/// Visits that are remembered before old ones are looked for.
+const MOST: usize = 1 << 20;
 
 /// How a table is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
@@ -35,6 +42,8 @@ pub struct Rehearsal {
     parties: BTreeMap<String, u64>,
     /// The results that the recording has.
     shares: Shares,
+    /// When an address was last visited, by network, address and port.
+    visited: HashMap<(i32, Bytes, u32), u64>,
     rate: f64,
 }
 
@@ -54,6 +63,7 @@ impl Rehearsal {
             networks: BTreeMap::new(),
             parties: BTreeMap::new(),
             shares: Shares::default(),
+            visited: HashMap::new(),
             rate: config.connect_rate,
         })
     }
@@ -67,7 +77,9 @@ impl Rehearsal {
     /// Takes an event in, at its own time.
     pub fn observe(&mut self, event: &Event) {
         if let Some(Kind::ProbeAddress(visit)) = &event.kind {
-            self.shares.observe(visit);
+            if self.is_first(visit, event.time) {
+                self.shares.observe(visit);
+            }
             return;
         }
         self.survey.observe(event, event.time);
@@ -78,6 +90,17 @@ impl Rehearsal {
             self.survey.done(errand, not_dialled("a rehearsal"), VisitRoute::Unspecified, event.time);
         }
         self.survey.stated(event.time, true);
+    }
+
+    /// Whether a result is that of a visit that was not counted. Each node that heard of the address is told; to count a visit for each would give
+    /// what is widely gossiped more weight than what one node was told.
+    fn is_first(&mut self, visit: &ProbeAddress, time: u64) -> bool {
+        if self.visited.len() >= MOST {
+            self.visited.retain(|_, then| time.abs_diff(*then) < ONE_VISIT);
+        }
+        // a copy: the address may be a part of a whole segment
+        let key = (visit.network, Bytes::copy_from_slice(&visit.address), visit.port);
+        self.visited.insert(key, time).is_none_or(|then| time.abs_diff(then) >= ONE_VISIT)
     }
 
     /// The results that the recording has.
@@ -135,5 +158,39 @@ impl Rehearsal {
             Form::Csv => self.shares.csv(),
             Form::Json => self.shares.rows().iter().map(|row| format!("{}\n", row.json())).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use event::{Source, VisitResult};
+
+    use super::super::shares::By;
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    #[test]
+    fn a_visit_counts_once_however_many_nodes_heard_of_the_address() {
+        let mut rehearsal = Rehearsal::new(&Line::parse_from(["connect"]).config).unwrap();
+        let result = |second: u64, node: &str, last: u8, result: VisitResult| {
+            let address = Bytes::from(vec![1, 2, 3, last]);
+            let visit =
+                ProbeAddress { network: Network::Ipv4.into(), address, port: 8333, result: result.into(), ..Default::default() };
+            Event { time: second * 1_000_000_000, ..Event::new(node, Source::Connect, visit) }
+        };
+        for node in ["alice", "bob", "carol"] {
+            rehearsal.observe(&result(10, node, 1, VisitResult::Reachable));
+        }
+        rehearsal.observe(&result(10, "alice", 2, VisitResult::TimedOut));
+        // the next day is another visit
+        rehearsal.observe(&result(86_410, "alice", 2, VisitResult::TimedOut));
+        let all = rehearsal.shares().rows().into_iter().find(|row| row.by == By::All).unwrap().tally;
+        assert_eq!((all.visited, all.reachable, all.dead), (3, 1, 2));
     }
 }

@@ -8,8 +8,8 @@ use std::fmt;
 /// The longest line that a router needs: a destination has about 520 bytes of base 64.
 pub const LINE: usize = 4096;
 
-/// What we say first on every connection.
-pub const HELLO: &str = "HELLO VERSION MIN=3.1 MAX=3.3\n";
+/// What we say first on every connection. From 3.2 on a router may ask whether we still live, and ends the session where nobody answers.
+pub const HELLO: &str = "HELLO VERSION MIN=3.1 MAX=3.1\n";
 
 /// Makes a session; signatures as Bitcoin Core asks for (`src/i2p.cpp`), and no tunnels for others to come through.
 pub fn create(id: &str) -> String {

@@ -14,6 +14,7 @@ use event::{AddressAdvertiser, Direction, Event, Kind, Network, NetworkAddress, 
 
 use super::budget::Budget;
 use super::dial::Outcome;
+use super::not_dialled;
 use super::own::Own;
 use super::queue::{Advert, Offered, Queue, Waiting};
 use super::rules::{Refusal, Rules};
@@ -175,17 +176,19 @@ impl Survey {
     }
 
     fn is_own(&self, target: &Target) -> bool {
-        target.ip().is_some_and(|ip| self.own.is_own(ip))
+        self.own.is_own_target(target)
     }
 
     /// The visits to pay now, each remembered. `nonce` gives random numbers.
     ///
     /// # Errors
     ///
-    /// They cannot be remembered; none of them may be paid, and they are not given.
+    /// They cannot be remembered; none of them may be paid, and they are not given, but stated as not dialled. Until the disk has taken what is
+    /// left of them, nobody else loses his place in the queue.
     pub fn due(&mut self, now: u64, mut nonce: impl FnMut() -> u64) -> io::Result<Vec<Errand>> {
         let seconds = now / 1_000_000_000;
         self.tried.sweep(seconds)?;
+        self.tried.commit()?;
         let mut errands = Vec::new();
         let mut room = self.budget.room(now);
         while room > 0 {
@@ -200,6 +203,8 @@ impl Survey {
             for errand in errands {
                 self.budget.end(&errand.target);
                 self.nonces.remove(&errand.nonce);
+                let outcome = not_dialled("that it would be could not be written down");
+                self.settling.push_back((now, errand, outcome, VisitRoute::Unspecified));
             }
             return Err(error);
         }
@@ -229,15 +234,8 @@ impl Survey {
             if fresh && self.is_own(&target) {
                 self.tried.remember(&target, seconds);
                 let errand = self.errand(waiting, nonce());
-                let outcome = Outcome {
-                    result: VisitResult::Own,
-                    detail: "an address of a watched node; not dialled".into(),
-                    transport: errand.transport,
-                    hello: None,
-                    latency: None,
-                    handshake: None,
-                    silent: false,
-                };
+                let not_dialled = not_dialled("an address of a watched node; not dialled");
+                let outcome = Outcome { result: VisitResult::Own, transport: errand.transport, ..not_dialled };
                 self.settling.push_back((now, errand, outcome, VisitRoute::Unspecified));
                 continue;
             }
@@ -272,6 +270,13 @@ impl Survey {
         self.settling.push_back((now, errand, outcome, route));
     }
 
+    /// Nobody is visited any more: who would have got another chance is stated as well.
+    pub fn end(&mut self, now: u64) {
+        for errand in std::mem::take(&mut self.retries) {
+            self.settling.push_back((now, errand, not_dialled("ended before its second attempt"), VisitRoute::Unspecified));
+        }
+    }
+
     /// How long until a visit may begin, if anybody waits; `None` if nothing will be due before something else happens.
     pub fn wait(&self) -> Option<std::time::Duration> {
         let waits = !self.queue.is_empty() || !self.retries.is_empty();
@@ -301,7 +306,8 @@ impl Survey {
             && (all || now >= time.saturating_add(SETTLE) || now < *time)
         {
             let Some((_, errand, mut outcome, route)) = self.settling.pop_front() else { break };
-            if self.nonces.remove(&errand.nonce) == Some(true) {
+            // a node of ours says who it is; a stranger who only repeats our nonce to it would make his visit say nothing
+            if self.nonces.remove(&errand.nonce) == Some(true) && outcome.result == VisitResult::Reachable {
                 (outcome.result, outcome.detail) = (VisitResult::Own, "a watched node saw this visit".into());
             }
             state(&errand, &outcome, route, &mut stated);
@@ -360,7 +366,8 @@ fn state(errand: &Errand, outcome: &Outcome, route: VisitRoute, stated: &mut Vec
 /// Who an advertiser is, as far as fairness goes: a range of addresses, a name, or everybody who came over Tor.
 pub fn party(address: &str, network: Network) -> String {
     match Host::of(address, network) {
-        Some(host) => host.wider(24, 48).map_or_else(|| host.to_string(), |range| range.to_string()),
+        // of IPv6 a registry gives whoever asks a /32: by the /48 that would be 65,536 parties
+        Some(host) => host.wider(24, 32).map_or_else(|| host.to_string(), |range| range.to_string()),
         None if network == Network::Onion => "inbound over Tor".to_owned(),
         None => "unknown".to_owned(),
     }

@@ -137,6 +137,24 @@ fn nobody_is_dialled_twice_across_restarts() {
     });
 }
 
+/// His address has had its only visit in a day.
+#[test]
+fn a_visit_that_the_end_cuts_short_is_stated() {
+    block_on(async {
+        let place = tempfile::tempdir().unwrap();
+        let resident = Resident::settle(Character::Tarpit, ip(1), 0).await;
+        let flags = [&LOOPBACK[..], &["--connect-timeout=10m"]].concat();
+        let world = World::new(config(&place.path().join("tried"), &flags)).await;
+        world.states(&[]);
+        world.advertise(1, vec![entry(resident.address, V1)]);
+        let dialled = || Ok((resident.dialled() == 1).then_some(()));
+        testkit::wait::until("the tarpit to be dialled", testkit::wait::LONG, dialled).unwrap();
+        let visits = world.end().await.unwrap();
+        let said: Vec<_> = visits.iter().map(|visit| (visit.result(), visit.detail.as_str())).collect();
+        assert_eq!(said, [(VisitResult::NotDialled, "ended before it was over")]);
+    });
+}
+
 #[test]
 fn nobody_is_dialled_before_the_node_says_where_it_is() {
     block_on(async {

@@ -13,7 +13,7 @@ use crate::world::{V1, V2, World, block_on, config, entry, render};
 /// Set in the process that runs inside.
 const INSIDE: &str = "PEER_OBSERVER_TEST_NAMESPACE";
 
-/// What the namespace is made of: addresses of its own; a range that a router says it cannot reach; and one in which packets vanish.
+/// What the namespace is made of: addresses of its own; a range that it has no way to; and one in which packets vanish.
 const SETUP: &str = "\
     ip link set lo up && \
     ip address add 45.33.0.0/16 dev lo && \
@@ -100,8 +100,8 @@ fn the_internet_as_it_is() {
             a node of IPv6: reachable direct v2 /fleet:1/
             a node: reachable direct v2 /fleet:1/
             a tarpit: stalled direct v1
-            no route at all: unreachable direct v1
-            no way there: unreachable direct v1
+            no route at all: not_dialled direct v1
+            no way there: not_dialled direct v1
             the watched node: own unspecified v2"#]]
         .assert_eq(&render(&visits, &names));
         let dialled: Vec<_> = residents.iter().filter(|(_, resident)| resident.dialled() > 0).map(|(name, _)| *name).collect();

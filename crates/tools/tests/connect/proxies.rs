@@ -70,6 +70,7 @@ async fn ask_socks(mut stream: TcpStream, asked: Asked) -> std::io::Result<()> {
         8331 => 5,
         8332 => 4,
         8334 => 0xf2,
+        8335 => 1,
         _ => 0,
     };
     stream.write_all(&[5, reply, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
@@ -155,6 +156,48 @@ fn the_internet_goes_through_a_proxy_where_one_is_named() {
     });
 }
 
+/// A proxy that asks for another name than we have, that has no way out, or that says what only Tor means: nothing is known of the address.
+#[test]
+fn a_proxy_that_serves_nobody_says_nothing_of_the_address() {
+    block_on(async {
+        let proxy = socks(Asked::default()).await;
+        let entries = vec![
+            ("no way out", entry("45.33.7.1:8335".parse().unwrap(), V1)),
+            ("another language", entry("45.33.8.1:8334".parse().unwrap(), V1)),
+        ];
+        let result = visited(&[&format!("--connect-proxy={proxy}")], entries).await;
+        expect![[r#"
+            another language: proxy_failed socks5 v1
+            no way out: proxy_failed socks5 v1"#]]
+        .assert_eq(&result);
+        // GSSAPI, which was not offered
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut held = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                stream.write_all(&[5, 1]).await.unwrap();
+                held.push(stream);
+            }
+        });
+        let entries = vec![("v4", entry("45.33.7.1:8333".parse().unwrap(), V1))];
+        let result = visited(&[&format!("--connect-proxy={proxy}")], entries).await;
+        expect!["v4: proxy_failed socks5 v1"].assert_eq(&result);
+    });
+}
+
+/// No proxy leads into CJDNS: who dials there is seen, beside a watched node too.
+#[test]
+fn a_proxy_does_not_hide_who_dials_over_cjdns() {
+    let place = tempfile::tempdir().unwrap();
+    let is_from = |flags: &[&str]| config(&place.path().join("tried"), flags).is_from(true);
+    assert!(!is_from(&["--connect-proxy=127.0.0.1:9050"]));
+    assert!(is_from(&["--connect-proxy=127.0.0.1:9050", "--connect-cjdns"]));
+    let told =
+        config(&place.path().join("tried"), &["--connect-proxy=127.0.0.1:9050", "--connect-cjdns"]).prepare().unwrap().reveals();
+    assert!(told.contains("over CJDNS sees this machine's address"), "{told}");
+}
+
 #[test]
 fn a_proxy_that_is_down_says_nothing_of_the_address() {
     block_on(async {
@@ -194,7 +237,8 @@ async fn ask_router(stream: TcpStream, asked: Asked) -> std::io::Result<()> {
         let words: Vec<&str> = line.split(' ').collect();
         let of = |key: &str| words.iter().find_map(|word| word.strip_prefix(key)).unwrap_or_default().to_owned();
         let answer = match words[..2] {
-            ["HELLO", "VERSION"] => "HELLO REPLY RESULT=OK VERSION=3.1".to_owned(),
+            // with a later version it would ask us whether we live, and we do not answer
+            ["HELLO", "VERSION"] if line == "HELLO VERSION MIN=3.1 MAX=3.1" => "HELLO REPLY RESULT=OK VERSION=3.1".to_owned(),
             ["SESSION", "CREATE"] => "SESSION STATUS RESULT=OK DESTINATION=PRIVATE".to_owned(),
             ["NAMING", "LOOKUP"] => match of("NAME=").as_bytes()[0] {
                 b'a' => format!("NAMING REPLY RESULT=OK NAME={} VALUE=AAAA", of("NAME=")),

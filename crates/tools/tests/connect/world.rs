@@ -10,6 +10,7 @@ use bytes::Bytes;
 use clap::Parser as _;
 use event::{
     Direction, Event, Filter, Kind, KindId, LocalAddress, NetAddrv2, Network, NetworkAddress, ProbeAddress, Source, StateNetwork,
+    StatePeers,
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -72,6 +73,8 @@ impl World {
         let local = |address: &&str| LocalAddress { address: (*address).to_owned(), ..LocalAddress::default() };
         let state = StateNetwork { local_addresses: own.iter().map(local).collect(), ..StateNetwork::default() };
         self.rpc.publish(1, None, state);
+        // and from where it has connections: nobody is dialled before it has said both
+        self.rpc.publish(1, None, StatePeers::default());
     }
 
     /// A peer advertises addresses.

@@ -79,6 +79,53 @@ fn a_watched_node_that_shows_our_nonce_is_our_own() {
     assert!(survey.nonces.is_empty());
 }
 
+/// Whoever is dialled reads our nonce, and may say it to the node that he told the address to.
+#[test]
+fn who_repeats_our_nonce_does_not_hide_that_he_is_no_node() {
+    let mut survey = survey(1.0, true);
+    survey.observe(&gossip("alice", 1, "8.8.8.8:8333", vec![entry([1, 2, 3, 4], 8333, 9)]), NOW);
+    let errand = survey.due(NOW, || 4711).unwrap().pop().unwrap();
+    let hello = NetVersion { direction: Direction::Inbound.into(), nonce: 4711, ..NetVersion::default() };
+    survey.observe(&Event { time: NOW, ..Event::new("alice", Source::Ebpf, hello) }, NOW);
+    survey.done(errand, outcome(VisitResult::Stalled, Version::V1), VisitRoute::Direct, NOW + 5);
+    assert_eq!(survey.stated(NOW + 3 * SECOND, false)[0].visit.result(), VisitResult::Stalled);
+    assert!(survey.nonces.is_empty());
+}
+
+#[test]
+fn a_watched_nodes_name_is_not_dialled() {
+    let mut survey = survey(1.0, true);
+    survey.rules.networks.insert(Network::Onion);
+    let onion = NetworkAddress { network: Network::Onion.into(), address: Bytes::from(vec![7; 32]), ..entry([0; 4], 8333, 9) };
+    let local = event::LocalAddress { address: Target::of(&onion).unwrap().name(), ..Default::default() };
+    let network = event::StateNetwork { local_addresses: vec![local], ..Default::default() };
+    assert!(survey.observe(&Event::new("alice", Source::Rpc, network), NOW));
+    survey.observe(&gossip("alice", 1, "8.8.8.8:8333", vec![onion]), NOW);
+    assert!(survey.due(NOW, counter()).unwrap().is_empty());
+    let stated = survey.stated(NOW + 3 * SECOND, false);
+    assert_eq!((stated.len(), stated[0].visit.result(), survey.account().dialled), (1, VisitResult::Own, 0));
+}
+
+#[test]
+fn who_would_have_been_dialled_again_is_stated_at_the_end() {
+    let mut survey = survey(1.0, true);
+    survey.observe(&gossip("alice", 1, "8.8.8.8:8333", vec![entry([1, 2, 3, 4], 8333, P2P_V2)]), NOW);
+    let errand = survey.due(NOW, counter()).unwrap().pop().unwrap();
+    let silent = Outcome { silent: true, ..outcome(VisitResult::HungUp, Version::V2) };
+    survey.done(errand, silent, VisitRoute::Direct, NOW + 1);
+    assert!(survey.stated(NOW + 1, true).is_empty());
+    survey.end(NOW + 2);
+    assert_eq!(survey.stated(NOW + 2, true)[0].visit.result(), VisitResult::NotDialled);
+}
+
+/// A registry gives a /32 of IPv6 to whoever asks.
+#[test]
+fn a_party_is_what_one_may_have() {
+    let of = |address: &str| party(address, Network::Ipv6);
+    assert_eq!(of("[2a00:33:1::1]:8333"), of("[2a00:33:ffff:1::2]:1"));
+    assert_ne!(of("[2a00:33:1::1]:8333"), of("[2a00:34:1::1]:8333"));
+}
+
 #[test]
 fn who_says_nothing_to_v2_gets_another_chance_within_the_budget() {
     let mut survey = survey(1.0, true);
@@ -139,6 +186,14 @@ fn a_disk_that_does_not_take_it_means_no_dial() {
     assert!(survey.due(NOW, counter()).is_err());
     assert_eq!((survey.account().dialled, survey.account().unremembered, survey.under_way()), (0, 1, 0));
     assert!(survey.nonces.is_empty());
+    // nobody else loses his place meanwhile, and who lost it is told of
+    survey.observe(&gossip("alice", 1, "8.8.8.8:8333", vec![entry([1, 2, 5, 4], 8333, 9)]), NOW);
+    for second in 1..10 {
+        assert!(survey.due(NOW + second * SECOND, counter()).is_err());
+    }
+    assert_eq!((survey.waiting().0, survey.account().unremembered), (1, 1));
+    let results: Vec<_> = survey.stated(NOW + 9 * SECOND, false).iter().map(|stated| stated.visit.result()).collect();
+    assert_eq!(results, [VisitResult::NotDialled]);
 }
 
 #[test]
@@ -147,7 +202,11 @@ fn who_has_not_said_where_he_is_is_not_dialled_for() {
     survey.observe(&gossip("alice", 1, "8.8.8.8:8333", vec![entry([1, 2, 3, 4], 8333, 9)]), NOW);
     survey.observe(&gossip("bob", 1, "8.8.8.8:8333", vec![entry([1, 2, 4, 4], 8333, 9)]), NOW);
     assert!(survey.due(NOW, counter()).unwrap().is_empty());
+    // a node that does not listen advertises no address, but has connections from one
     survey.observe(&Event::new("bob", Source::Rpc, event::StateNetwork::default()), NOW);
+    survey.observe(&Event::new("alice", Source::Rpc, event::StatePeers::default()), NOW);
+    assert!(survey.due(NOW, counter()).unwrap().is_empty());
+    survey.observe(&Event::new("bob", Source::Rpc, event::StatePeers::default()), NOW);
     let targets: Vec<_> = survey.due(NOW, counter()).unwrap().iter().map(|errand| errand.target.to_string()).collect();
     assert_eq!(targets, ["1.2.4.4:8333"]);
 }
