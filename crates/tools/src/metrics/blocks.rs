@@ -7,8 +7,11 @@ use std::collections::VecDeque;
 
 use super::table::{Bandwidth, Outcome};
 
-/// Blocks that the node does something about at a time. More than are ever under way at the tip.
-const UNDER_WAY: usize = 32;
+/// Blocks that the node does something about at a time: more than all its peers may have made up.
+const UNDER_WAY: usize = 512;
+
+/// Compact blocks of one peer that nobody else sent and the node did not ask about. A peer that makes up more pushes out its own.
+const OF_A_PEER: usize = 2;
 
 /// Requests for compact blocks that are remembered.
 const ASKED: usize = 64;
@@ -28,6 +31,8 @@ pub struct Blocks {
 #[derive(Debug)]
 struct UnderWay {
     hash: [u8; 32],
+    /// The only peer that sent it.
+    by: Option<u64>,
     /// When the first compact block came.
     compact: Option<u64>,
     /// Its transactions were asked for.
@@ -59,7 +64,14 @@ impl Blocks {
     pub fn compact(&mut self, peer: u64, hash: &[u8], time: u64) -> Bandwidth {
         let Ok(hash) = hash.try_into() else { return Bandwidth::High };
         self.signs.first(hash, time, SIGNS);
-        self.at(hash).compact.get_or_insert(time);
+        let known = self.under_way.iter().any(|block| block.hash == hash);
+        if !known {
+            self.make_room(peer);
+        }
+        let block = self.at(hash);
+        // what two peers sent is nobody's own any more
+        block.by = if known { block.by.filter(|by| *by == peer) } else { Some(peer) };
+        block.compact.get_or_insert(time);
         match self.asked.iter().position(|asked| *asked == (peer, hash)) {
             Some(at) => {
                 self.asked.remove(at);
@@ -112,12 +124,22 @@ impl Blocks {
         }
     }
 
+    /// A peer that has as many blocks here as it may gives up its oldest.
+    fn make_room(&mut self, peer: u64) {
+        let is_own = |block: &UnderWay| block.by == Some(peer) && !block.requested && !block.whole;
+        if self.under_way.iter().filter(|block| is_own(block)).count() >= OF_A_PEER
+            && let Some(oldest) = self.under_way.iter().position(is_own)
+        {
+            self.under_way.remove(oldest);
+        }
+    }
+
     fn at(&mut self, hash: [u8; 32]) -> &mut UnderWay {
         let at = self.under_way.iter().position(|block| block.hash == hash).unwrap_or_else(|| {
             if self.under_way.len() == UNDER_WAY {
                 self.under_way.pop_front();
             }
-            self.under_way.push_back(UnderWay { hash, compact: None, requested: false, whole: false });
+            self.under_way.push_back(UnderWay { hash, by: None, compact: None, requested: false, whole: false });
             self.under_way.len() - 1
         });
         &mut self.under_way[at]
@@ -212,14 +234,44 @@ mod tests {
         assert_eq!((back.since_compact, back.since_sign), (None, None));
     }
 
+    fn made_up(number: u64) -> [u8; 32] {
+        let mut hash = [0; 32];
+        hash[..8].copy_from_slice(&number.to_le_bytes());
+        hash
+    }
+
+    #[test]
+    fn made_up_blocks_push_out_nobody_elses() {
+        let flood = |blocks: &mut Blocks, peer| (0..10_000).for_each(|number| _ = blocks.compact(peer, &made_up(number), 2));
+        let others = outcome(|blocks| {
+            blocks.compact(1, &HASH, 1);
+            flood(blocks, 2);
+        });
+        // the time of the first sign has a place that others may have
+        assert_eq!(others, Connected { outcome: Outcome::Mempool, since_compact: Some(999), since_sign: None });
+        // nor what he sent first and others after him
+        let shared = outcome(|blocks| {
+            blocks.compact(2, &HASH, 1);
+            blocks.compact(1, &HASH, 1);
+            flood(blocks, 2);
+        });
+        assert_eq!(shared.outcome, Outcome::Mempool);
+        // nor what the node asked about
+        let asked = outcome(|blocks| {
+            blocks.compact(2, &HASH, 1);
+            blocks.requested(&HASH);
+            flood(blocks, 2);
+        });
+        assert_eq!(asked.outcome, Outcome::Requested);
+    }
+
     #[test]
     fn made_up_blocks_cost_no_memory() {
         let mut blocks = Blocks::default();
-        for number in 0..100_000_u64 {
-            let mut hash = [0; 32];
-            hash[..8].copy_from_slice(&number.to_le_bytes());
+        for number in 0..10_000_u64 {
+            let hash = made_up(number);
             blocks.sign(&hash, number);
-            blocks.compact(1, &hash, number);
+            blocks.compact(number, &hash, number);
             blocks.asked(1, &hash);
         }
         assert_eq!((blocks.under_way.len(), blocks.signs.0.len()), (UNDER_WAY, SIGNS));

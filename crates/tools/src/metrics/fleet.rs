@@ -17,11 +17,16 @@ const NODES: usize = 1000;
 /// Ticks without any event after which nobody watches a node.
 const SILENT: u32 = 12;
 
+/// … and after which nobody expects it back: a day.
+const GIVEN_UP: u32 = 17_280;
+
 /// Everything that was counted.
 #[derive(Debug)]
 pub struct Fleet {
     nodes: Vec<Node>,
     places: HashMap<String, usize>,
+    /// Whether one of them is none: findings about all nodes have a name in the place of a node's.
+    fleet: bool,
     /// The place of the node that spoke last: most often it speaks again.
     last: usize,
     tool: Cells,
@@ -39,6 +44,7 @@ impl Fleet {
         Self {
             nodes: vec![],
             places: HashMap::new(),
+            fleet: false,
             last: 0,
             tool: Cells::new(&tool::ROWS),
             told: bus::Stats::default(),
@@ -56,7 +62,7 @@ impl Fleet {
             tool::STRAYS.add(&mut self.tool, (), 1);
             return;
         };
-        let several = self.nodes.len() > 1;
+        let several = self.watched() > 1;
         let node = &mut self.nodes[place];
         // what is replayed does not get old while one looks at it
         node.heard = if event.replay { None } else { Some(self.tick) };
@@ -97,8 +103,10 @@ impl Fleet {
     pub fn tick(&mut self) {
         self.tick = self.tick.saturating_add(1);
         for node in &mut self.nodes {
-            if node.heard.is_some_and(|heard| self.tick - heard == SILENT) {
-                node.silent();
+            match node.heard.map(|heard| self.tick - heard) {
+                Some(SILENT) => node.silent(),
+                Some(GIVEN_UP) => node.given_up(),
+                _ => {}
             }
         }
     }
@@ -131,9 +139,8 @@ impl Fleet {
 
     /// What there is to show of the tool itself, and the names of the lists.
     pub fn shown_tool(&mut self) -> (Cells, Vec<String>) {
-        // findings about all nodes have a name in the place of a node's
-        let nodes = self.nodes.iter().filter(|node| node.name != detect::FLEET);
-        tool::NODES.set(&mut self.tool, (), nodes.count() as f64);
+        let watched = self.watched() as f64;
+        tool::NODES.set(&mut self.tool, (), watched);
         let account = self.primaries.account();
         for (what, count) in [
             (tool::Witness::Switches, account.switches),
@@ -145,6 +152,11 @@ impl Fleet {
             tool::WITNESSES.set(&mut self.tool, (what,), count as f64);
         }
         (self.tool.clone(), self.lists.names().to_vec())
+    }
+
+    /// How many nodes are watched.
+    fn watched(&self) -> usize {
+        self.nodes.len() - usize::from(self.fleet)
     }
 
     fn place(&mut self, name: &str) -> Option<usize> {
@@ -160,6 +172,7 @@ impl Fleet {
             return None;
         }
         self.last = self.nodes.len();
+        self.fleet |= name == detect::FLEET;
         self.places.insert(name.to_owned(), self.last);
         self.nodes.push(Node::new(name.to_owned()));
         Some(self.last)

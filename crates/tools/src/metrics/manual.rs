@@ -12,7 +12,8 @@ pub fn markdown() -> String {
         "# Metrics\n\nWhat `peer-observer metrics` and `run` serve at `/metrics`. Generated from `crates/tools/src/metrics/table.rs`; do not edit.\n\n\
          Every metric has the label `node` besides those listed, except for those of the tool itself. Labels are words of closed sets: nothing that a \
          peer chooses becomes one. Counters begin at 0 with the process, those marked as the node's with the node. Gauges vanish with the source that \
-         they come from: when it detaches, has not beaten for a minute, when the node was restarted, or an RPC call fails.\n\n\
+         they come from: when it detaches, has not beaten for a minute (what archives and ships: for an hour), when the node was restarted, or an RPC call \
+         fails.\n\n\
          A series appears when there is something to count. Metrics with at most 12 series show their zeros as soon as a source that could state them \
          was heard, so that an absent one means: not known.\n",
     );

@@ -6,13 +6,25 @@ use event::{Direction, Event, HealthBeat, Kind, KindId, Source};
 use super::addrman::Dump;
 use super::blocks::Blocks;
 use super::cells::Cells;
-use super::count::finding::Findings;
-use super::count::incident::Incidents;
+use super::count::finding::{self, Findings};
+use super::count::incident::{self, Incidents};
 use super::label::Fact;
 use super::table::{self, ROWS};
 
 /// A source that has not beaten for longer is gone, nanoseconds of event time.
 const SILENCE: u64 = 60_000_000_000;
+
+/// … but for what archives and ships: that speaks once a round, and a round may take its time.
+const TOOL_SILENCE: u64 = 3_600_000_000_000;
+
+/// Who has been silent for longer is expected back no more, nanoseconds: an alert that is never over gets ignored.
+const GIVEN_UP: u64 = 86_400_000_000_000;
+
+/// For so long detectors that began anew may leave findings unsaid before those are taken for lost, nanoseconds: twice `finding.remind`.
+const UNSAID: u64 = 3_600_000_000_000;
+
+/// A run that was first heard of so long after it began was not heard from its beginning, nanoseconds.
+const BEGINNING: u64 = 120_000_000_000;
 
 /// … and others must have beaten so often since: a clock that jumps makes nobody silent.
 const BEATS: u32 = 30;
@@ -48,6 +60,8 @@ pub struct Node {
     pub joined: (u64, [[u64; 5]; 3]),
     /// Lines of debug.log by category, matched and unmatched, as the parser said last, with the run that they belong to.
     pub log_lines: (u64, Vec<[u64; 2]>),
+    /// When the longest queue of late was proven, nanoseconds, and how long it was.
+    pub backlog: (u64, f64),
     /// The compact block that is being looked at, and since when.
     pub matching: Option<([u8; 32], u64)>,
     /// This life of the node's process, and the one before.
@@ -94,6 +108,8 @@ struct Life {
     others: u32,
     /// Time of the last fact; 0 before the first.
     fact: u64,
+    /// Its run, and when that was first heard of.
+    run: (u64, u64),
 }
 
 impl Node {
@@ -114,6 +130,7 @@ impl Node {
             addrman: None,
             joined: Default::default(),
             log_lines: (0, vec![]),
+            backlog: (0, 0.0),
             matching: None,
             runs: [None; 2],
             lives: [Life::default(); SOURCES],
@@ -131,6 +148,9 @@ impl Node {
         let source = event.source();
         let life = &mut self.lives[source as usize];
         life.heard = true;
+        if event.run > life.run.0 {
+            life.run = (event.run, event.time);
+        }
         match kind {
             Kind::HealthBeat(beat) => self.beat(source, event.time, beat),
             Kind::HealthAttached(_) => self.up(source, true),
@@ -164,7 +184,8 @@ impl Node {
         }
         if self.runs[0].is_some() {
             table::NODE_RESTARTS.add(&mut self.cells, (), 1);
-            self.forget(|_| true);
+            // what the observer says of itself does not depend on the node's life
+            self.forget(|id| id.family() != "health");
             self.systems.clear();
             self.about = About::default();
             self.version = None;
@@ -172,6 +193,7 @@ impl Node {
             self.pings = Pings::default();
             self.peers = None;
             self.orphans = None;
+            self.backlog = (0, 0.0);
         }
         self.runs = [run, self.runs[0]];
         if let Some(run) = run {
@@ -181,7 +203,7 @@ impl Node {
 
     fn beat(&mut self, source: Source, time: u64, beat: &HealthBeat) {
         let before = self.lives[source as usize].beat;
-        let mut silent = [false; SOURCES];
+        let (mut silent, mut given_up) = ([false; SOURCES], [false; SOURCES]);
         for (at, life) in self.lives.iter_mut().enumerate() {
             if at == source as usize {
                 (life.beat, life.others) = (time, 0);
@@ -192,14 +214,42 @@ impl Node {
                 life.beat = life.beat.min(time);
             }
             life.others = life.others.saturating_add(1);
-            silent[at] = life.beat > 0 && !life.gone && life.others >= BEATS && time.saturating_sub(life.beat) > SILENCE;
+            let missed = if life.beat > 0 && life.others >= BEATS { time.saturating_sub(life.beat) } else { 0 };
+            let patience = if at == Source::Tool as usize { TOOL_SILENCE } else { SILENCE };
+            silent[at] = !life.gone && missed > patience;
+            given_up[at] = life.gone && missed > GIVEN_UP;
         }
         table::SOURCE_BEAT.set(&mut self.cells, (source,), seconds(time));
         table::SOURCE_LAG.set(&mut self.cells, (source,), beat.lag as f64 / 1e9);
-        let watches = self.lives[source as usize].attached.unwrap_or_else(|| is_attached(beat));
+        // a tool has no node to attach to: while it beats, it watches
+        let is_tool = matches!(source, Source::Detect | Source::Connect | Source::Tool);
+        let watches = is_tool || self.lives[source as usize].attached.unwrap_or_else(|| is_attached(beat));
         self.up(source, watches);
-        for number in (0..SOURCES).filter(|at| silent[*at]) {
-            self.leave(Source::try_from(number as i32).unwrap_or_default());
+        if source == Source::Detect {
+            self.doubt_findings(time);
+        }
+        for (number, (is_silent, is_given_up)) in silent.into_iter().zip(given_up).enumerate() {
+            let source = Source::try_from(number as i32).unwrap_or_default();
+            if is_silent {
+                self.leave(source);
+            }
+            if is_given_up {
+                self.give_up(source);
+            }
+        }
+    }
+
+    /// Whether a run of a source was heard from its beginning: then its totals are what happened since one listens.
+    pub fn is_whole(&self, source: Source, run: u64) -> bool {
+        let (known, since) = self.lives[source as usize].run;
+        run != known || since.saturating_sub(run) <= BEGINNING
+    }
+
+    /// Detectors that were killed say of no finding that it is over. Those that keep a state tell of theirs again before long.
+    fn doubt_findings(&mut self, time: u64) {
+        let (run, since) = self.lives[Source::Detect as usize].run;
+        if time > since.saturating_add(UNSAID) {
+            finding::only_of(self, run);
         }
     }
 
@@ -212,13 +262,18 @@ impl Node {
 
     /// A source watches no more: what it said last is not true for long.
     fn leave(&mut self, source: Source) {
-        self.lives[source as usize].gone = true;
-        table::SOURCE_UP.set(&mut self.cells, (source,), 0.0);
+        let life = &mut self.lives[source as usize];
+        life.gone = true;
+        // that it has no node it said itself; that it is silent nobody says
+        let said = life.attached == Some(false);
+        table::SOURCE_UP.set_or_forget(&mut self.cells, (source,), said.then_some(0.0));
         for gauge in [table::SOURCE_LAG, table::SOURCE_ATTACHED, table::SOURCE_MISSING] {
             gauge.set_or_forget(&mut self.cells, (source,), None);
         }
-        if source == Source::Detect {
-            self.forget_findings();
+        match source {
+            Source::Detect => self.forget_findings(),
+            Source::Tool => self.forget_incidents(),
+            _ => {}
         }
         let speakers = self.speakers;
         self.forget(|kind| speakers[kind.index()] == source as u8);
@@ -237,10 +292,31 @@ impl Node {
         table::NODE_START.set_or_forget(&mut self.cells, (), None);
     }
 
+    /// Nothing was heard for so long that nobody expects it: the node, and everybody who watched it, was taken out of service.
+    pub fn given_up(&mut self) {
+        for number in 0..SOURCES {
+            self.give_up(Source::try_from(number as i32).unwrap_or_default());
+        }
+    }
+
+    /// A source is not expected back. Should it come, it begins anew; its counters have stayed.
+    fn give_up(&mut self, source: Source) {
+        self.lives[source as usize] = Life { heard: self.lives[source as usize].heard, ..Life::default() };
+        for gauge in [table::SOURCE_UP, table::SOURCE_BEAT, table::SOURCE_EVENT] {
+            gauge.set_or_forget(&mut self.cells, (source,), None);
+        }
+    }
+
     /// Nobody says any more whether they last.
     fn forget_findings(&mut self) {
         self.findings.forget();
         table::FINDINGS.fill(&mut self.cells, f64::NAN);
+    }
+
+    /// Nobody says any more what becomes of them, and of the messages about them.
+    fn forget_incidents(&mut self) {
+        self.incidents = Incidents::default();
+        incident::forget(&mut self.cells);
     }
 
     /// The node did not answer for this kind: what it answered before is old.
@@ -248,14 +324,15 @@ impl Node {
         self.forget(|id| id == kind);
     }
 
-    /// Takes away the values that are made of these kinds. What is known of the sources themselves stays, and so does what was found: a
-    /// detector says itself what becomes of it when the node is another.
+    /// Takes away the values that are made of these kinds. What is known of the sources themselves stays, and so does what was found, and what
+    /// came of it: who says that says itself what becomes of it when the node is another.
     fn forget(&mut self, of: impl Fn(KindId) -> bool) {
         for (row, offset) in ROWS.iter().zip(table::OFFSETS) {
-            let of_node = |id: &KindId| !matches!(id.family(), "health" | "finding" | "incident");
+            let of_source = |id: &KindId| matches!(id, KindId::HealthBeat | KindId::HealthAttached | KindId::HealthDetached);
+            let stays = |id: &KindId| of_source(id) || matches!(id.family(), "finding" | "incident");
             if row.shape.vanishes()
                 && row.from.len() < KindId::ALL.len()
-                && row.from.iter().filter(|id| of_node(id)).any(|id| of(*id))
+                && row.from.iter().filter(|id| !stays(id)).any(|id| of(*id))
             {
                 self.cells.forget(offset, row);
             }

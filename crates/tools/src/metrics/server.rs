@@ -91,8 +91,13 @@ async fn answer(request: Request<Incoming>, pages: Arc<impl Pages>, turn: Arc<to
     }
     let accept: Vec<&str> = request.headers().get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let format = Format::accepted(&accept.join(","));
-    let _turn = turn.lock().await;
-    match tokio::task::spawn_blocking(move || pages.page(format)).await {
+    // whoever asked may go away; the page in the making goes on, and keeps its turn
+    let turn = turn.lock_owned().await;
+    let page = move || {
+        let _turn = turn;
+        pages.page(format)
+    };
+    match tokio::task::spawn_blocking(page).await {
         Ok(page) => {
             let mut response = Response::new(Full::new(Bytes::from(page)));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));

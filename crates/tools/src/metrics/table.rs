@@ -150,9 +150,9 @@ metrics! {
     EVENTS: Counter<(Source, KindId)> = "events_total" from ALL;
     /// Events that were lost before they reached this program, by where.
     EVENTS_LOST: Counter<(LossStage,)> = "events_lost_total" from &[K::HealthLost];
-    /// Whether a source watches its node: 1, or 0 while it has no node, or is silent.
+    /// Whether a source watches its node: 1, or 0 while it says that it has none. Absent while it is silent.
     SOURCE_UP: Gauge<(Source,)> = "source_up" from &[K::HealthBeat, K::HealthAttached, K::HealthDetached];
-    /// When a source last said that it is alive, by the event's time.
+    /// When a source last said that it is alive, by the event's time. Gone after a day without a word.
     SOURCE_BEAT: Gauge<(Source,)> = "source_last_beat_timestamp_seconds" from &[K::HealthBeat];
     /// When a source last stated anything of its node, by the event's time.
     SOURCE_EVENT: Gauge<(Source,)> = "source_last_event_timestamp_seconds" from ALL;
@@ -264,7 +264,8 @@ metrics! {
     INV_MIX: Counter<(Mix, Direction)> = "inv_mix_total" from &[K::NetInv];
     /// `inv` messages to peers with more transactions than the node sends at a time when its queue is short: 70, or 35 before version 29.
     INV_LARGE: Counter<()> = "inv_large_total" from &[K::NetInv, K::StateNetwork, K::StateProfile];
-    /// Queue of transactions to announce that the last `inv` to a peer proves, at least: 200 per entry above 70 (version 29 and newer).
+    /// Queue of transactions to announce that an `inv` to a peer proves, at least: 200 per entry above 70 (version 29 and newer). The longest of
+    /// the last 15 seconds.
     INV_BACKLOG: Gauge<()> = "inv_backlog_proven" from &[K::NetInv];
     /// Fee filters, in satoshi per virtual byte.
     FEE_FILTERS: Histogram<(Direction,), Feerates> = "fee_filter_satoshis_per_vbyte" from &[K::NetFeefilter];
@@ -660,7 +661,8 @@ metrics! {
     PROBE_REFUSED: Counter<(RefusalReason,)> = "probe_refused_total" from &[K::ProbeRefused];
     /// Announcements of the node that cannot be decoded.
     PROBE_UNDECODABLE: Counter<(UndecodableReason,)> = "probe_undecodable_total" from &[K::ProbeUndecodable];
-    /// Visits to addresses that peers advertised, by what became of them. The share of `reachable` is how much of gossip is there.
+    /// Visits to addresses that peers advertised to this node, by what became of them. The share of `reachable` is how much of its gossip is there. A
+    /// visit counts at each node that heard of the address: a sum over nodes gives what is widely gossiped more weight.
     VISITS: Counter<(Network, VisitResult)> = "probe_visits_total" from &[K::ProbeAddress];
     /// Advertised addresses that found no room to wait for a visit.
     VISITS_PASSED_OVER: Counter<()> = "probe_visits_passed_over_total" from &[K::ProbeAddress];

@@ -314,8 +314,87 @@ fn values_vanish_when_nothing_is_heard_any_more() {
         replayed.tick();
     }
     assert_eq!(value(&mut live, POOL), None);
-    assert_eq!(value(&mut live, "source_up{node=\"alice\",source=\"rpc\"}"), Some(0.0));
+    // that it has no node nobody said
+    assert_eq!(value(&mut live, "source_up{node=\"alice\",source=\"rpc\"}"), None);
     assert_eq!(value(&mut replayed, POOL), Some(17.0), "one looks at a recording for as long as one wants");
+}
+
+/// `source_up` and the time of the last beat of a source at alice.
+fn life(fleet: &mut Fleet, source: &str) -> [Option<f64>; 2] {
+    ["source_up", "source_last_beat_timestamp_seconds"]
+        .map(|metric| value(fleet, &format!("{metric}{{node=\"alice\",source=\"{source}\"}}")))
+}
+
+/// A tool has no node to attach to, and says nothing before it has something to say.
+#[test]
+fn a_tool_is_up_while_it_beats() {
+    for source in [Source::Detect, Source::Connect, Source::Tool] {
+        let mut fleet = counted([beat(0, source), beat(1, source)]);
+        assert_eq!(life(&mut fleet, source.word())[0], Some(1.0), "{source:?}");
+    }
+    let mut fleet = counted([beat(0, Source::Rpc), beat(1, Source::Rpc)]);
+    assert_eq!(life(&mut fleet, "rpc")[0], Some(0.0), "an extractor that has found nothing yet");
+}
+
+/// What archives and ships speaks once a round.
+#[test]
+fn who_ships_may_be_silent_for_longer() {
+    let shipped = at(0, Source::Tool, event::HealthShipped { waiting_bytes: 7, failures: 1, ..Default::default() });
+    let mut fleet = counted([shipped, beat(0, Source::Tool)]);
+    let waiting = "ship_waiting_bytes{node=\"alice\"}";
+    (1..3600).for_each(|second| fleet.observe(&beat(second, Source::Rpc)));
+    assert_eq!((value(&mut fleet, waiting), life(&mut fleet, "tool")[0]), (Some(7.0), Some(1.0)));
+    // a node that restarts changes nothing of it
+    fleet.observe(&Event { node_run: Some(START + 50), ..beat(3600, Source::Rpc) });
+    assert_eq!(value(&mut fleet, waiting), Some(7.0));
+    fleet.observe(&beat(3602, Source::Rpc));
+    assert_eq!((value(&mut fleet, waiting), life(&mut fleet, "tool")[0]), (None, None));
+}
+
+#[test]
+fn incidents_vanish_with_their_book() {
+    let incident = |number| event::Incident {
+        number,
+        severity: Severity::Critical.into(),
+        state: event::IncidentState::Open.into(),
+        ..Default::default()
+    };
+    let delivered = event::IncidentDelivered { receiver: "webhook".into(), waiting: u64::MAX, ..Default::default() };
+    let opened = |number| at(0, Source::Tool, event::IncidentOpened { incident: Some(incident(number)) });
+    let second = event::IncidentDelivered { place: 1, ..delivered.clone() };
+    let mut fleet = counted([
+        opened(1),
+        opened(2),
+        at(0, Source::Tool, delivered),
+        // two that say more than a number can hold
+        at(0, Source::Tool, second),
+    ]);
+    let shown = |fleet: &mut Fleet| {
+        (samples(fleet, "incidents_active").lines().count(), samples(fleet, "incident_messages").lines().count())
+    };
+    assert_eq!(shown(&mut fleet), (1, 4));
+    (0..12).for_each(|_| fleet.tick());
+    assert_eq!(shown(&mut fleet), (0, 0));
+    assert!(samples(&mut fleet, "incidents_opened_total").contains("} 2\n"), "what was opened stays counted");
+    // and it begins anew
+    fleet.observe(&opened(3));
+    assert!(samples(&mut fleet, "incidents_active").ends_with("} 1\n"));
+}
+
+/// Prometheus goes on asking for as long as a node is configured there; an alert has to end.
+#[test]
+fn who_was_taken_out_of_service_is_given_up_after_a_day() {
+    let mut node = counted([mempool(0), beat(0, Source::Rpc)]);
+    (0..17_279).for_each(|_| node.tick());
+    assert!(life(&mut node, "rpc")[1].is_some());
+    node.tick();
+    assert_eq!((life(&mut node, "rpc"), samples(&mut node, "source_last").as_str()), ([None; 2], ""));
+    // one source of a node that lives, which had said that it has no node
+    let mut source = counted([beat(0, Source::Log), at(0, Source::Log, HealthDetached::default())]);
+    (0..2880).for_each(|half_minute| source.observe(&beat(half_minute * 30, Source::Rpc)));
+    assert_eq!(life(&mut source, "log"), [Some(0.0), Some(START as f64)]);
+    (0..40).for_each(|second| source.observe(&beat(86_400 + second, Source::Rpc)));
+    assert_eq!((life(&mut source, "log"), life(&mut source, "rpc")[1]), ([None; 2], Some((START + 86_439) as f64)));
 }
 
 #[test]
@@ -397,10 +476,11 @@ fn the_largest_systems_are_shown_by_number() {
 /// "Large" depends on what the node's version sends at a time.
 #[test]
 fn a_large_inv_is_large_for_its_version() {
-    let inv = |entries: usize| {
+    const BACKLOG: &str = "inv_backlog_proven{node=\"alice\"}";
+    let inv = |second: u64, entries: usize| {
         let item = event::Inventory { r#type: event::InventoryType::Wtx.into(), ..Default::default() };
         at(
-            1,
+            second,
             Source::Ebpf,
             event::NetInv { direction: Direction::Outbound.into(), items: vec![item; entries], ..Default::default() },
         )
@@ -413,10 +493,16 @@ fn a_large_inv_is_large_for_its_version() {
         (280_100, 36, 1.0, None),
         (280_100, 35, 0.0, None),
     ] {
-        let mut fleet = counted([version(release), inv(entries)]);
+        let mut fleet = counted([version(release), inv(1, entries)]);
         assert_eq!(value(&mut fleet, "inv_large_total{node=\"alice\"}"), Some(large), "{release} {entries}");
-        assert_eq!(value(&mut fleet, "inv_backlog_proven{node=\"alice\"}"), backlog, "{release} {entries}");
+        assert_eq!(value(&mut fleet, BACKLOG), backlog, "{release} {entries}");
     }
+    // one queue backs up, a hundred do not, and Prometheus looks every 15 seconds
+    let mut fleet = counted([version(310_000), inv(1, 370)]);
+    (1..=16).for_each(|second| fleet.observe(&inv(second, 5)));
+    assert_eq!(value(&mut fleet, BACKLOG), Some(60_000.0));
+    fleet.observe(&inv(17, 80));
+    assert_eq!(value(&mut fleet, BACKLOG), Some(2000.0));
 }
 
 #[test]
@@ -443,6 +529,10 @@ fn nodes_are_compared_with_the_first() {
         time: START * 1_000_000_000 + millis * 1_000_000,
         ..at(0, Source::Ebpf, event::ChainBlockConnected { hash: vec![7; 32].into(), ..Default::default() })
     };
+    let mut fleet =
+        counted([block("alice", 0), Event { node: detect::FLEET.into(), ..beat(0, Source::Detect) }, block("alice", 5)]);
+    let compared = value(&mut fleet, "block_connected_after_first_node_seconds_count{node=\"alice\"}");
+    assert_eq!(compared.unwrap_or_default(), 0.0, "what is said of all nodes is no node");
     let mut fleet = counted([Event { node: "bob".into(), ..at(0, Source::Ebpf, ping(1)) }, block("alice", 0), block("bob", 300)]);
     assert_eq!(value(&mut fleet, "block_connected_after_first_node_seconds_sum{node=\"alice\"}"), Some(0.0));
     assert_eq!(value(&mut fleet, "block_connected_after_first_node_seconds_sum{node=\"bob\"}"), Some(0.3));
@@ -479,7 +569,8 @@ fn what_the_log_parser_says_in_totals_is_counted_as_it_grows() {
         let parser = event::HealthParser { categories: vec![net, invented], ..Default::default() };
         Event { run, ..at(second, Source::Log, parser) }
     };
-    let mut fleet = counted([parser(0, 1, 10, 2), parser(1, 1, 15, 2), parser(2, 2, 3, 1)]);
+    let run = |second: u64| (START + second) * 1_000_000_000;
+    let mut fleet = counted([parser(0, run(0), 10, 2), parser(1, run(0), 15, 2), parser(2, run(2), 3, 1)]);
     check(
         &mut fleet,
         "log_lines_total",
@@ -489,6 +580,44 @@ fn what_the_log_parser_says_in_totals_is_counted_as_it_grows() {
         peerobserver_log_lines_total{node="alice",category="other",matched="no"} 2
     "#]],
     );
+    // an hour of lines was read before one listened
+    let late = run(0) - 3600 * 1_000_000_000;
+    let mut fleet = counted([parser(0, late, 40_000_000, 2), parser(60, late, 40_000_100, 2)]);
+    check(
+        &mut fleet,
+        "log_lines_total{node=\"alice\",category=\"net\"",
+        expect![[r#"
+        peerobserver_log_lines_total{node="alice",category="net",matched="yes"} 100
+    "#]],
+    );
+}
+
+#[test]
+fn what_was_joined_before_one_listened_is_not_counted() {
+    let joined = |second, joined| {
+        let total = event::JoinTotal { kind: "conn.ended".into(), joined, ..Default::default() };
+        Event { run: (START - 3600) * 1_000_000_000, ..at(second, Source::Join, event::HealthJoined { totals: vec![total] }) }
+    };
+    let count = "joined_total{node=\"alice\",kind=\"conn.ended\",outcome=\"joined\"}";
+    let mut fleet = counted([joined(0, 5_000_000), joined(10, 5_000_007)]);
+    assert_eq!(value(&mut fleet, count), Some(7.0));
+    // whoever heard it begin counts all of it
+    let begin = Event { run: (START - 3600) * 1_000_000_000, ..beat(0, Source::Join) };
+    let begin = Event { time: begin.run + 1, ..begin };
+    let mut fleet = counted([begin, joined(0, 5)]);
+    assert_eq!(value(&mut fleet, count), Some(5.0));
+}
+
+/// Zeros say that nothing happened; without a source that would know, nothing is known.
+#[test]
+fn where_no_log_is_read_nothing_is_said_of_it() {
+    let mut fleet = counted([at(0, Source::Ebpf, ping(1)), at(0, Source::Rpc, StateUptime { seconds: 5 })]);
+    for metric in ["log_gaps", "log_new", "log_silent", "log_file", "rpc_refused"] {
+        assert_eq!(samples(&mut fleet, metric), "", "{metric}");
+    }
+    fleet.observe(&beat(1, Source::Log));
+    assert_eq!(value(&mut fleet, "log_silent_patterns_total{node=\"alice\"}"), Some(0.0));
+    assert!(samples(&mut fleet, "rpc_refused").lines().count() > 1);
 }
 
 #[test]
@@ -552,6 +681,22 @@ fn findings_count_while_they_last() {
     );
     fleet.observe(&at(7, Source::Detect, HealthDetached::default()));
     check(&mut fleet, "findings_active", expect![[""]]);
+}
+
+/// Detectors that are killed say of nothing that it is over. Those that come after them may know nothing of it.
+#[test]
+fn findings_of_detectors_that_were_killed_end() {
+    let by = |run, event: Event| Event { run, ..event };
+    let count = "findings_active{node=\"alice\",detector=\"D39\",severity=\"critical\"}";
+    let of = |id| finding("D39", id, Severity::Critical);
+    let mut fleet = counted([by(1, opened(0, of(1))), by(1, opened(0, of(2))), by(2, beat(10, Source::Detect))]);
+    assert_eq!(value(&mut fleet, count), Some(2.0), "the new ones have not looked yet");
+    let again = at(1800, Source::Detect, FindingUpdated { finding: Some(of(2)) });
+    fleet.observe(&by(2, again));
+    (1..=362).for_each(|round| fleet.observe(&by(2, beat(10 * round, Source::Detect))));
+    assert_eq!(value(&mut fleet, count), Some(1.0), "of one nobody spoke in an hour");
+    fleet.observe(&by(2, at(4000, Source::Detect, FindingCleared { finding: Some(of(2)) })));
+    assert_eq!(value(&mut fleet, count), None);
 }
 
 /// Whoever may write to the bus can name any number of detectors and findings.

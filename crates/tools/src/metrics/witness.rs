@@ -12,6 +12,8 @@ pub fn of(id: KindId) -> u16 {
         (_, "probe") => &[Source::P2p],
         (_, "incident") => &[Source::Tool],
         (_, "finding") => &[Source::Detect],
+        (KindId::HealthParser | KindId::HealthPatternSilent | KindId::HealthTemplate, _) => &[Source::Log],
+        (KindId::HealthLogGap | KindId::HealthLogFile, _) | (_, "log") => &[Source::Log],
         (KindId::HealthReconciled | KindId::HealthDiverged | KindId::HealthJoined, _) => &[Source::Join],
         // anybody
         _ => &[],

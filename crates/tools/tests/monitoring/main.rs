@@ -15,9 +15,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use event::{Event, HealthBeat, Source};
 use expect_test::expect_file;
-use tools::metrics::Shape;
 use tools::metrics::table::{ROWS, tool};
+use tools::metrics::{Fleet, Format, Lists, Page, Shape};
 
 use panels::DASHBOARDS;
 
@@ -162,6 +163,26 @@ fn every_alert_fires_ends_and_leaves_its_twin_alone() {
     if installed("promtool") {
         promtool(&["test", "rules", "alerts.test.yml"]);
     }
+}
+
+/// What `SourceSilent` asks for is what the program says of a source that was killed: the rules' own test has made-up series.
+#[test]
+fn a_source_that_was_killed_is_silent_as_the_alert_has_it() {
+    let beat = |second: u64, source| Event { time: second * 1_000_000_000, ..Event::new("alice", source, HealthBeat::default()) };
+    let attached = |source| Event { time: 1, ..Event::new("alice", source, event::HealthAttached::default()) };
+    let mut fleet = Fleet::new(Lists::default());
+    [Source::Log, Source::Rpc].into_iter().for_each(|source| fleet.observe(&attached(source)));
+    fleet.observe(&beat(5, Source::Log));
+    (1..=96).for_each(|second| fleet.observe(&beat(second, Source::Rpc)));
+    let nodes = (0..fleet.nodes()).map(|place| fleet.shown(place)).collect();
+    let (tool, lists) = fleet.shown_tool();
+    let page = Page { nodes, tool, lists, process: None }.write(Format::Prometheus);
+    assert!(page.contains("peerobserver_source_last_beat_timestamp_seconds{node=\"alice\",source=\"log\"} 5\n"), "{page}");
+    assert!(page.contains("peerobserver_source_up{node=\"alice\",source=\"rpc\"} 1\n"), "{page}");
+    // 91 seconds later nothing says that it is down, which would keep the alert from firing
+    assert!(!page.contains("peerobserver_source_up{node=\"alice\",source=\"log\"}"), "{page}");
+    let silent = rules::ALERTS.iter().find(|alert| alert.name == "SourceSilent").unwrap();
+    assert!(silent.expr.contains("> 90 unless on (node, source) peerobserver_source_up == 0"), "{}", silent.expr);
 }
 
 /// The files for containers are the others, with other addresses.

@@ -34,7 +34,7 @@ pub const DASHBOARDS: &[Dashboard] = &[
         panels: &[
             number(
                 "Is every node watched?",
-                "Sources that are up, of those that were ever heard. Fewer than all: look at observer health.",
+                "Sources that are up. Fewer than before: look at observer health.",
                 Count,
                 &[("sum by (node) (peerobserver_source_up{NODE})", "{{node}}")],
             ),
@@ -651,7 +651,7 @@ pub const DASHBOARDS: &[Dashboard] = &[
             ),
             graph(
                 "What queue do the announcements prove?",
-                "For nodes that do not say: an `inv` of n transactions shows a queue of 200 (n - 70). Version 29 and newer.",
+                "For nodes that do not say: an `inv` of n transactions shows a queue of 200 (n - 70); the longest of 15 seconds. Version 29 and newer.",
                 Count,
                 &[("peerobserver_inv_backlog_proven{NODE}", "{{node}}")],
             ),
@@ -1185,12 +1185,12 @@ pub const DASHBOARDS: &[Dashboard] = &[
             ),
             graph(
                 "How much of what peers advertise is there?",
-                "The share of visits that found a node, by network (docs/connect.md). 20 to 30 % is usual; made-up addresses push it down.",
+                "The share of visits that found a node, by node and network (docs/connect.md). 20 to 30 % is usual; made-up addresses push it down.",
                 Share,
                 &[(
-                    "sum by (network) (rate(peerobserver_probe_visits_total{NODE,result=\"reachable\"}[R])) \
-                     / sum by (network) (rate(peerobserver_probe_visits_total{NODE,result!~\"own|proxy_failed|not_dialled\"}[R]))",
-                    "{{network}}",
+                    "sum by (node, network) (rate(peerobserver_probe_visits_total{NODE,result=\"reachable\"}[R])) \
+                     / sum by (node, network) (rate(peerobserver_probe_visits_total{NODE,result!~\"own|proxy_failed|not_dialled\"}[R]))",
+                    "{{node}} {{network}}",
                 )],
             ),
             graph(
@@ -1487,7 +1487,7 @@ pub const DASHBOARDS: &[Dashboard] = &[
         panels: &[
             graph(
                 "Which sources are up?",
-                "0: attached to nothing, or silent.",
+                "0: attached to nothing. A line that ends: silent.",
                 Bool,
                 &[("peerobserver_source_up{NODE}", "{{node}} {{source}}")],
             ),

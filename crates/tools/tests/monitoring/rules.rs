@@ -197,8 +197,9 @@ pub const ALERTS: &[Alert] = &[
         r#for: "5m",
         expr: "peerobserver_source_up == 0",
         summary: "{{ $labels.source }} does not watch {{ $labels.node }}",
-        runbook: "The source lost its node, or is silent. Is the node running? `peer-observer doctor` says what this source needs. While it is down its \
-                  values are absent and its counters stand still; that is not the same as nothing happening.",
+        runbook: "The source says that it has no node. Is the node running? `peer-observer doctor` says what this source needs. While it is down its \
+                  values are absent and its counters stand still; that is not the same as nothing happening. It is over a day after the source was \
+                  last heard, too: a node that was taken out of service alarms for as long, unless it is silenced.",
         fires: Case {
             series: &[("peerobserver_source_up{node=\"alice\",source=\"rpc\"}", "1 0x10 1x10")],
             at: "7m",
@@ -213,27 +214,60 @@ pub const ALERTS: &[Alert] = &[
         name: "SourceSilent",
         severity: "critical",
         r#for: "1m",
-        expr: "time() - peerobserver_source_last_beat_timestamp_seconds > 90 and on (node, source) peerobserver_source_up == 1",
+        // what archives and ships speaks once a round, and detectors have an alert of their own; who says that he has no node, too
+        expr: "time() - peerobserver_source_last_beat_timestamp_seconds{source!~\"tool|detect\"} > 90 unless on (node, source) \
+               peerobserver_source_up == 0",
         summary: "nothing was heard of {{ $labels.source }} at {{ $labels.node }} for {{ $value | humanizeDuration }}",
-        runbook: "A source that says it watches has not beaten for 90 seconds. The way to this program is broken (NATS, network), or the source \
-                  hangs. `nats sub 'po.*.health.beat'` shows who still speaks. Clocks of both machines: a difference shows here, too.",
+        runbook: "A source has not beaten for 90 seconds: it was killed or hangs, or the way to this program is broken (NATS, network). `systemctl \
+                  status peer-observer` at the node; `nats sub 'po.*.health.beat'` shows who still speaks. Clocks of both machines: a difference shows \
+                  here, too. It is over a day after the last beat: a node that was taken out of service alarms for as long, unless it is silenced.",
         fires: Case {
             series: &[
                 (
                     "peerobserver_source_last_beat_timestamp_seconds{node=\"alice\",source=\"log\"}",
                     "0 60 60 60 60 60 360 420 480 540 600",
                 ),
-                ("peerobserver_source_up{node=\"alice\",source=\"log\"}", "1x20"),
+                // after a minute nobody says any more whether it is up
+                ("peerobserver_source_up{node=\"alice\",source=\"log\"}", "1 1 stale _x3 1x20"),
             ],
             at: "5m",
             clear: "7m",
             labels: &[("node", "alice"), ("source", "log")],
             says: "nothing was heard of log at alice for 4m 0s",
         },
-        // it is down, and that is told by another alert
+        // it is down, and that is told by another alert; and who ships
         twin: &[
             ("peerobserver_source_last_beat_timestamp_seconds{node=\"alice\",source=\"log\"}", "0 60 60x20"),
             ("peerobserver_source_up{node=\"alice\",source=\"log\"}", "1 1 0x20"),
+            ("peerobserver_source_last_beat_timestamp_seconds{node=\"alice\",source=\"tool\"}", "0x60"),
+        ],
+    },
+    Alert {
+        name: "DetectorsSilent",
+        severity: "critical",
+        r#for: "1m",
+        // they beat by the time of the node; what is said of all nodes has none
+        expr: "time() - peerobserver_source_last_beat_timestamp_seconds{source=\"detect\",node!=\"_fleet\"} > 300 and on (node) \
+               time() - max by (node) (peerobserver_source_last_beat_timestamp_seconds{source!~\"tool|connect|detect\"}) < 90",
+        summary: "the detectors have said nothing of {{ $labels.node }} for {{ $value | humanizeDuration }}, though the node is watched",
+        runbook: "Nobody would tell if the node were attacked. `peer-observer detect`, or the section `[detect]` of `run`: does it run, and on the same \
+                  bus? Its own log says why it ended. It is over a day after its last beat, too: where detectors were moved on purpose, silence it.",
+        fires: Case {
+            series: &[
+                ("peerobserver_source_last_beat_timestamp_seconds{node=\"alice\",source=\"detect\"}", "0 60 60x8 660+60x20"),
+                ("peerobserver_source_last_beat_timestamp_seconds{node=\"alice\",source=\"ebpf\"}", "0+60x40"),
+            ],
+            at: "9m",
+            clear: "12m",
+            labels: &[("node", "alice"), ("source", "detect")],
+            says: "the detectors have said nothing of alice for 8m 0s, though the node is watched",
+        },
+        // the node is not heard at all, and that is told by another alert; and a start without a node's name
+        twin: &[
+            ("peerobserver_source_last_beat_timestamp_seconds{node=\"alice\",source=\"detect\"}", "0 60 60x20"),
+            ("peerobserver_source_last_beat_timestamp_seconds{node=\"alice\",source=\"ebpf\"}", "0 60 60x20"),
+            ("peerobserver_source_last_beat_timestamp_seconds{node=\"_fleet\",source=\"detect\"}", "0x60"),
+            ("peerobserver_source_last_beat_timestamp_seconds{node=\"_fleet\",source=\"connect\"}", "0+60x60"),
         ],
     },
     Alert {
@@ -422,7 +456,8 @@ pub const ALERTS: &[Alert] = &[
         r#for: "5m",
         expr: "node_memory_MemAvailable_bytes < 1e9",
         summary: "{{ $labels.instance }} has {{ $value | humanize1024 }}B of memory left",
-        runbook: "Less than 1 GB for node and observer: the kernel will end one of them. Needs node_exporter. `-dbcache` and `-maxmempool` are what a \
+        runbook: "Less than 1 GB for node and observer: the kernel will end one of them. Needs node_exporter: `prometheus.yml` \
+                  has its job, in a comment. `-dbcache` and `-maxmempool` are what a \
                   node takes most.",
         fires: Case {
             series: &[("node_memory_MemAvailable_bytes{instance=\"host\"}", "4e9 8e8x8 4e9x10")],
@@ -474,6 +509,35 @@ pub const ALERTS: &[Alert] = &[
         },
         // a receiver that was away for a moment
         twin: &[("peerobserver_incident_messages_waiting{node=\"_fleet\",receiver=\"webhook\"}", "0 3x5 0x20")],
+    },
+    Alert {
+        name: "UploadOverdue",
+        severity: "warning",
+        r#for: "30m",
+        expr: "time() - peerobserver_ship_last_success_timestamp_seconds > 6 * 3600 and on (node) peerobserver_ship_waiting_bytes > 0 or \
+               (peerobserver_ship_failures > 0 unless on (node) peerobserver_ship_last_success_timestamp_seconds)",
+        summary: "what was recorded at {{ $labels.node }} waits to be shipped",
+        runbook: "For six hours, or ever since the program started, not everything that is finished here was in the other place. The program says on \
+                  standard error what the place answers: away, full, a key that is not valid any more (`docs/shipping.md`). Nothing is lost while \
+                  this disk has room; segments that were not shipped are not deleted.",
+        fires: Case {
+            series: &[
+                ("peerobserver_ship_last_success_timestamp_seconds{node=\"alice\"}", "-30000x40 2460+60x30"),
+                ("peerobserver_ship_waiting_bytes{node=\"alice\"}", "5x80"),
+            ],
+            at: "35m",
+            clear: "44m",
+            labels: &[("node", "alice")],
+            says: "what was recorded at alice waits to be shipped",
+        },
+        // nothing new for long; a place that was away for a moment
+        twin: &[
+            ("peerobserver_ship_last_success_timestamp_seconds{node=\"alice\"}", "-30000x60"),
+            ("peerobserver_ship_waiting_bytes{node=\"alice\"}", "0x60"),
+            ("peerobserver_ship_failures{node=\"alice\"}", "3x60"),
+            ("peerobserver_ship_failures{node=\"bob\"}", "0 2x10 2x60"),
+            ("peerobserver_ship_last_success_timestamp_seconds{node=\"bob\"}", "_x12 720x60"),
+        ],
     },
     finding("FindingCritical", "critical", "peerobserver_findings_active{severity=\"critical\"} > 0", Severity::Critical),
     finding("FindingWarning", "warning", "peerobserver_findings_active{severity=\"warn\"} > 0", Severity::Warning),

@@ -15,8 +15,15 @@ const MOST: usize = 4096;
 /// Those that last.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// By id: whose, how bad.
-    active: BTreeMap<String, (Detector, Severity)>,
+    /// By id.
+    active: BTreeMap<String, Active>,
+}
+
+/// One of them: whose, how bad, and which run of the detectors said so last.
+#[derive(Clone, Copy, Debug)]
+struct Active {
+    labels: (Detector, Severity),
+    run: u64,
 }
 
 impl Findings {
@@ -26,26 +33,38 @@ impl Findings {
     }
 }
 
-/// A statement about a finding; `false` where there is no room to follow it.
-pub fn said(node: &mut Node, kind: &Kind, finding: Option<&Finding>) -> bool {
+/// A statement about a finding, by a run of the detectors; `false` where there is no room to follow it.
+pub fn said(node: &mut Node, kind: &Kind, run: u64, finding: Option<&Finding>) -> bool {
     let Some(finding) = finding else { return true };
-    let detector = Detector::of(&finding.detector);
+    let labels = (Detector::of(&finding.detector), finding.severity());
     let active = &mut node.findings.active;
     let before = match kind {
         Kind::FindingOpened(_) | Kind::FindingUpdated(_) if active.len() < MOST || active.contains_key(&finding.id) => {
-            change(&mut node.cells, (detector, finding.severity()), 1.0);
-            active.insert(finding.id.clone(), (detector, finding.severity()))
+            change(&mut node.cells, labels, 1.0);
+            active.insert(finding.id.clone(), Active { labels, run })
         }
         Kind::FindingOpened(_) | Kind::FindingUpdated(_) => return false,
         _ => active.remove(&finding.id),
     };
     if let Some(before) = before {
-        change(&mut node.cells, before, -1.0);
+        change(&mut node.cells, before.labels, -1.0);
     }
     if let Kind::FindingOpened(_) = kind {
-        table::FINDINGS_OPENED.add(&mut node.cells, (detector, finding.severity()), 1);
+        table::FINDINGS_OPENED.add(&mut node.cells, labels, 1);
     }
     true
+}
+
+/// Forgets findings that only an earlier run of the detectors spoke of.
+pub fn only_of(node: &mut Node, run: u64) {
+    let cells = &mut node.cells;
+    node.findings.active.retain(|_, active| {
+        let stays = active.run >= run;
+        if !stays {
+            change(cells, active.labels, -1.0);
+        }
+        stays
+    });
 }
 
 /// One more or one less; where none is left there is no series.

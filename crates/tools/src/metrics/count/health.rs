@@ -37,9 +37,12 @@ pub fn shipped(node: &mut Node, m: &HealthShipped) {
 
 /// A join states totals since it began; what was added since it said so last is counted.
 pub fn joined(node: &mut Node, run: u64, m: &HealthJoined) {
-    if node.joined.0 != run {
+    let begins = node.joined.0 != run;
+    if begins {
         node.joined = (run, Default::default());
     }
+    // what was joined before one listened did not happen now
+    let counts = !begins || node.is_whole(Source::Join, run);
     for total in &m.totals {
         let kind = match total.kind.as_str() {
             "conn.ended" => Joined::ConnEnded,
@@ -48,7 +51,7 @@ pub fn joined(node: &mut Node, run: u64, m: &HealthJoined) {
         };
         let now = [total.joined, total.single, total.late, total.contradicting, total.forgotten];
         let before = std::mem::replace(&mut node.joined.1[kind.index()], now);
-        for ((how, now), before) in Join::ALL.iter().zip(now).zip(before) {
+        for ((how, now), before) in Join::ALL.iter().zip(now).zip(before).filter(|_| counts) {
             table::JOINED.add(&mut node.cells, (kind, *how), now.saturating_sub(before));
         }
     }

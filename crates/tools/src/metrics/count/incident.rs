@@ -52,7 +52,7 @@ pub fn delivered(node: &mut Node, said: &IncidentDelivered) {
         all.insert(place, said.clone());
     }
     let alike: Vec<&IncidentDelivered> = all.range((kind.index(), 0)..=(kind.index(), u32::MAX)).map(|(_, said)| said).collect();
-    let sum = |of: fn(&IncidentDelivered) -> u64| alike.iter().map(|said| of(said)).sum::<u64>() as f64;
+    let sum = |of: fn(&IncidentDelivered) -> u64| alike.iter().map(|said| of(said)).fold(0, u64::saturating_add) as f64;
     let rows = [
         (table::INCIDENT_MESSAGES, sum(|said| said.sent)),
         (table::INCIDENT_MESSAGES_FAILED, sum(|said| said.failed)),
@@ -65,6 +65,20 @@ pub fn delivered(node: &mut Node, said: &IncidentDelivered) {
         row.set(&mut node.cells, (kind,), value);
     }
     table::INCIDENT_MESSAGES_SUCCESS.set_or_forget(&mut node.cells, (kind,), success.map(|seconds| seconds as f64));
+}
+
+/// Whoever kept the book is gone: nobody knows what is open, and what waits. What was opened stays counted.
+pub fn forget(cells: &mut Cells) {
+    table::INCIDENTS.fill(cells, f64::NAN);
+    for gauge in [
+        table::INCIDENT_MESSAGES,
+        table::INCIDENT_MESSAGES_FAILED,
+        table::INCIDENT_MESSAGES_LOST,
+        table::INCIDENT_MESSAGES_WAITING,
+        table::INCIDENT_MESSAGES_SUCCESS,
+    ] {
+        gauge.fill(cells, f64::NAN);
+    }
 }
 
 /// One more or one less; where none is left there is no series.

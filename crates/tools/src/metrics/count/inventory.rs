@@ -14,6 +14,8 @@ const AT_A_TIME_BEFORE: usize = 35;
 const CHANGED: u32 = 290_000;
 /// Waiting transactions per announced one above the target: 5 more for every 1,000.
 const PER_ENTRY: usize = 200;
+/// For how long the longest queue is shown, nanoseconds: as often as Prometheus looks. Each peer has a queue; most are short.
+const SHOWN: u64 = 15_000_000_000;
 
 const TYPES: usize = InventoryType::DIMENSION.words.count();
 
@@ -48,7 +50,7 @@ pub fn inv(node: &mut Node, time: u64, m: &NetInv) {
     let of = |types: &[InventoryType]| types.iter().map(|of| counts[of.index()] as usize).sum::<usize>();
     if direction == Direction::Outbound {
         let transactions = of(&[InventoryType::Tx, InventoryType::Wtx, InventoryType::WitnessTx]);
-        sent(node, transactions);
+        sent(node, time, transactions);
     } else if of(&[InventoryType::Block]) > 0 {
         // who announces more than a few blocks at once does not announce news
         let blocks = m.items.iter().filter(|item| item.r#type() == InventoryType::Block).take(3);
@@ -59,7 +61,7 @@ pub fn inv(node: &mut Node, time: u64, m: &NetInv) {
 }
 
 /// The node announced so many transactions at once.
-fn sent(node: &mut Node, transactions: usize) {
+fn sent(node: &mut Node, time: u64, transactions: usize) {
     if transactions == 0 {
         return;
     }
@@ -68,7 +70,12 @@ fn sent(node: &mut Node, transactions: usize) {
     let usual = if old { AT_A_TIME_BEFORE } else { AT_A_TIME };
     table::INV_LARGE.add(&mut node.cells, (), u64::from(transactions > usual));
     if !old {
-        table::INV_BACKLOG.set(&mut node.cells, (), (transactions.saturating_sub(usual) * PER_ENTRY) as f64);
+        let proven = (transactions.saturating_sub(usual) * PER_ENTRY) as f64;
+        let (then, longest) = node.backlog;
+        if proven >= longest || time.abs_diff(then) > SHOWN {
+            node.backlog = (time, proven);
+        }
+        table::INV_BACKLOG.set(&mut node.cells, (), node.backlog.1);
     }
 }
 

@@ -3,7 +3,7 @@
 use event::{
     ChainBlockChecked, ChainCompactBlock, ChainHeadersIgnored, ChainHeadersSync, ChainReconstructed, ChainSync, ChainTiming,
     CompactStep, ConnAddrman, ConnMalformed, ConnOutbound, HealthLogFile, HealthLogGap, HealthParser, LogRpcRefused, MempoolOrphan,
-    MempoolPackage, NetMessage,
+    MempoolPackage, NetMessage, Source,
 };
 
 use crate::metrics::label::{Label as _, Message};
@@ -103,22 +103,27 @@ pub fn rpc_refused(node: &mut Node, m: &LogRpcRefused) {
 
 /// The parser states totals since it began; what was added since it said so last is counted.
 pub fn parser(node: &mut Node, run: u64, m: &HealthParser) {
-    if node.log_lines.0 != run {
+    let begins = node.log_lines.0 != run;
+    if begins {
         node.log_lines = (run, vec![]);
     }
+    table::LOG_TEMPLATES.set(&mut node.cells, (), f64::from(m.templates));
     let mut now = vec![[0_u64; 2]; Category::ALL.len()];
     for total in &m.categories {
         let place = &mut now[Category::of(&total.category).index()];
         *place = [place[0].saturating_add(total.matched), place[1].saturating_add(total.unmatched)];
     }
     let before = std::mem::replace(&mut node.log_lines.1, now);
+    // what it had read before one listened did not happen now
+    if begins && !node.is_whole(Source::Log, run) {
+        return;
+    }
     for (place, (category, now)) in Category::ALL.iter().zip(&node.log_lines.1).enumerate() {
         let before = before.get(place).copied().unwrap_or_default();
         for (matched, now, before) in [(Matched::Yes, now[0], before[0]), (Matched::No, now[1], before[1])] {
             table::LOG_LINES.add(&mut node.cells, (*category, matched), now.saturating_sub(before));
         }
     }
-    table::LOG_TEMPLATES.set(&mut node.cells, (), f64::from(m.templates));
 }
 
 pub fn pattern_silent(node: &mut Node) {

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bus::{Bus, Limits};
@@ -127,6 +128,64 @@ async fn bad_company_harms_nobody() {
     drop(company);
     assert!(world.page().await.starts_with("HTTP/1.1 200 OK"));
     world.end().await;
+}
+
+/// Pages that are made for as long as the test wants, and how many there were at once.
+#[derive(Default)]
+struct Slow {
+    gate: Mutex<()>,
+    begun: AtomicUsize,
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl server::Pages for Slow {
+    fn page(&self, _: Format) -> String {
+        self.most.fetch_max(self.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        drop(self.gate.lock().unwrap());
+        self.now.fetch_sub(1, Ordering::SeqCst);
+        "a page\n".to_owned()
+    }
+}
+
+/// Whoever asks and goes away, again and again, has one page made at a time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_for_those_who_went_away_do_not_pile_up() {
+    const REQUEST: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+    let pages = Arc::new(Slow::default());
+    let listener = config(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).listen().unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(server::serve(listener, Arc::clone(&pages)));
+    let ask_and_go = move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(REQUEST).unwrap();
+        stream
+    };
+    tokio::task::spawn_blocking({
+        let pages = Arc::clone(&pages);
+        move || {
+            let gate = pages.gate.lock().unwrap();
+            let mut first = ask_and_go();
+            while pages.begun.load(Ordering::SeqCst) == 0 {
+                std::thread::yield_now();
+            }
+            let gone = |stream: &mut TcpStream| {
+                stream.shutdown(std::net::Shutdown::Write).unwrap();
+                // the other side has noticed when it hangs up, too
+                let _ = stream.read_to_end(&mut vec![]);
+            };
+            gone(&mut first);
+            (0..20).for_each(|_| gone(&mut ask_and_go()));
+            drop(gate);
+        }
+    })
+    .await
+    .unwrap();
+    let answer = tokio::task::spawn_blocking(move || ask(address, std::str::from_utf8(REQUEST).unwrap())).await.unwrap();
+    assert!(answer.ends_with("a page\n"), "{answer}");
+    assert_eq!(pages.most.load(Ordering::SeqCst), 1);
+    serving.abort();
 }
 
 #[tokio::test]
