@@ -25,6 +25,8 @@ pub struct Active {
     pub opened: u64,
     /// Whether events are missing to go on judging.
     pub unknown: bool,
+    /// Which run of the detectors said so last.
+    run: u64,
 }
 
 impl Findings {
@@ -34,7 +36,7 @@ impl Findings {
         match &event.kind {
             Some(Kind::FindingOpened(_) | Kind::FindingUpdated(_)) => {
                 if self.0.len() < MOST || self.0.contains_key(&finding.id) {
-                    self.0.insert(finding.id.clone(), Active::of(finding));
+                    self.0.insert(finding.id.clone(), Active::of(finding, event.run));
                 }
             }
             _ => {
@@ -48,6 +50,11 @@ impl Findings {
         self.0.clear();
     }
 
+    /// Forgets those that only an earlier run of the detectors spoke of.
+    pub fn only_of(&mut self, run: u64) {
+        self.0.retain(|_, active| active.run >= run);
+    }
+
     pub fn count(&self) -> usize {
         self.0.len()
     }
@@ -59,7 +66,7 @@ impl Findings {
 }
 
 impl Active {
-    fn of(finding: &Finding) -> Self {
+    fn of(finding: &Finding, run: u64) -> Self {
         let mut about = format!("{} {}", finding.detector, finding.name);
         if let Some(entity) = &finding.entity {
             let peer = entity.peer.map(|peer| peer.to_string()).unwrap_or_default();
@@ -74,6 +81,7 @@ impl Active {
             summary: super::number::plain(&finding.summary, 300),
             opened: finding.opened,
             unknown: finding.unknown,
+            run,
         }
     }
 }

@@ -26,6 +26,9 @@ const FAR: u64 = 60_000_000_000;
 /// What a source said is not shown any more when it has not beaten for so long; nanoseconds.
 const OLD: u64 = 30_000_000_000;
 
+/// For so long detectors that began anew may leave findings unsaid before those are taken for lost, nanoseconds: twice `finding.remind`.
+const UNSAID: u64 = 3_600_000_000_000;
+
 /// Whoever reckons the start of a process from its uptime is off by a second now and then.
 const SAME_RUN: u64 = 2;
 
@@ -79,6 +82,8 @@ struct Life {
     beat: u64,
     /// How far it is behind, nanoseconds.
     lag: u64,
+    /// Its run, and when that was first heard of, nanoseconds.
+    run: (u64, u64),
 }
 
 /// How a source is.
@@ -185,6 +190,9 @@ impl Node {
         self.tell_time(source, event.time, kind);
         let life = &mut self.lives[source as usize];
         life.heard = true;
+        if event.run > life.run.0 {
+            life.run = (event.run, event.time);
+        }
         match kind {
             Kind::HealthBeat(beat) => self.beat(source, event.time, beat),
             Kind::HealthAttached(_) => life.attached = Some(true),
@@ -233,6 +241,10 @@ impl Node {
         }
         let life = &mut self.lives[source as usize];
         (life.beat, life.lag) = (time, beat.lag);
+        // detectors that were killed said of nothing that it is over
+        if source == Source::Detect && time > life.run.1.saturating_add(UNSAID) {
+            self.findings.only_of(life.run.0);
+        }
         for number in 1..SOURCES {
             let beat = self.lives[number].beat;
             if beat > 0 && beat.saturating_add(OLD) < self.now {

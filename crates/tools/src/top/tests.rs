@@ -277,6 +277,18 @@ fn finding(id: &str, severity: Severity, summary: &str) -> Finding {
 }
 
 #[test]
+fn findings_of_detectors_that_were_killed_end() {
+    let open = FindingOpened { finding: Some(finding("1", Severity::Critical, "90000 transactions wait")) };
+    let mut top = shown([beat(NOW, Source::Ebpf), at(NOW, Source::Detect, open)]);
+    let mut after = |second: u64| {
+        top.take(&Delivery::Event(Event { run: 2, ..beat(NOW + second, Source::Detect) }.into()));
+        screen(&mut top, 80, 24).contains("90000 transactions wait")
+    };
+    assert!(after(1) && after(3600), "the new ones may not have looked yet");
+    assert!(!after(3602));
+}
+
+#[test]
 fn findings_are_shown_while_they_last() {
     let mut top = shown([beat(NOW, Source::Ebpf)]);
     check(
