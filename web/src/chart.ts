@@ -44,11 +44,18 @@ export function table(series: Series, lines: readonly Line[]): (number | null)[]
   ];
 }
 
+/** The last value of each line as the series has it: nothing is nothing now, whatever was there before. */
+export function current(series: Series, lines: readonly Line[]): (number | null)[] {
+  return lines.map(({ column }) => series.columns[column]?.at(-1) ?? null);
+}
+
 export class Chart {
   readonly element: HTMLElement;
   private readonly plot: uPlot;
   private readonly figures: HTMLElement[];
   private data: (number | null)[][];
+  /** What the legend says while nobody points at a moment; of values at times of their own, the last there is. */
+  private now: (number | null)[] | undefined;
 
   constructor(
     private readonly options: Options,
@@ -140,11 +147,18 @@ export class Chart {
   }
 
   update(series: Series | null | undefined): void {
-    if (series) this.show(table(series, this.options.lines));
+    if (!series) return;
+    this.now = current(series, this.options.lines);
+    this.draw(table(series, this.options.lines));
   }
 
   /** Values at times of their own, seconds since the epoch first. */
   show(data: (number | null)[][]): void {
+    this.now = undefined;
+    this.draw(data);
+  }
+
+  private draw(data: (number | null)[][]): void {
     this.data = data;
     this.plot.setData(data as uPlot.AlignedData);
     this.legend();
@@ -154,7 +168,8 @@ export class Chart {
     const at = this.plot.cursor.idx;
     this.figures.forEach((figure, i) => {
       const column = this.data[i + 1] ?? [];
-      const value = at === null || at === undefined ? column.findLast((value) => value !== null) : column[at];
+      const last = this.now ? this.now[i] : column.findLast((value) => value !== null);
+      const value = at === null || at === undefined ? last : column[at];
       write(figure, value === null || value === undefined ? "–" : this.options.value(value));
     });
   }

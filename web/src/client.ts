@@ -11,11 +11,13 @@ export interface Subscription {
   nodes?: readonly string[];
   peers?: readonly number[];
   form?: "full" | "brief";
+  /** Each fact once, by its primary witness. */
+  primary?: boolean;
   /** How often the server sends what came together, milliseconds. */
   interval_ms?: number;
 }
 
-/** An event in few words, or `count` like ones: enough to draw it. */
+/** An event in few words: enough to draw it. */
 export interface Brief {
   time: string;
   node: string;
@@ -24,6 +26,7 @@ export interface Brief {
   direction?: Direction;
   connectionType?: ConnectionType;
   size?: number;
+  /** How many transactions, addresses or headers a message carries; absent where it is not about many. */
   count?: number;
 }
 
@@ -161,7 +164,8 @@ export class Client {
       this.playback = frame.playback;
       this.changed();
     }
-    if (frame.beat?.time !== undefined && this.playback?.playing) {
+    // on the way to a moment the state's time is of neither, and 0 before its first event
+    if (frame.beat?.time && frame.beat.time !== "0" && this.playback?.playing && !this.playback.seeking) {
       this.playback = { ...this.playback, position: frame.beat.time };
       this.changed();
     }

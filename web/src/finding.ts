@@ -29,6 +29,11 @@ export function complete(finding: Finding): Finding {
   return said ? { ...finding, ...described(said) } : finding;
 }
 
+/** Another text whenever something new was said: an update repeats id and kind, and is an event of its own. */
+export function edition(findings: readonly Finding[]): string {
+  return findings.map(({ id, kind, active, event }) => [id, kind, active, event?.run, event?.sequence].join(" ")).join();
+}
+
 function described(said: Concluded): Partial<Finding> {
   const { entity } = said;
   const about = entity?.peer === undefined ? [entity?.address, entity?.name].filter(Boolean).join(" ") : "";

@@ -86,6 +86,20 @@ test("what is missed is counted and told at its place", (context) => {
   assert.equal(client.missed, 7);
 });
 
+test("a recording that seeks stands where it was told to go, whatever the state has read so far", (context) => {
+  const { client, sockets } = connected(context);
+  const socket = sockets[0] as Socket;
+  socket.accept();
+  const at = (time: string) => {
+    socket.say({ beat: { time } });
+    return client.playback?.position;
+  };
+  socket.say({ playback: { recording: true, playing: true, position: "5000", seeking: true } });
+  assert.deepEqual([at("0"), at("1400")], ["5000", "5000"]);
+  socket.say({ playback: { recording: true, playing: true, position: "5000", seeking: false } });
+  assert.deepEqual([at("0"), at("5001")], ["5000", "5001"]);
+});
+
 test("a page that is left wants nothing any more", (context) => {
   const { client, sockets } = connected(context);
   const page = new AbortController();

@@ -1,7 +1,8 @@
 // Drives every page over the bundled recording, as `peer-observer web --recording fixtures/demo.rec` serves it.
 //
-//   node tests/drive.mjs http://127.0.0.1:2100 [--shots ../docs/pages]
+//   node tests/drive.mjs http://127.0.0.1:2100 [--shots ../docs/pages] [--locked http://127.0.0.1:2101 --token …]
 //
+// `--locked` is another server, which lets in only who has the token.
 // Each page must show what the recording holds, complain of nothing, ask no other host, and have no serious fault of accessibility.
 import assert from "node:assert/strict";
 import { mkdir, readFile } from "node:fs/promises";
@@ -12,7 +13,7 @@ import { launch, watch } from "./browser.mjs";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { shots: { type: "string" }, only: { type: "string" } },
+  options: { shots: { type: "string" }, only: { type: "string" }, locked: { type: "string" }, token: { type: "string" } },
 });
 const base = positionals[0]?.replace(/\/$/, "");
 if (!base) throw new Error("usage: drive.mjs URL [--shots FOLDER]");
@@ -335,20 +336,24 @@ await step("a finding says why, from what, and what it does not prove", () =>
       kind: "finding.opened",
       findingOpened: { finding },
     };
-    await page.route(/\/api\/findings\b/, (route) =>
-      route.fulfill({
-        json: {
-          now: "1795345121500000000",
-          findings: [{ id: finding.id, time, kind: event.kind, node: "demo", active: true, event }],
-        },
-      }),
-    );
+    const shown = { id: finding.id, time, kind: event.kind, node: "demo", active: true, event };
+    await page.route(/\/api\/findings\b/, (route) => route.fulfill({ json: { now: "1795345121500000000", findings: [shown] } }));
     await page.goto(`${base}/#/findings`);
     await has(page, "details[open]", "warn", "ping flood", "active", "39 messages in 10 s", "10 messages in 10 s");
     await has(page, ".finding-part", "What it does not prove", "monitors of networks");
     await has(page, ".finding-part", "Evidence", "2026-11-22 10:58:39 UTC", "events 1266 to 1304 of ebpf");
     if (values.shots) await page.screenshot({ path: join(values.shots, "findings-light.png") });
     assert.deepEqual(await accessibility(page), []);
+    // twice: the second update differs from the first by what it says alone
+    for (const [sequence, value] of [
+      ["1", 57],
+      ["2", 83],
+    ]) {
+      const updated = { ...finding, inputs: [{ ...finding.inputs[0], value }] };
+      shown.event = { ...event, sequence, kind: "finding.updated", findingUpdated: { finding: updated }, findingOpened: undefined };
+      shown.kind = shown.event.kind;
+      await has(page, "details[open]", `${value} messages in 10 s`);
+    }
     await page.getByRole("link", { name: "10:58:39" }).click();
     await page.getByRole("heading", { name: "Messages", level: 1 }).waitFor();
     await page.waitForFunction(() => document.querySelector(".playback output")?.textContent?.includes("10:58:39 UTC"));
@@ -374,6 +379,50 @@ await step("a page says when the program does not answer, and goes on when it do
   await has(page, ".empty", "This link leads to no page");
   await context.close();
 });
+
+await step("the stream says where the connection was lost, and refuses a filter that names nobody", () =>
+  visit(desk, async (page) => {
+    let cut;
+    await page.routeWebSocket(/\/api\/stream/, (socket) => {
+      socket.connectToServer();
+      cut = () => socket.close();
+    });
+    await seek(page.request, { at: EARLY, playing: false });
+    await page.goto(`${base}/#/messages`);
+    await has(page, ".stream", "Nothing yet");
+    await seek(page.request, { playing: true, speed: 1 });
+    await has(page, ".stream li", "net.inv");
+    await seek(page.request, { playing: false });
+    await cut();
+    await has(page, ".stream li.missed", "connection was lost");
+    await page.getByRole("searchbox", { name: "Peers, by id" }).fill("abc");
+    await page.keyboard.press("Enter");
+    await has(page, ".tools", "refused: abc is no peer's id");
+  }),
+);
+
+/** Logs in as a person does: what a browser sends with a form is not what a test would make up. */
+if (values.locked) {
+  await step("a person logs in with the token, and not without", async () => {
+    const locked = values.locked.replace(/\/$/, "");
+    const context = await browser.newContext(desk);
+    const page = await context.newPage();
+    await page.goto(`${locked}/`);
+    assert.equal(page.url(), `${locked}/login`);
+    const answered = async (token) => {
+      // not into the page that is just being left
+      await page.waitForFunction(() => document.querySelector("#token")?.value === "");
+      await page.getByLabel("Token").fill(token);
+      const posted = page.waitForResponse((response) => response.request().method() === "POST");
+      await page.getByRole("button", { name: "Log in" }).click();
+      return (await posted).status();
+    };
+    assert.equal(await answered("0123456789 is wrong"), 401);
+    assert.equal(await answered(values.token), 303);
+    await has(page, ".node-card", "demo");
+    await context.close();
+  });
+}
 
 await step("the first page is small and soon there", () =>
   visit(desk, async (page) => {

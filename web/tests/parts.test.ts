@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { PeerRow } from "../src/api.ts";
-import { table } from "../src/chart.ts";
+import { current, table } from "../src/chart.ts";
 import { field, summary } from "../src/events.ts";
 import { messageFamily, serviceNames, typeLook } from "../src/networks.ts";
-import { kindsOf, peersOf } from "../src/pages/messages.ts";
+import { kindsOf, peersOf, strangers } from "../src/pages/messages.ts";
 import { missing, toTip } from "../src/pages/blocks.ts";
-import { condition } from "../src/pages/health.ts";
+import { condition, lostIn } from "../src/pages/health.ts";
 import { byType, matches, state } from "../src/peers.ts";
 import { stride } from "../src/playback.ts";
-import { complete } from "../src/finding.ts";
+import { complete, edition } from "../src/finding.ts";
 import { link, parse } from "../src/route.ts";
 import { joined, read, trimmed } from "../src/wire.ts";
 import type { Event } from "../src/schema.ts";
@@ -120,6 +120,7 @@ test("an event is a line, without what the line shows elsewhere", () => {
 test("filters of the stream are read as typed", () => {
   assert.deepEqual(kindsOf(" net.*, conn.opened  mempool.*"), ["net.*", "conn.opened", "mempool.*"]);
   assert.deepEqual(peersOf("12, 7 x -3"), [12, 7]);
+  assert.deepEqual([strangers(" 12, 7 "), strangers("12, x -3")], [[], ["x", "-3"]]);
 });
 
 test("a series becomes columns; what is missing is a gap", () => {
@@ -240,4 +241,30 @@ test("a finding says its numbers with units and limits", () => {
   ]);
   assert.deepEqual([said.title, said.peers, said.notProven], ["inv queue", ["12"], ["that the peer means harm"]]);
   assert.deepEqual(said.evidence, [{ time: "5", text: "events 7 to 9 of rpc" }]);
+});
+
+test("an update of a finding is news, also after another update", () => {
+  const said = (sequence: string) => ({ kind: "finding.updated", run: "1", sequence }) as Event;
+  const finding = { id: "a", time: "5", kind: "finding.updated", node: "n", active: true } as const;
+  assert.equal(edition([{ ...finding, event: said("7") }]), edition([{ ...finding, event: said("7") }]));
+  assert.notEqual(edition([{ ...finding, event: said("7") }]), edition([{ ...finding, event: said("8") }]));
+});
+
+test("an event that was lost on the way is counted once", () => {
+  const hops = [
+    { name: "kernel to reader", lost: "3" },
+    { name: "bus to this program", lost: "100" },
+    { name: "this program to pages" },
+  ];
+  assert.equal(lostIn(hops), 103);
+});
+
+test("what happened minutes ago does not happen now", () => {
+  const lines = [
+    { column: "in", label: "", colour: "" },
+    { column: "rejected", label: "", colour: "", points: true },
+    { column: "of tomorrow", label: "", colour: "" },
+  ];
+  const series = { start: "0", step: "1000000000", columns: { in: [5, 7], rejected: [9, 0] } };
+  assert.deepEqual(current(series, lines), [7, 0, null]);
 });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { message, wanted } from "../src/circle/hearing.ts";
 import { FLASH, FLIGHT, MOST_FLYING, MOST_PEERS, Stage, TOGETHER, way } from "../src/circle/stage.ts";
 
 const ping = (peer: string, count = 1) => ({ peer, direction: "inbound", kind: "net.ping", count }) as const;
@@ -75,4 +76,23 @@ test("a mark goes the whole way, and only forward", () => {
   assert.ok(mark);
   const shares = [0, mark.at, mark.at + FLIGHT / 2, mark.at + FLIGHT, mark.at + 2 * FLIGHT].map((at) => way(mark, at));
   assert.deepEqual(shares, [0, 0, 0.5, 1, 1]);
+});
+
+test("a message is one, whatever is in it", () => {
+  const stage = new Stage();
+  const headers = {
+    time: "5",
+    node: "a",
+    kind: "net.headers",
+    peer: "1",
+    direction: "inbound",
+    size: 162_003,
+    count: 2000,
+  } as const;
+  stage.say(message(headers, "1"), 0);
+  assert.deepEqual([stage.messages, stage.rate, stage.flying[0]?.count], [1, 1, 1]);
+});
+
+test("who comes and goes is heard once, whoever else saw it", () => {
+  assert.equal(wanted(["a"]).primary, true);
 });

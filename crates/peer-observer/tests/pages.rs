@@ -57,6 +57,19 @@ fn tools() -> bool {
     installed.is_ok()
 }
 
+/// Of a server that lets in nobody without it.
+const TOKEN: &str = "correct-horse-battery";
+
+/// Pages over the bundled recording, and their address.
+fn serve(more: &[&str]) -> (Running, String) {
+    let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo.rec");
+    let mut command = program();
+    let mut server = Running::start(command.args(["web", "--recording", recording, "--web-listen", "127.0.0.1:0"]).args(more));
+    let said = server.wait_for_error("its address", |line| line.contains("http://127.0.0.1:"));
+    let address = said.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
+    (server, address)
+}
+
 #[test]
 fn what_is_in_the_program_is_made_of_its_sources() {
     if tools() {
@@ -73,17 +86,20 @@ fn every_page_shows_the_recording_and_complains_of_nothing() {
         testkit::skipped("no chromium on PATH");
         return;
     }
-    let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo.rec");
-    let mut server = Running::start(program().args(["web", "--recording", recording, "--web-listen", "127.0.0.1:0"]));
-    let said = server.wait_for_error("its address", |line| line.contains("http://127.0.0.1:"));
-    let address = said.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
+    let (server, address) = serve(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, TOKEN).unwrap();
+    let (locked, door) = serve(&["--web-token-file", token.to_str().unwrap()]);
     let mut drive = Command::new("node");
-    drive.args(["tests/drive.mjs", &address]);
+    drive.args(["tests/drive.mjs", &address, "--locked", &door, "--token", TOKEN]);
     // to renew the pictures of the manual
     if let Some(folder) = std::env::var_os("PAGES_SHOTS") {
         drive.arg("--shots").arg(folder);
     }
     run(&mut drive);
-    let (_, _, status) = server.end(rustix::process::Signal::TERM);
-    assert!(status.success(), "{status}");
+    for server in [server, locked] {
+        let (_, _, status) = server.end(rustix::process::Signal::TERM);
+        assert!(status.success(), "{status}");
+    }
 }

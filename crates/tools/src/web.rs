@@ -349,7 +349,7 @@ impl Feed {
                 self.tell(&player);
             }
             if self.on_time(&mut beat) {
-                *self.shared.playback.lock().expect("nothing panics while it holds the lock") = player.show(Instant::now());
+                *self.shared.playback.lock().expect("nothing panics while it holds the lock") = self.shown(&player);
             }
             let flush = self.shared.fanout().due().map_or(beat, |due| due.min(beat));
             let next = player.next(Instant::now()).map_or(flush, |next| next.min(flush));
@@ -421,9 +421,18 @@ impl Feed {
 
     /// The recording stands elsewhere, or goes on in another way.
     fn tell(&self, player: &Player) {
-        let playback = player.show(Instant::now());
+        let playback = self.shown(player);
         self.shared.fanout().note(&note(&playback));
         *self.shared.playback.lock().expect("nothing panics while it holds the lock") = playback;
+    }
+
+    /// Where the recording stands. Strangers are not told what an error says: it names files, and files often name people and nodes.
+    fn shown(&self, player: &Player) -> Value {
+        let mut playback = player.show(Instant::now());
+        if self.shared.public && !playback["error"].is_null() {
+            playback["error"] = json!("a part of the recording cannot be read");
+        }
+        playback
     }
 }
 

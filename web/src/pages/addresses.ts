@@ -21,7 +21,7 @@ export function show(root: HTMLElement, context: Context): void {
       lines: [
         { column: "in", label: "received", colour: "received" },
         { column: "out", label: "sent", colour: "sent", dashed: true },
-        { column: "fresh", label: "received, seen within ten minutes", colour: "good" },
+        { column: "fresh", label: "received, not heard of before", colour: "good" },
       ],
     },
     context.signal,

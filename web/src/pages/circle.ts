@@ -1,6 +1,7 @@
 // The circle: the node in the middle, its peers around it, their messages flying.
 
 import { get, poll, type Brief } from "../client.ts";
+import { message, wanted } from "../circle/hearing.ts";
 import { paint, peerAt, Geometry, Palette, type View } from "../circle/paint.ts";
 import { Stage, type Standing } from "../circle/stage.ts";
 import { button, el, fill, set, write } from "../dom.ts";
@@ -132,12 +133,7 @@ class CirclePage {
       context.signal,
     );
     context.client.subscribe(
-      {
-        kinds: ["net.*", "conn.opened", "conn.closed", "conn.evicted", "conn.misbehaving"],
-        nodes: this.all || context.node === undefined ? [] : [context.node],
-        form: "brief",
-        interval_ms: 50,
-      },
+      wanted(this.all || context.node === undefined ? [] : [context.node]),
       {
         events: (events) => {
           this.hear(events);
@@ -232,16 +228,7 @@ class CirclePage {
       const id = String(peer);
       const { stage } = ring;
       if (event.kind.startsWith("net.")) {
-        stage.say(
-          {
-            peer: id,
-            direction: event.direction ?? "unspecified",
-            kind: event.kind,
-            connectionType: event.connectionType,
-            count: event.count ?? 1,
-          },
-          at,
-        );
+        stage.say(message(event, id), at);
         continue;
       }
       if (event.kind === "conn.opened") stage.open(id, event.connectionType ?? "unspecified", at);

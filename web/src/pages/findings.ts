@@ -3,8 +3,8 @@
 import type { Finding } from "../api.ts";
 import { summary as inWords } from "../events.ts";
 import { el, fill } from "../dom.ts";
-import { complete } from "../finding.ts";
-import { between, moment, plural, rfc3339, words } from "../format.ts";
+import { complete, edition } from "../finding.ts";
+import { moment, plural, rfc3339, words } from "../format.ts";
 import { facts, follow, type Context } from "../page.ts";
 
 const EMPTY =
@@ -15,10 +15,10 @@ export function show(root: HTMLElement, context: Context): void {
   const list = el("div", { class: "findings" });
   root.append(count, list);
   let shown = "";
-  follow(root, context, "findings", { node: context.asked }, ({ findings: raw, now }) => {
+  follow(root, context, "findings", { node: context.asked }, ({ findings: raw }) => {
     const findings = raw.map(complete);
     const active = findings.filter(({ active }) => active).length;
-    const key = findings.map((finding) => `${finding.id} ${finding.time} ${finding.kind} ${String(finding.active)}`).join();
+    const key = edition(findings);
     const text = findings.length === 0 ? "" : `${plural(active, "active finding")}, ${findings.length - active} cleared`;
     if (count.textContent !== text) count.textContent = text;
     if (key === shown && list.childElementCount > 0) return;
@@ -32,7 +32,7 @@ export function show(root: HTMLElement, context: Context): void {
       list,
       ...(findings.length === 0
         ? [el("p", { class: "empty" }, EMPTY)]
-        : ordered.map((finding, i) => card(finding, now, context, open.has(finding.id) || (first && i === 0)))),
+        : ordered.map((finding, i) => card(finding, context, open.has(finding.id) || (first && i === 0)))),
     );
   });
 }
@@ -44,7 +44,7 @@ const VERDICTS: Record<string, string> = {
   act: "No innocent cause is known.",
 };
 
-function card(finding: Finding, now: string, context: Context, open: boolean): HTMLElement {
+function card(finding: Finding, context: Context, open: boolean): HTMLElement {
   const severity = finding.severity ?? "info";
   const peers = finding.peers ?? [];
   const inputs = finding.inputs ?? [];
@@ -58,7 +58,7 @@ function card(finding: Finding, now: string, context: Context, open: boolean): H
   facts(known, [
     ["Node", finding.node],
     ["About", peers.length > 0 ? el("span", {}, ...links) : finding.about],
-    ["Since", `${moment(finding.time)} (${between(finding.time, now)} ago)`],
+    ["Since", moment(finding.time)],
     ["Cleared", finding.cleared ? moment(finding.cleared) : undefined],
     ["What to do", finding.verdict ? VERDICTS[finding.verdict] : undefined],
     ["Detector", finding.detector],

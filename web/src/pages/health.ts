@@ -36,6 +36,11 @@ function stated({ published, heard }: SourceRow): number {
 
 type Hop = NonNullable<Health["hops"]>[number];
 
+/** Events that were lost on the server's side. What this page was told that it missed is among them: of the last two hops. */
+export function lostIn(hops: readonly Hop[]): number {
+  return hops.reduce((sum, { lost }) => sum + Number(lost ?? 0), 0);
+}
+
 export function show(root: HTMLElement, context: Context): void {
   const lost = new Figure("lost", "Over all hops and sources");
   const published = new Figure("published", "Events that the sources stated");
@@ -180,7 +185,7 @@ export function show(root: HTMLElement, context: Context): void {
     const bad = rows.filter((row) => condition(row, now).tone !== "good");
     const here = { name: "server to this page", lost: context.client.missed, note: "What this page was told that it missed" };
     const way = [...(answer.hops ?? []), here];
-    const total = way.reduce((sum, hop) => sum + Number(hop.lost ?? 0), 0);
+    const total = lostIn(answer.hops ?? []);
     verdict.className = bad.length === 0 && total === 0 ? "verdict good" : "verdict warn";
     write(
       verdict,

@@ -17,8 +17,10 @@ const DRAWN = 200;
 
 const DEFAULT = "net.*,conn.*,mempool.*,chain.*";
 
-/** A line of the stream: an event, or how many did not come. */
-type Entry = { event: Event; id: number } | { missed: number; id: number };
+/** What stands in the stream: an event, how many did not come, or that nothing could. */
+type News = { event: Event } | { missed: number } | { lost: true };
+
+type Entry = News & { id: number };
 
 /** The kinds of a filter as one types it; commas and spaces part them. */
 export function kindsOf(text: string): string[] {
@@ -31,6 +33,17 @@ export function peersOf(text: string): number[] {
     .split(/[\s,]+/)
     .filter((part) => /^\d+$/.test(part))
     .map(Number);
+}
+
+/** What is no peer's id in a filter. */
+export function strangers(text: string): string[] {
+  return text.split(/[\s,]+/).filter((part) => part !== "" && !/^\d+$/.test(part));
+}
+
+/** What a line says in place of events. */
+function gap(entry: { missed: number } | { lost: true }): string {
+  if ("lost" in entry) return "The connection was lost here. What happened until it was back is missing.";
+  return `${plural(entry.missed, "event")} did not come here: this page was too slow for what it asked for. Narrow the filter.`;
 }
 
 export function show(root: HTMLElement, context: Context): void {
@@ -87,14 +100,7 @@ export function show(root: HTMLElement, context: Context): void {
     for (const entry of wanted) {
       let item = lines.get(entry.id);
       if (!item) {
-        item =
-          "missed" in entry
-            ? el(
-                "li",
-                { class: "missed" },
-                `${plural(entry.missed, "event")} did not come here: this page was too slow for what it asked for. Narrow the filter.`,
-              )
-            : line(entry.event, choose);
+        item = "event" in entry ? line(entry.event, choose) : el("li", { class: "missed" }, gap(entry));
         lines.set(entry.id, item);
       }
       if (item === place) place = place.nextSibling;
@@ -114,7 +120,7 @@ export function show(root: HTMLElement, context: Context): void {
     // four times a second is as fast as one reads
     setTimeout(draw, 250);
   };
-  const add = (entry: { event: Event } | { missed: number }) => {
+  const add = (entry: News) => {
     entries.push({ ...entry, id: (next += 1) });
   };
   const choose = (event: Event, line: HTMLElement) => {
@@ -140,6 +146,12 @@ export function show(root: HTMLElement, context: Context): void {
     entries = [];
     heard = 0;
     draw();
+    const wrong = strangers(peer.value)[0];
+    if (wrong !== undefined) {
+      // without it everybody would be heard
+      write(said, `refused: ${wrong} is no peer's id, which is a number`);
+      return;
+    }
     context.client.subscribe(
       {
         kinds: kindsOf(kinds.value),
@@ -182,6 +194,15 @@ export function show(root: HTMLElement, context: Context): void {
     items[Math.min(items.length - 1, Math.max(0, at + step))]?.focus();
   });
   document.addEventListener("jumped", subscribe, { signal: context.signal });
+  let connected = context.client.connection.state === "open";
+  context.client.watch(() => {
+    const { state } = context.client.connection;
+    if (connected && state === "lost") {
+      add({ lost: true });
+      soon();
+    }
+    connected = state === "open";
+  }, context.signal);
   root.append(
     names,
     el("div", { class: "tools" }, el("label", { class: "grow" }, "Kinds", kinds), el("label", {}, "Peers", peer), pause, said),

@@ -22,6 +22,9 @@ pub enum Slot {
 /// Slots that are no events: a client that reads nothing gets no more of them either.
 const SLOTS: usize = 512;
 
+/// What may wait of answers and notes for one client, bytes: the longest answer twice. Events have a limit of their own.
+const NOTES: usize = 128 << 10;
+
 /// Beats that wait for a client which takes nothing: after so many seconds it is given up.
 const GIVEN_UP: u32 = 60;
 
@@ -36,6 +39,8 @@ pub struct Queue {
 struct Inner {
     slots: VecDeque<Slot>,
     bytes: usize,
+    /// Bytes of notes.
+    notes: usize,
     events: u64,
     /// Beats since anything was taken.
     waited: u32,
@@ -67,10 +72,13 @@ impl Queue {
 
     /// Adds a message that is no event, if there is room.
     pub fn push(&self, slot: Slot) {
+        let length = slot.note();
         let mut inner = self.lock();
-        if inner.slots.len() >= SLOTS {
+        let fits = inner.notes == 0 || inner.notes + length <= NOTES;
+        if inner.slots.len() >= SLOTS || !fits {
             return;
         }
+        inner.notes += length;
         inner.slots.push_back(slot);
         drop(inner);
         self.ready.notify_one();
@@ -123,6 +131,13 @@ impl Queue {
     }
 }
 
+impl Slot {
+    /// Bytes of a note; none of anything else.
+    fn note(&self) -> usize {
+        if let Self::Note(text) = self { text.len() } else { 0 }
+    }
+}
+
 impl Inner {
     fn missed(&mut self, count: u64) {
         match self.slots.back_mut() {
@@ -134,6 +149,7 @@ impl Inner {
     fn take(&mut self) -> Option<Slot> {
         let slot = self.slots.pop_front()?;
         self.waited = 0;
+        self.notes -= slot.note();
         if let Slot::Events(text, events) = &slot {
             self.bytes -= text.len();
             self.events -= events;
@@ -187,6 +203,23 @@ mod tests {
         assert_eq!((0..100).take_while(|time| queue.beat(*time)).count(), 59);
         queue.next().await;
         assert!(queue.beat(0));
+    }
+
+    /// Who asks and does not read the answers is answered no more.
+    #[tokio::test]
+    async fn answers_that_wait_are_bounded() {
+        let queue = Queue::default();
+        let note = |length| Slot::Note("x".repeat(length).into());
+        queue.push(note(2 * NOTES));
+        queue.push(note(1));
+        assert_eq!(queue.next().await, Some(note(2 * NOTES)));
+        for _ in 0..50 {
+            queue.push(note(64 << 10));
+            queue.push(Slot::Beat(1));
+        }
+        let slots = all(&queue).await;
+        let waited: usize = slots.iter().map(Slot::note).sum();
+        assert_eq!((waited, slots.len()), (NOTES, 52), "beats are small, and say that the server lives");
     }
 
     #[tokio::test]

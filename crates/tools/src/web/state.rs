@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use event::primary::Primaries;
-use event::{Event, Kind, KindId};
+use event::{Event, Kind, KindId, Source};
 
 use addresses::Addresses;
 use blocks::Blocks;
@@ -47,6 +47,10 @@ pub struct State {
     findings: Findings,
     /// The newest event's, nanoseconds since the epoch.
     time: u64,
+    /// Of the last event, if it was far ahead of that.
+    ahead: Option<u64>,
+    /// What the time was when a clock was set back, and until when events of then may still come.
+    left: Option<(u64, u64)>,
     strays: u64,
     missed: u64,
 }
@@ -91,9 +95,11 @@ impl State {
     pub fn observe(&mut self, event: &Arc<Event>) -> bool {
         let primary = self.primaries.admit(event);
         let Some(kind) = &event.kind else { return primary };
-        let newest = self.time;
-        // a clock that jumped ahead for one event does not empty every window
-        self.time = if newest == 0 { event.time } else { newest.max(event.time.min(newest.saturating_add(JUMP))) };
+        let is_set_back = |node: &Node| node.health.is_set_back(event);
+        if matches!(kind, Kind::HealthBeat(_)) && self.nodes.get(&event.node).is_some_and(is_set_back) {
+            self.set_back(event);
+        }
+        let time = self.go_on(event.time);
         if !self.nodes.contains_key(&event.node) {
             if self.nodes.len() >= NODES {
                 self.strays += 1;
@@ -105,11 +111,39 @@ impl State {
         if let Some(node) = self.nodes.get_mut(&event.node) {
             node.events += 1;
             node.health.observe(event, kind);
+            if let (Source::Log, Kind::ChainTip(tip)) = (event.source(), kind) {
+                node.blocks.named_by_log(tip);
+            }
             if primary {
-                node.observe(event, kind);
+                node.observe(event, kind, time);
             }
         }
         primary
+    }
+
+    /// Moves on to an event's time, and gives it; or the newest, where this event is the only one that is so far ahead.
+    fn go_on(&mut self, time: u64) -> u64 {
+        let before = self.ahead.take();
+        let is_alone = before.is_none_or(|before| before.abs_diff(time) > JUMP);
+        if self.time > 0 && time > self.time.saturating_add(JUMP) && is_alone {
+            self.ahead = Some(time);
+            return self.time;
+        }
+        let is_of_then = |(was, until): (u64, u64)| self.time < until && time.abs_diff(was) <= LATE;
+        if time > self.time.saturating_add(PACE) && self.left.is_some_and(is_of_then) {
+            return self.time;
+        }
+        self.time = self.time.max(time);
+        time
+    }
+
+    /// The clock that a node's observer lives by was set back: what ends in the future would take nothing more until then.
+    fn set_back(&mut self, event: &Event) {
+        self.nodes.remove(&event.node);
+        self.left = Some((self.time, event.time.saturating_add(LATE)));
+        let of_others = self.nodes.values().filter_map(|node| node.health.beaten()).max();
+        self.time = of_others.map_or(event.time, |time| time.max(event.time));
+        self.ahead = None;
     }
 
     /// The subscription missed so many events.
@@ -123,11 +157,17 @@ impl State {
     }
 }
 
-/// A time further ahead of the newest than this counts as that far ahead, nanoseconds.
-const JUMP: u64 = 24 * 3600 * 1_000_000_000;
+/// A time further ahead of the newest than this is believed when the next event says so, too, nanoseconds: it would empty every window.
+const JUMP: u64 = series::LENGTH * 1_000_000_000;
+
+/// How late what a source still has to say may come when the clock is set back, nanoseconds.
+const LATE: u64 = 10_000_000_000;
+/// Events are no further apart while a source beats, nanoseconds.
+const PACE: u64 = 2_000_000_000;
 
 impl Node {
-    fn observe(&mut self, event: &Arc<Event>, kind: &Kind) {
+    /// `time` is the event's, unless that is out of the question.
+    fn observe(&mut self, event: &Arc<Event>, kind: &Kind, time: u64) {
         self.live(event);
         if let Some(net) = kind.net() {
             let inbound = net.direction == event::Direction::Inbound;
@@ -135,34 +175,34 @@ impl Node {
                 true => (&mut self.traffic.messages_in, &mut self.traffic.bytes_in),
                 false => (&mut self.traffic.messages_out, &mut self.traffic.bytes_out),
             };
-            messages.add(event.time, 1);
-            bytes.add(event.time, u64::from(net.size));
-            self.mix.add(kind.id(), net.direction, u64::from(net.size), event.time);
+            messages.add(time, 1);
+            bytes.add(time, u64::from(net.size));
+            self.mix.add(kind.id(), net.direction, u64::from(net.size), time);
         }
         if let Some(id) = kind.peer() {
-            self.peer(id, event.time).observe(event, kind);
+            self.peer(id, time).observe(event, kind, time);
         }
-        if event.time / 1_000_000_000 > self.peers_inbound.last() {
+        if time / 1_000_000_000 > self.peers_inbound.last() {
             let inbound = self.peers.values().filter(|peer| peer.is_inbound()).count() as u64;
-            self.peers_inbound.gauge(event.time, inbound);
-            self.peers_outbound.gauge(event.time, self.peers.len() as u64 - inbound);
+            self.peers_inbound.gauge(time, inbound);
+            self.peers_outbound.gauge(time, self.peers.len() as u64 - inbound);
         }
         if NOTED.contains(&kind.id()) {
             peer::keep(&mut self.notes, Arc::clone(event), NOTES);
         }
-        self.transactions.observe(event.time, kind);
-        self.addresses.observe(event.time, kind);
-        self.blocks.observe(event.time, kind);
-        self.pings.observe(event.time, kind);
+        self.transactions.observe(time, kind);
+        self.addresses.observe(time, kind);
+        self.blocks.observe(time, kind);
+        self.pings.observe(time, kind);
         match kind {
-            Kind::ConnClosed(closed) => self.close(closed.peer, event.time),
+            Kind::ConnClosed(closed) => self.close(closed.peer, time),
             Kind::ConnEnded(ended) => {
                 // it comes after the close, with the reason
                 if let Some(peer) = self.gone.iter_mut().rev().find(|peer| peer.id == ended.peer) {
                     peer.end(ended);
                 }
             }
-            Kind::StatePeers(peers) => self.polled(event.time, peers),
+            Kind::StatePeers(peers) => self.polled(time, peers),
             _ => {}
         }
         if matches!(kind.id().family(), "state" | "health") && !UNSUITED.contains(&kind.id()) {
@@ -183,6 +223,8 @@ impl Node {
                     self.peers.clear();
                     self.gone.clear();
                     self.latest.clear();
+                    self.transactions.forget_peers();
+                    self.addresses.peers.clear();
                 }
             }
         }
@@ -205,7 +247,11 @@ impl Node {
     }
 
     fn close(&mut self, id: u64, time: u64) {
-        let Some(mut peer) = self.peers.remove(&id) else { return };
+        let Some(mut peer) = self.peers.remove(&id) else {
+            // what was presumed is known now
+            self.gone.iter_mut().filter(|peer| peer.id == id).for_each(|peer| peer.presumed = false);
+            return;
+        };
         peer.closed = Some(time);
         self.bury(peer);
     }
@@ -221,6 +267,7 @@ impl Node {
     /// The node's own list: whoever is not on it has gone, unless he came a moment ago.
     fn polled(&mut self, time: u64, polled: &event::StatePeers) {
         for info in polled.peers.iter().take(PEERS) {
+            self.bring_back(info.id);
             self.peer(info.id, time).info = Some(Box::new(info.clone()));
         }
         let listed: std::collections::HashSet<u64> = polled.peers.iter().map(|info| info.id).collect();
@@ -229,12 +276,27 @@ impl Node {
             self.peers.values().filter(|peer| !listed.contains(&peer.id) && !fresh(peer)).map(|peer| peer.id).collect();
         for id in ids {
             self.close(id, time);
+            if let Some(peer) = self.gone.back_mut() {
+                peer.presumed = true;
+            }
+        }
+    }
+
+    /// A list is as old as its call was long: who connected meanwhile is not on it, and on the next.
+    fn bring_back(&mut self, id: u64) {
+        if self.peers.contains_key(&id) || self.peers.len() >= PEERS {
+            return;
+        }
+        let place = self.gone.iter().rposition(|peer| peer.id == id && peer.presumed);
+        if let Some(mut peer) = place.and_then(|place| self.gone.remove(place)) {
+            (peer.closed, peer.presumed) = (None, false);
+            self.peers.insert(id, peer);
         }
     }
 }
 
 /// What is told in words: what does not happen all the time, and should not be overlooked.
-const NOTED: [KindId; 10] = [
+const NOTED: [KindId; 11] = [
     KindId::ConnEvicted,
     KindId::ConnMisbehaving,
     KindId::ConnRefused,
@@ -245,6 +307,7 @@ const NOTED: [KindId; 10] = [
     KindId::HealthLost,
     KindId::HealthDetached,
     KindId::HealthDiverged,
+    KindId::FindingOpened,
 ];
 
 /// What is too long to be kept for a page that shows other things, or is shown in another form.

@@ -58,6 +58,20 @@ impl World {
         Self { bus, publisher, address, tool }
     }
 
+    /// A server of a recording, which stops when it is told to.
+    fn playing(config: &Config, recording: Recording) -> (Self, tokio::sync::oneshot::Sender<()>) {
+        let listener = config.listen().unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let stopped = async {
+            let _ = stopped.await;
+        };
+        let tool = tokio::spawn(run(config.read().unwrap(), Input::Recording(recording, 1.0), listener, stopped));
+        let bus = Bus::local();
+        let publisher = bus.publisher("nobody".parse().unwrap(), Source::Tool);
+        (Self { bus, publisher, address, tool }, stop)
+    }
+
     fn url(&self) -> String {
         format!("ws://{}/api/stream", self.address)
     }
@@ -293,7 +307,7 @@ async fn a_page_is_served_with_everything_that_keeps_it_ours() {
         "content-type: text/html; charset=utf-8",
         "content-security-policy: default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
         "x-content-type-options: nosniff",
-        "referrer-policy: no-referrer",
+        "referrer-policy: same-origin",
         "cross-origin-resource-policy: same-origin",
     ] {
         assert!(head.lines().any(|line| line == header), "{header} is not in {head}");
@@ -375,16 +389,7 @@ async fn a_recording_is_moved_by_those_who_look() {
         Ok(Box::new(events.map(Ok)) as playback::Events)
     };
     let recording = Recording { open: Arc::new(open), from: TIME, to: TIME + 99 * SECOND };
-    let listener = config().listen().unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let stopped = async {
-        let _ = stopped.await;
-    };
-    let tool = tokio::spawn(run(config().read().unwrap(), Input::Recording(recording, 1.0), listener, stopped));
-    let bus = Bus::local();
-    let publisher = bus.publisher("nobody".parse().unwrap(), Source::Tool);
-    let world = World { bus, publisher, address, tool };
+    let (world, stop) = World::playing(&config(), recording);
     let mut client = world.client().await;
     assert_eq!(client.next("playback").await["start"], TIME.to_string());
     client.subscribe(r#"{"kinds":["net.ping"]}"#).await;

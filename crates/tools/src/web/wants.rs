@@ -51,6 +51,9 @@ const INTERVALS: std::ops::RangeInclusive<u64> = 5..=1000;
 /// Entries of each list of a subscription.
 const ENTRIES: usize = 256;
 
+/// Of the largest peer id.
+const DIGITS: usize = 20;
+
 impl Default for Ask {
     fn default() -> Self {
         Self { kinds: None, nodes: vec![], peers: vec![], form: Form::Full, primary: false, interval_ms: INTERVAL }
@@ -166,6 +169,8 @@ impl Ask {
         for peer in &self.peers {
             peers.push(match peer {
                 PeerId::Number(id) => *id,
+                // zeros before it may be any number, and the answer repeats them
+                PeerId::Text(text) if text.len() > DIGITS => return Err(AskError::Peer(shortened(text))),
                 PeerId::Text(text) => text.parse().map_err(|_| AskError::Peer(shortened(text)))?,
             });
         }
@@ -187,7 +192,7 @@ impl Wants {
     pub fn event(&self, event: &Event, primary: bool) -> bool {
         event.id().is_some_and(|id| self.kinds.contains(id))
             && (primary || !self.primary)
-            && (self.nodes.is_empty() || self.nodes.iter().any(|name| name.as_str() == event.node))
+            && (self.nodes.is_empty() || self.nodes.binary_search_by(|name| name.as_str().cmp(&event.node)).is_ok())
             && (self.peers.is_empty() || event.peer().is_some_and(|peer| self.peers.binary_search(&peer).is_ok()))
     }
 
@@ -218,6 +223,9 @@ mod tests {
         assert!(all.event(&ping("a", 1), true) && all.event(&ping("b", 2), false));
         let some = wants(r#"{"kinds":["net.p*"],"nodes":["b","a"],"peers":[7,"3"],"primary":true}"#);
         assert!(some.event(&ping("a", 3), true) && some.event(&ping("b", 7), true));
+        let many: Vec<String> = (0..200).map(|number| format!("n{number}")).collect();
+        let named = wants(&format!(r#"{{"nodes":{many:?}}}"#));
+        assert!(many.iter().all(|name| named.event(&ping(name, 1), true)) && !named.event(&ping("n", 1), true));
         assert!(!some.event(&ping("c", 3), true) && !some.event(&ping("a", 4), true) && !some.event(&ping("a", 3), false));
         assert!(!wants(r#"{"kinds":["!net"]}"#).event(&ping("a", 3), true));
         assert!(!wants(r#"{"kinds":[]}"#).event(&ping("a", 3), true));
@@ -247,6 +255,7 @@ mod tests {
         refused(r#"{"nodes":["a b"]}"#, "a node's name");
         refused(r#"{"peers":["x"]}"#, "`x` is no peer id");
         refused(r#"{"peers":[-1]}"#, "not a subscription");
+        refused(&format!(r#"{{"peers":["{}1"]}}"#, "0".repeat(20)), "is no peer id");
         refused(r#"{"interval_ms":0}"#, "5 to 1000");
         refused(&format!(r#"{{"peers":{:?}}}"#, (0..257).collect::<Vec<_>>()), "at most 256");
         refused(&format!(r#"{{"kinds":["{}"]}}"#, "x".repeat(10_000)), "at most 64 characters");

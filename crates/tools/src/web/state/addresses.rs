@@ -27,7 +27,7 @@ pub const AGES: [u64; 6] = [600, 3600, 10_800, 86_400, 604_800, u64::MAX];
 pub struct Addresses {
     pub entries_in: Series,
     pub entries_out: Series,
-    /// Entries that were not seen in a while.
+    /// Of addresses that were not heard of before, as far as is remembered.
     pub fresh_in: Series,
     pub networks: BTreeMap<i32, Both>,
     pub services: HashMap<u64, u64>,

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
-use event::{BlockPart, CompactStep, Direction, InventoryType, Kind};
+use event::{BlockPart, ChainTip, CompactStep, Direction, InventoryType, Kind};
 
 use super::series::Series;
 
@@ -11,6 +11,8 @@ use super::series::Series;
 const BLOCKS: usize = 144;
 /// Announcements remembered of each.
 const ANNOUNCEMENTS: usize = 16;
+/// Parts that are kept of one block; there are twelve.
+const PARTS: usize = 16;
 /// Bitcoin Core announces at most so many blocks by headers (`MAX_BLOCKS_TO_ANNOUNCE`); more are a download.
 const ANNOUNCED: usize = 8;
 
@@ -22,8 +24,10 @@ pub struct Blocks {
     /// The node's best block.
     pub tip: Option<(Bytes, i32, u64)>,
     pub connected: Series,
-    /// Connected last: the lines about its timing name no block.
-    last: Option<Bytes>,
+    /// Parts of the block that is being connected, as debug.log states them: the lines name no block.
+    parts: Vec<(&'static str, u64)>,
+    /// The block that they are of: among them is a line of the tip that it becomes.
+    connecting: Option<Bytes>,
 }
 
 /// One block. Times are nanoseconds since the epoch, absent where nobody said.
@@ -133,7 +137,6 @@ impl Blocks {
         match kind {
             Kind::ChainBlockConnected(connected) => {
                 self.connected.add(time, 1);
-                self.last = Some(connected.hash.clone());
                 let block = self.block(time, &connected.hash);
                 block.height = Some(connected.height);
                 block.connected = Some(time);
@@ -173,15 +176,31 @@ impl Blocks {
             Kind::ChainCompactBlock(compact) if compact.step() == CompactStep::Started => {
                 self.block(time, &compact.hash);
             }
-            Kind::ChainTiming(timing) => {
-                let last = self.last.as_ref().and_then(|hash| self.known.get_mut(hash));
-                if let Some(block) = last.filter(|block| block.timing.len() < 16)
-                    && timing.part() != BlockPart::Unspecified
-                {
-                    block.timing.push((timing.part().word(), timing.duration));
-                }
-            }
+            Kind::ChainTiming(timing) => self.timed(time, timing.part(), timing.duration),
             _ => {}
+        }
+    }
+
+    /// debug.log names a block among the lines about its parts, whoever is the witness for the tip.
+    pub fn named_by_log(&mut self, tip: &ChainTip) {
+        self.connecting = (!tip.background).then(|| Bytes::copy_from_slice(&tip.hash));
+    }
+
+    fn timed(&mut self, time: u64, part: BlockPart, duration: u64) {
+        match part {
+            BlockPart::Unspecified | BlockPart::Disconnect => return,
+            // the first of a block; what is left is of one that was only tried
+            BlockPart::Load => (self.parts, self.connecting) = (vec![], None),
+            _ => {}
+        }
+        if self.parts.len() < PARTS {
+            self.parts.push((part.word(), duration));
+        }
+        if part == BlockPart::Total {
+            let parts = std::mem::take(&mut self.parts);
+            if let Some(hash) = self.connecting.take() {
+                self.block(time, &hash).timing = parts;
+            }
         }
     }
 

@@ -39,7 +39,21 @@ pub struct Life {
     pub events: u64,
 }
 
+/// A beat this much earlier than the one before it was made by a clock that was set back, nanoseconds; less is a clock being adjusted.
+const SET_BACK: u64 = 10_000_000_000;
+
 impl Health {
+    /// Whether the source of this beat lives by a clock that was set back since its last.
+    pub fn is_set_back(&self, beat: &Event) -> bool {
+        let life = self.sources.get(&beat.source()).filter(|life| life.run == beat.run);
+        life.and_then(|life| life.beaten).is_some_and(|before| beat.time.saturating_add(SET_BACK) < before)
+    }
+
+    /// Time of the newest beat, nanoseconds since the epoch.
+    pub fn beaten(&self) -> Option<u64> {
+        self.sources.values().filter_map(|life| life.beaten).max()
+    }
+
     pub fn observe(&mut self, event: &Arc<Event>, kind: &Kind) {
         let source = event.source();
         let life = self.sources.entry(source).or_default();

@@ -30,6 +30,8 @@ pub struct Peer {
     /// When its connection was opened; absent where the observer came later and nobody said.
     pub opened: Option<u64>,
     pub closed: Option<u64>,
+    /// Only a list of the node's, which lacked it, says that it has gone.
+    pub presumed: bool,
     pub address: String,
     pub network: Network,
     pub connection_type: ConnectionType,
@@ -146,6 +148,7 @@ impl Peer {
             heard: time,
             opened: None,
             closed: None,
+            presumed: false,
             address: String::new(),
             network: Network::Unspecified,
             connection_type: ConnectionType::Unspecified,
@@ -165,17 +168,18 @@ impl Peer {
         }
     }
 
-    pub fn observe(&mut self, event: &Arc<Event>, kind: &Kind) {
-        self.heard = self.heard.max(event.time);
+    /// `time` is the event's, unless that is out of the question.
+    pub fn observe(&mut self, event: &Arc<Event>, kind: &Kind, time: u64) {
+        self.heard = self.heard.max(time);
         if let Some(net) = kind.net() {
-            self.message(event.time, event.sequence, kind, &net);
+            self.message(time, event.sequence, kind, &net);
         }
         if !kind.address().is_empty() && self.address != kind.address() {
             kind.address().clone_into(&mut self.address);
         }
         match kind {
             Kind::ConnOpened(opened) => {
-                self.opened = Some(event.time);
+                self.opened = Some(time);
                 self.is(opened.connection_type(), opened.network());
             }
             Kind::ConnClosed(closed) => {

@@ -213,7 +213,7 @@ impl State {
             "firstAnnounced": known.first.map(|_| U64(known.time)), "firstAnnouncer": known.first.map(U64),
             "announcers": known.announcements, "requested": known.requested.map(|(_, asked)| U64(asked)),
             "requestedFrom": known.requested.map(|(peer, _)| U64(peer)), "received": known.received.map(|(_, time)| U64(time)),
-            "receivedFrom": known.received.map(|(peer, _)| U64(peer)), "added": known.added.map(U64),
+            "receivedFrom": known.received.and_then(|(peer, _)| peer).map(U64), "added": known.added.map(U64),
             "state": state, "reason": reason,
         })
     }
@@ -368,12 +368,13 @@ impl State {
         answer
     }
 
-    /// The last ten minutes of several, oldest second first.
+    /// The last ten minutes of several, oldest second first, but for the second that is not over: half of it looks like half as much.
     fn series(&self, all: &[(&str, &Series)]) -> Value {
         let second = 1_000_000_000;
-        let start = (self.time / second).saturating_sub(LENGTH - 1).saturating_mul(second);
+        let last = self.time.saturating_sub(second);
+        let start = (last / second).saturating_sub(LENGTH - 1).saturating_mul(second);
         let columns: Map<String, Value> =
-            all.iter().map(|(name, series)| ((*name).to_owned(), json!(series.window(self.time)))).collect();
+            all.iter().map(|(name, series)| ((*name).to_owned(), json!(series.window(last)))).collect();
         json!({ "start": U64(start), "step": U64(second), "columns": columns })
     }
 
@@ -456,7 +457,10 @@ fn fee_filter(peer: &Peer) -> Option<i64> {
 /// An event in words.
 fn note(event: &Event) -> Option<Value> {
     let kind = event.kind.as_ref()?;
-    let text = Values(kind).to_string();
+    let text = match kind {
+        Kind::FindingOpened(opened) => opened.finding.as_ref().map_or_else(String::new, |finding| finding.summary.clone()),
+        _ => Values(kind).to_string(),
+    };
     Some(json!({ "time": U64(event.time), "kind": kind.id().name(), "peer": kind.peer().map(U64), "text": text }))
 }
 

@@ -88,6 +88,25 @@ fn the_nodes_own_list_says_who_is_there() {
     assert_eq!(world.peers()[2].1, "manual");
 }
 
+/// The node was slow to answer: its list is of the moment before somebody came.
+#[test]
+fn who_is_on_a_later_list_never_left() {
+    let mut world = World::default();
+    let list = |ids: &[u64]| StatePeers { peers: ids.iter().map(|id| PeerInfo { id: *id, ..Default::default() }).collect() };
+    (1..=2).for_each(|peer| world.see(0, opened(peer)));
+    world.say(3, Source::Rpc, list(&[]));
+    assert!(world.peers().is_empty());
+    world.see(4, ConnClosed { peer: 2, ..Default::default() });
+    world.say(13, Source::Rpc, list(&[1]));
+    assert_eq!(world.peers(), [("1".into(), "inbound".into())]);
+    assert_eq!(world.0.peer(&Choice::default(), 1).unwrap()["closed"], Value::Null);
+    world.see(14, ConnClosed { peer: 1, ..Default::default() });
+    // of before it left
+    world.say(14, Source::Rpc, list(&[1, 2]));
+    let ids: Vec<String> = world.peers().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, [""; 0]);
+}
+
 #[test]
 fn another_life_of_the_node_has_other_peers() {
     let mut world = World::default();
@@ -95,6 +114,36 @@ fn another_life_of_the_node_has_other_peers() {
     let event = Event { time: START + SECOND, node_run: Some(2), run: 2, ..Event::new("alice", Source::Ebpf, opened(1)) };
     world.0.observe(&Arc::new(event));
     assert_eq!(world.peers(), [("1".into(), "inbound".into())]);
+}
+
+/// Ids begin anew: what peers did before is not held against those who have their ids now.
+#[test]
+fn peers_of_another_life_are_not_blamed() {
+    let mut world = World::default();
+    world.see(0, inv(7, &[0xaa, 0xbb]));
+    for (second, byte) in [(1, 0xaa), (100, 0xbb)] {
+        let items = inv(0, &[byte]).items;
+        world.see(second, NetGetdata { peer: 7, direction: Direction::Outbound.into(), items, ..Default::default() });
+    }
+    let addresses = vec![NetworkAddress::default()];
+    world.see(101, NetAddr { peer: 7, direction: Direction::Inbound.into(), addresses, ..Default::default() });
+    let row = |world: &World| world.0.peers(&Choice::default()).unwrap()["peers"][0].clone();
+    assert_eq!(text(&row(&world)["withheld"]), "1", "the first, and the second is waited for");
+    // longer than a request is waited for
+    for second in [110, 200] {
+        let event =
+            Event { time: START + second * SECOND, node_run: Some(2), run: 2, ..Event::new("alice", Source::Ebpf, opened(7)) };
+        world.0.observe(&Arc::new(event));
+    }
+    let now = row(&world);
+    assert_eq!((text(&now["id"]), &now["withheld"]), ("7".into(), &Value::Null));
+    let shown = world.0.transactions(&Choice::default()).unwrap();
+    assert_eq!(shown["announcers"], Value::Array(vec![]));
+    assert_eq!(
+        (&shown["transactions"][0]["firstAnnouncer"], &shown["transactions"][0]["requestedFrom"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(world.0.addresses(&Choice::default()).unwrap()["peers"], Value::Array(vec![]));
 }
 
 #[test]
@@ -180,6 +229,40 @@ fn a_block_from_its_announcement_to_the_tip() {
     assert_eq!((&nodes["nodes"][0]["height"], text(&nodes["nodes"][0]["tip"])), (&9.into(), hash(0xee)));
 }
 
+/// In the order of debug.log: half of a block's parts come before anybody names it, and another source knows of the next before the last.
+#[test]
+fn parts_are_of_the_block_that_the_log_names_among_them() {
+    let mut world = World::default();
+    let part = |part: BlockPart, duration| ChainTiming { part: part.into(), duration, ..Default::default() };
+    let block = |height: u8| -> Bytes { vec![height; 32].into() };
+    // a template for a miner is checked, and not connected
+    world.say(0, Source::Log, part(BlockPart::SanityChecks, 9));
+    for height in [1, 2] {
+        let second = u64::from(height);
+        world.say(second, Source::Log, part(BlockPart::Load, second));
+        world.say(second, Source::Log, part(BlockPart::SanityChecks, 10 * second));
+        world.see(second, ChainBlockConnected { hash: block(height), height: height.into(), ..Default::default() });
+        world.say(second, Source::Log, ChainTip { hash: block(height), height: height.into(), ..Default::default() });
+        world.see(second, ChainBlockConnected { hash: block(height + 1), height: (height + 1).into(), ..Default::default() });
+        world.say(second, Source::Log, part(BlockPart::Total, 100 * second));
+    }
+    world.say(3, Source::Log, part(BlockPart::Disconnect, 7));
+    let shown = world.0.blocks(&Choice::default()).unwrap();
+    let timing = |height: u8| {
+        let rows = shown["blocks"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["hash"] == hash(height)).unwrap();
+        row["timing"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|part| format!("{} {}", text(&part["part"]), text(&part["nanos"])))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(timing(1), ["load 1", "sanity_checks 10", "total 100"]);
+    assert_eq!(timing(2), ["load 2", "sanity_checks 20", "total 200"]);
+    assert_eq!(timing(3), [""; 0]);
+}
+
 #[test]
 fn a_ping_is_answered_by_its_nonce() {
     let mut world = World::default();
@@ -192,6 +275,68 @@ fn a_ping_is_answered_by_its_nonce() {
     let row = world.0.pings(&Choice::default()).unwrap()["peers"][0].clone();
     assert_eq!(["sent", "answered", "last"].map(|key| text(&row[key])), ["3", "1", "2000000000"]);
     assert_eq!(text(&row["waitingSince"]), (START + 20 * SECOND).to_string());
+}
+
+#[test]
+fn what_an_operator_wants_to_hear_of_is_told() {
+    let mut world = World::default();
+    world.see(0, ConnEvicted { peer: 7, ..Default::default() });
+    world.see(1, opened(8));
+    let finding = Finding { id: "a".into(), summary: "peer 15 sends pings much faster".into(), ..Default::default() };
+    world.say(2, Source::Detect, FindingOpened { finding: Some(finding) });
+    let summary = world.0.summary(&Choice::default()).unwrap();
+    let notes: Vec<_> =
+        summary["notes"].as_array().unwrap().iter().map(|note| (text(&note["kind"]), text(&note["text"]))).collect();
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert_eq!(notes[0], ("finding.opened".into(), "peer 15 sends pings much faster".into()));
+    assert_eq!(notes[1].0, "conn.evicted");
+}
+
+#[test]
+fn a_chart_ends_with_the_last_second_that_is_over() {
+    let mut world = World::default();
+    for second in [7, 8, 8, 9] {
+        world.see(second, NetPing { direction: Direction::Inbound.into(), ..Default::default() });
+    }
+    let series = &world.0.summary(&Choice::default()).unwrap()["series"];
+    let values = series["columns"]["messagesIn"].as_array().unwrap();
+    assert_eq!((values.len() as u64, &values[598..]), (series::LENGTH, &[1.into(), 2.into()][..]));
+    assert_eq!(text(&series["start"]), (START - 591 * SECOND).to_string());
+}
+
+fn rate(world: &World) -> f64 {
+    world.0.nodes(&Choice::default()).unwrap()["nodes"][0]["messagesPerSecond"].as_f64().unwrap()
+}
+
+const DAY: u64 = 24 * 3600;
+
+#[test]
+fn one_event_of_tomorrow_stops_nothing() {
+    let mut world = World::default();
+    (0..60).for_each(|second| world.see(second, NetPing::default()));
+    world.see(DAY, NetPing::default());
+    (60..=120).for_each(|second| world.see(second, NetPing::default()));
+    assert_eq!((world.0.time(), rate(&world)), (START + 120 * SECOND, 1.0));
+    // but a recording may have a gap
+    (0..=60).for_each(|second| world.see(2 * DAY + second, NetPing::default()));
+    assert_eq!(world.0.time(), START + (2 * DAY + 60) * SECOND);
+    assert_eq!(rate(&world), 59.0 / 60.0, "all but the first, which could not be believed yet");
+}
+
+#[test]
+fn a_clock_that_was_set_back_stops_nothing() {
+    let mut world = World::default();
+    for second in (3600..3610).chain(0..=61) {
+        world.see(second, HealthBeat::default());
+        // what another source said before comes after the first beat of now
+        for _ in 0..if second == 0 { 3 } else { 0 } {
+            world.say(3610, Source::Log, ChainTiming::default());
+        }
+        world.see(second, NetPing::default());
+    }
+    assert_eq!((world.0.time(), rate(&world)), (START + 61 * SECOND, 1.0));
+    let beat = &world.0.health(&Choice::default()).unwrap()["sources"][0]["beat"];
+    assert_eq!(text(beat), (START + 61 * SECOND).to_string());
 }
 
 #[test]

@@ -64,8 +64,8 @@ pub struct Known {
     pub announcements: u32,
     /// From whom it was asked for last, and when.
     pub requested: Option<(u64, u64)>,
-    /// From whom it came first, and when.
-    pub received: Option<(u64, u64)>,
+    /// From whom it came first, unless that was in another life of the node, and when.
+    pub received: Option<(Option<u64>, u64)>,
     /// When it was added to the mempool.
     pub added: Option<u64>,
     pub txid: Option<[u8; 32]>,
@@ -122,7 +122,7 @@ impl Transactions {
                 let hash =
                     if self.known.contains_key(&tx.wtxid) || !self.known.contains_key(&tx.txid) { &tx.wtxid } else { &tx.txid };
                 let known = self.known(time, hash);
-                known.received.get_or_insert((tx.peer, time));
+                known.received.get_or_insert((Some(tx.peer), time));
                 known.vsize = Some(tx.weight.div_ceil(4));
                 known.is(Some(&tx.txid), Some(&tx.wtxid));
             }
@@ -152,6 +152,16 @@ impl Transactions {
                 self.fate(time, [rejected.wtxid.as_ref(), Some(&rejected.txid)], fate, None, None);
             }
             _ => {}
+        }
+    }
+
+    /// From now on ids mean other peers: what was done under them before is not held against those who have them now.
+    pub fn forget_peers(&mut self) {
+        self.peers.clear();
+        self.awaited.clear();
+        for known in self.known.values_mut() {
+            (known.first, known.requested) = (None, None);
+            known.received = known.received.map(|(_, time)| (None, time));
         }
     }
 

@@ -38,6 +38,39 @@ async fn the_crawl_would_find_what_is_there() {
     assert_eq!(found, all.len());
 }
 
+/// A recording that is damaged, in a folder whose name says what strangers should not know.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_read_is_not_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    std::fs::write(&key, [7; 32]).unwrap();
+    let path = format!("/home/{}/recordings/today.poa", secrets::NODE);
+    let damaged = || {
+        let path = path.clone();
+        let open = move |from: u64| {
+            let first = Event { time: from, ..Event::new(secrets::NODE, Source::Ebpf, ping(1)) };
+            let error = anyhow::anyhow!("{path} is damaged at byte 4711");
+            Ok(Box::new([Ok(first), Err(error)].into_iter()) as playback::Events)
+        };
+        Recording { open: Arc::new(open), from: TIME, to: TIME + 1_000_000_000 }
+    };
+    let vague = "a part of the recording cannot be read".to_owned();
+    for (web_redact, told) in [(Some(key), vague), (None, format!("{path} is damaged at byte 4711"))] {
+        let public = web_redact.is_some();
+        let (world, stop) = World::playing(&Config { web_redact, ..config() }, damaged());
+        let mut pushed = Pushed::open(world.address, "");
+        let playback = world.json_with("/api/playback", |playback| !playback["error"].is_null()).await;
+        assert_eq!(playback["error"], told);
+        // who comes now is told where it stands before anything else
+        let note = world.client().await.next("playback").await;
+        pushed.until(&told);
+        let said = format!("{playback}{note}{}", pushed.text);
+        assert_eq!(said.contains(secrets::NODE), !public, "{said}");
+        drop((pushed, stop));
+        world.end().await;
+    }
+}
+
 /// Everything that a redactor lets through of these events.
 fn redacted(events: impl Iterator<Item = Event>) -> Output {
     let mut redactor = event::redact::Redactor::new([7; 32]);
