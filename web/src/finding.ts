@@ -6,7 +6,7 @@ import type { Int, Time } from "./format.ts";
 import type { Source } from "./schema.ts";
 
 /** The body of every `finding.*` event. */
-interface Concluded {
+export interface Concluded {
   detector: string;
   version: number;
   name: string;
@@ -29,7 +29,8 @@ export function complete(finding: Finding): Finding {
   return said ? { ...finding, ...described(said) } : finding;
 }
 
-function described(said: Concluded): Partial<Finding> {
+/** What a finding says, as pages show it. */
+export function described(said: Concluded): Partial<Finding> {
   const { entity } = said;
   const about = entity?.peer === undefined ? [entity?.address, entity?.name].filter(Boolean).join(" ") : "";
   const unit = (value: number, unit: string) =>

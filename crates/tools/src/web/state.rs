@@ -7,6 +7,7 @@ mod addresses;
 mod blocks;
 mod findings;
 mod health;
+mod incidents;
 mod peer;
 mod pings;
 mod series;
@@ -23,6 +24,7 @@ use addresses::Addresses;
 use blocks::Blocks;
 use findings::Findings;
 use health::Health;
+use incidents::Incidents;
 use peer::{Mix, Peer};
 use pings::Pings;
 use series::Series;
@@ -45,6 +47,7 @@ pub struct State {
     primaries: Primaries,
     nodes: BTreeMap<String, Node>,
     findings: Findings,
+    incidents: Incidents,
     /// The newest event's, nanoseconds since the epoch.
     time: u64,
     strays: u64,
@@ -91,9 +94,7 @@ impl State {
     pub fn observe(&mut self, event: &Arc<Event>) -> bool {
         let primary = self.primaries.admit(event);
         let Some(kind) = &event.kind else { return primary };
-        let newest = self.time;
-        // a clock that jumped ahead for one event does not empty every window
-        self.time = if newest == 0 { event.time } else { newest.max(event.time.min(newest.saturating_add(JUMP))) };
+        self.pass(event.time);
         if !self.nodes.contains_key(&event.node) {
             if self.nodes.len() >= NODES {
                 self.strays += 1;
@@ -102,6 +103,7 @@ impl State {
             self.nodes.insert(event.node.clone(), Node { since: event.time, ..Node::default() });
         }
         self.findings.observe(event);
+        self.incidents.observe(event);
         if let Some(node) = self.nodes.get_mut(&event.node) {
             node.events += 1;
             node.health.observe(event, kind);
@@ -110,6 +112,21 @@ impl State {
             }
         }
         primary
+    }
+
+    /// Looks at an event that is about all nodes, and of none of them.
+    pub fn observe_fleet(&mut self, event: &Arc<Event>) -> bool {
+        let primary = self.primaries.admit(event);
+        self.pass(event.time);
+        self.findings.observe(event);
+        self.incidents.observe(event);
+        primary
+    }
+
+    fn pass(&mut self, time: u64) {
+        let newest = self.time;
+        // a clock that jumped ahead for one event does not empty every window
+        self.time = if newest == 0 { time } else { newest.max(time.min(newest.saturating_add(JUMP))) };
     }
 
     /// The subscription missed so many events.
