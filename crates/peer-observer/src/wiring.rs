@@ -338,7 +338,7 @@ async fn live(
         counted = Some(tokio::spawn(tools::metrics::run(reading, events, listener, std::future::ready(()))));
     }
     if let (Some(web), Some(book)) = (&mut web, &book) {
-        web.reading.reach(book.questions());
+        web.reading.reach(book.questions(), book.book.name().to_owned());
     }
     let mut shown = None;
     if let Some(crate::web::Taken { reading, listener, asked }) = web

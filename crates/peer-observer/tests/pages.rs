@@ -138,8 +138,8 @@ fn every_page_shows_the_recording_and_complains_of_nothing() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let recordings = [concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo.rec"), &incidents(folder.path())].join(",");
-    let mut server = Running::start(program().args(["web", "--recording", &recordings, "--web-listen", "127.0.0.1:0"]));
+    let recordings = [concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo.rec"), &incidents(folder.path())];
+    let mut server = Running::start(program().args(["web", "--web-listen", "127.0.0.1:0", "--recording"]).args(recordings));
     let said = server.wait_for_error("its address", |line| line.contains("http://127.0.0.1:"));
     let address = said.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
     let mut drive = Command::new("node");

@@ -292,7 +292,7 @@ impl Desk {
             match self.with(move |book| book.forget(before)).await? {
                 Ok(forgotten) if forgotten.is_empty() => break,
                 Ok(forgotten) => {
-                    tracing::info!(incidents = forgotten.len(), first = forgotten[0], "incidents were forgotten: they are old")
+                    tracing::info!(incidents = forgotten.len(), first = forgotten[0], "incidents were forgotten: they are old");
                 }
                 Err(error) => {
                     tracing::warn!(%error, hint = error.hint(), "old incidents were not forgotten; it is tried again");

@@ -176,13 +176,13 @@ pub struct Reading {
     says: Vec<(String, String)>,
     view: Option<public::View>,
     clients: usize,
-    book: Option<Questions>,
+    book: Option<(Questions, String)>,
 }
 
 impl Reading {
-    /// Lets those who may act work with incidents: this way leads to the book of this program.
-    pub fn reach(&mut self, book: Questions) {
-        self.book = Some(book);
+    /// Lets those who may act work with incidents: this way leads to the book of this program, which has this name.
+    pub fn reach(&mut self, book: Questions, name: String) {
+        self.book = Some((book, name));
     }
 
     /// Whether it is for strangers: then what is played should be shown to [`Reading::learn`] first.
@@ -271,8 +271,8 @@ struct Shared {
     /// For strangers.
     public: bool,
     most_clients: usize,
-    /// The way to the incident book, where this program keeps it.
-    book: Option<Questions>,
+    /// The way to the incident book, where this program keeps it, and its name.
+    book: Option<(Questions, String)>,
 }
 
 impl Shared {
@@ -298,12 +298,12 @@ impl Shared {
     }
 
     /// Whether incidents can be worked with here: where there is a book, by whoever is let in by the operator himself, not by a proxy.
-    fn may_act(&self) -> Result<&Questions, act::Barred> {
+    fn may_act(&self) -> Result<(&Questions, &str), act::Barred> {
         match &self.book {
             _ if self.public => Err(act::Barred::Public),
             None => Err(act::Barred::Elsewhere),
             Some(_) if !self.guard.knows_who_asks() => Err(act::Barred::Proxy),
-            Some(book) => Ok(book),
+            Some((book, name)) => Ok((book, name)),
         }
     }
 

@@ -11,18 +11,21 @@ import { facts, follow, panel, type Context } from "../page.ts";
 import { marked, prose } from "../runbook.ts";
 import type { IncidentKept } from "../schema.ts";
 
+/** The paragraph with the runbook. */
+const NEXT = "What to do next";
+
 /** Under this the browser keeps the name of whoever acts. */
 const NAME = "incidents.by";
 
 export function show(root: HTMLElement, context: Context): void {
   const number = context.params.get("number") ?? "";
   const head = el("div", { class: "incident-head" });
-  const known = el("dl", { class: "facts" });
+  const life = el("dl", { class: "facts" });
   const told = el("div", { class: "stack" });
   const rests = el("div", { class: "stack" });
   const work = new Work(number);
   root.append(
-    panel(`Incident ${number}`, { wide: true }, head, known),
+    panel(`Incident ${number}`, { wide: true }, head, life),
     el("div", { class: "columns" }, told, el("div", { class: "stack" }, work.element, rests)),
   );
   let shown = "";
@@ -39,7 +42,7 @@ export function show(root: HTMLElement, context: Context): void {
       el("span", { class: `badge ${state === "open" ? "bad" : state === "resolved" ? "good" : "warn"}` }, state),
       el("b", {}, incident.title.replaceAll("_", " ")),
     );
-    facts(known, [
+    facts(life, [
       ["Since", moment(incident.opened)],
       ["Until", incident.resolved ? moment(incident.resolved) : undefined],
       ["Looked at by", incident.owner],
@@ -49,8 +52,15 @@ export function show(root: HTMLElement, context: Context): void {
       ["Certainty", incident.unknown ? "Events are missing: it is neither confirmed nor over." : undefined],
       ["Similar", similar(incident, context)],
     ]);
-    const paragraphs = incident.paragraphs.filter(({ heading }) => heading !== "Similar" && heading !== "Since");
-    fill(told, ...paragraphs.map(({ heading, text }) => panel(heading, {}, prose(text))), history(incident));
+    // what stands in the head is not said again
+    const known = incident.paragraphs.filter(({ heading }) => !["Similar", "Since", NEXT].includes(heading));
+    const next = incident.paragraphs.find(({ heading }) => heading === NEXT);
+    fill(
+      told,
+      panel("What is known", {}, ...known.map(({ heading, text }) => section(heading, prose(text)))),
+      next ? panel(next.heading, {}, prose(next.text)) : null,
+      history(incident),
+    );
     fill(rests, grounds(incident, context));
   });
 }

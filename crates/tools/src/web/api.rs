@@ -238,14 +238,18 @@ async fn findings(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) 
 async fn incidents(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Response<Body> {
     of_state(&shared, query.as_deref(), |state, choice| {
         let mut incidents = state.incidents(choice)?;
-        incidents["acting"] = acting(&shared);
+        incidents["acting"] = acting(&shared, None);
         Ok(incidents)
     })
 }
 
-/// Whether incidents can be worked with here, or in a word why not.
-fn acting(shared: &Shared) -> Value {
-    shared.may_act().map_or_else(|barred| barred.word(), |_| "here").into()
+/// Whether incidents can be worked with here, those of this book, or in a word why not: another book has other incidents of the same numbers.
+fn acting(shared: &Shared, book: Option<&Value>) -> Value {
+    let may = shared.may_act().and_then(|(_, name)| match book {
+        Some(book) if book != name => Err(Barred::Elsewhere),
+        _ => Ok(()),
+    });
+    may.map_or_else(Barred::word, |()| "here").into()
 }
 
 async fn incident(State(shared): State<Arc<Shared>>, number: Number, RawQuery(query): RawQuery) -> Response<Body> {
@@ -256,7 +260,7 @@ async fn incident(State(shared): State<Arc<Shared>>, number: Number, RawQuery(qu
     let Ok(Path(number)) = number else { return error(StatusCode::BAD_REQUEST, NUMBER) };
     let found = shared.state().incident(number, book.as_deref());
     shown(found.map(|mut incident| {
-        incident["acting"] = acting(&shared);
+        incident["acting"] = acting(&shared, Some(&incident["book"]));
         incident
     }))
 }
@@ -268,7 +272,7 @@ const NUMBER: &str = "an incident is named by its number";
 
 async fn act_on(State(shared): State<Arc<Shared>>, number: Number, request: Request) -> Response<Body> {
     let book = match shared.may_act() {
-        Ok(book) => book,
+        Ok((book, _)) => book,
         Err(barred @ Barred::Elsewhere) => return error(StatusCode::CONFLICT, &barred.to_string()),
         Err(barred) => return error(StatusCode::FORBIDDEN, &barred.to_string()),
     };

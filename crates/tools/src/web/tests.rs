@@ -53,13 +53,13 @@ impl World {
     }
 
     /// One that can reach a book.
-    async fn reaching(config: Config, limits: Limits, book: Option<Questions>) -> Self {
+    async fn reaching(config: Config, limits: Limits, book: Option<(Questions, String)>) -> Self {
         let listener = config.listen().unwrap();
         let address = listener.local_addr().unwrap();
         let bus = Bus::local();
         let events = bus.subscribe(Filter::all(), limits).await.unwrap();
         let mut reading = config.read().unwrap();
-        book.into_iter().for_each(|book| reading.reach(book));
+        book.into_iter().for_each(|(book, name)| reading.reach(book, name));
         let tool = tokio::spawn(run(reading, Input::Live(events), listener, std::future::pending()));
         let publisher = bus.publisher("alice".parse().unwrap(), Source::Ebpf);
         Self { bus, publisher, address, tool }

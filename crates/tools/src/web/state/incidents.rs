@@ -126,9 +126,9 @@ impl Incidents {
 
 impl Known {
     fn hear(&mut self, time: u64, kind: &Kind, incident: &Incident) {
-        let newer = incident.revision > self.incident.revision;
         // of two statements the higher is the later, whichever came first
-        if incident.revision >= self.incident.revision {
+        let newer = incident.revision > self.incident.revision;
+        if newer {
             self.incident = incident.clone();
         }
         if newer || !is_again(kind) {

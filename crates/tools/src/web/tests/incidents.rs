@@ -8,7 +8,7 @@ use crate::incidents::{Book, ask, door};
 
 pub fn opened(number: u64) -> IncidentOpened {
     let finding = Finding { detector: "D39".into(), name: "inv_queue".into(), ..Finding::default() };
-    let mut incident = Incident { number, revision: 1, changed: TIME, finding: Some(finding), ..Incident::default() };
+    let mut incident = Incident { number, revision: 1, changed: TIME + 1, finding: Some(finding), ..Incident::default() };
     incident.set_state(IncidentState::Open);
     incident.set_severity(Severity::Warn);
     IncidentOpened { incident: Some(incident) }
@@ -36,7 +36,7 @@ impl Kept {
         let found = FindingOpened { finding: Some(finding) };
         let told = book.record(&[Arc::new(Event { time: TIME, ..Event::new("alice", Source::Detect, found) })]).unwrap();
         let (questions, mut guests) = door::questions();
-        let world = World::reaching(config, Limits::default(), Some(questions)).await;
+        let world = World::reaching(config, Limits::default(), Some((questions, book.name().to_owned()))).await;
         let fleet = world.bus.publisher(detect::FLEET.parse().unwrap(), Source::Tool);
         let tell = move |told: Told| fleet.publish(told.time, None, told.kind);
         told.into_iter().for_each(&tell);
@@ -95,6 +95,11 @@ async fn whoever_is_here_works_with_an_incident() {
     let late = |answer: &String| answer.starts_with("HTTP/1.1 409 ") && answer.contains("resolved already");
     assert!(late(&one) != late(&other), "{one} {other}");
     let shown = kept.world.json_with("/api/incidents/1", |shown| shown["state"] == "resolved").await;
+    assert_eq!(shown["acting"], "here");
+    // what another book calls by the same number is not worked with here
+    kept.world.publisher.publish(TIME + 1, None, opened(1));
+    let other = kept.world.json_with("/api/incidents/1", |shown| shown["book"] == "").await;
+    assert_eq!(other["acting"], "elsewhere");
     let happened: Vec<String> =
         shown["timeline"].as_array().unwrap().iter().map(|entry| format!("{} {}", entry["what"], entry["by"])).collect();
     let expect = [r#""opened" """#, r#""somebody looks at it" "ann""#, r#""a note was added" "ben""#, r#""resolved" "ann""#];
