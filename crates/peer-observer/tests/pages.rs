@@ -99,7 +99,7 @@ fn incidents(folder: &Path) -> String {
     told.extend(book.record(&[found(26, detect::FLEET, "D50", "reconstruction", EntityKind::Fleet)]).unwrap());
     for (act, number, by, text, second) in [
         (Act::Acknowledge, 1, "ann", "", 30),
-        (Act::Note, 1, "ben", "<b>as in March</b>", 31),
+        (Act::Note, 1, "ben", "as in March: the same range, the abuse desk knows", 31),
         (Act::Close, 2, "ann", "it was our own crawler", 32),
     ] {
         told.push(book.act(act, number, by, text, at(second)).unwrap());
