@@ -6,8 +6,13 @@ import type {
   ConnectionType,
   Direction,
   Event,
+  Incident as IncidentEvent,
+  IncidentDelivered,
+  IncidentKept,
+  IncidentState,
   Kind,
   Network,
+  Severity,
   Source,
   StateAddrman,
   StateChainTips,
@@ -290,6 +295,61 @@ export interface Findings extends Answer {
   findings: Finding[];
 }
 
+/** Whether incidents can be worked with here, or why not: the book is elsewhere, a proxy lets in anybody, or this is for strangers. */
+export type Acting = "here" | "elsewhere" | "proxy" | "public";
+
+export interface IncidentRow {
+  number: Int;
+  book: string;
+  revision: Int;
+  state: IncidentState;
+  severity: Severity;
+  title: string;
+  family: string;
+  opened: Time;
+  changed: Time;
+  resolved?: Maybe<Time>;
+  owner?: Maybe<string>;
+  reopened: number;
+  /** Where it is; none if it is about all nodes. */
+  nodes: string[];
+  findings: Int;
+  /** Findings that last. */
+  lasting: Int;
+  /** Events are missing: it is neither confirmed nor over. */
+  unknown: boolean;
+}
+
+export interface Incidents extends Answer {
+  incidents: IncidentRow[];
+  /** How messages about them go. */
+  receivers: IncidentDelivered[];
+  acting: Acting;
+}
+
+/** What happened to an incident. */
+export interface IncidentEntry {
+  time: Time;
+  what: string;
+  severity: Severity;
+  by: string;
+  text: string;
+  /** The text is longer than what is here. */
+  cut: boolean;
+}
+
+export interface Incident extends Answer, IncidentRow {
+  paragraphs: { heading: string; text: string }[];
+  timeline: IncidentEntry[];
+  /** Entries that came before those of `timeline` and had to give way. */
+  left: Int;
+  /** Whether it was heard from its beginning. */
+  whole: boolean;
+  evidence: IncidentKept[];
+  incident: IncidentEvent;
+  acting: Acting;
+}
+
 export interface SourceRow {
   node: string;
   source: Source;
@@ -349,6 +409,8 @@ export interface Answers {
   blocks: Blocks;
   pings: Pings;
   findings: Findings;
+  incidents: Incidents;
+  incident: Incident;
   health: Health;
   playback: Playback;
   schema: Schema;

@@ -47,7 +47,8 @@ function show(): void {
   const to = (page: string, more: Record<string, string | undefined> = {}) => link(page, [["node", node], ...Object.entries(more)]);
   for (const item of menu.querySelectorAll("a")) {
     const its = item.dataset["page"] ?? "";
-    set(item, { href: to(its), "aria-current": its === name || (its === "peers" && name === "peer") ? "page" : undefined });
+    // one of many belongs to their list: a peer to the peers
+    set(item, { href: to(its), "aria-current": its === name || its === `${name}s` ? "page" : undefined });
   }
   document.documentElement.dataset["menu"] = "closed";
   menuButton.setAttribute("aria-expanded", "false");

@@ -226,16 +226,24 @@ async function answer<T>(response: Response): Promise<T> {
   throw new ApiError(reason || `the server answered ${response.status}`, response.status);
 }
 
+/** The path of an answer, and the parameters that are not part of it. */
+function placed(path: keyof Answers, params: Record<string, string | undefined>): [string, Record<string, string | undefined>] {
+  if (path !== "incident") return [path, params];
+  const { number = "", ...rest } = params;
+  return [`incidents/${encodeURIComponent(number)}`, rest];
+}
+
 /** `GET /api/<path>` with these parameters; empty ones are left out. */
 export async function get<Path extends keyof Answers>(
   path: Path,
   params: Record<string, string | undefined>,
   signal: AbortSignal,
 ): Promise<Answers[Path]> {
+  const [place, rest] = placed(path, params);
   const query = new URLSearchParams(
-    Object.entries(params).filter((entry): entry is [string, string] => Boolean(entry[1])),
+    Object.entries(rest).filter((entry): entry is [string, string] => Boolean(entry[1])),
   ).toString();
-  const response = await fetch(`api/${path}${query ? `?${query}` : ""}`, { signal, headers: { accept: "application/json" } });
+  const response = await fetch(`api/${place}${query ? `?${query}` : ""}`, { signal, headers: { accept: "application/json" } });
   return read(path, await answer<Answers[Path]>(response));
 }
 
@@ -244,6 +252,20 @@ export async function play(change: { playing?: boolean; speed?: number; at?: str
   const body = JSON.stringify(change);
   const response = await fetch("api/playback", { method: "POST", headers: { "content-type": "application/json" }, body });
   return answer<Playback>(response);
+}
+
+/** What somebody does with an incident. */
+export interface Deed {
+  act: "acknowledge" | "note" | "close";
+  by: string;
+  text: string;
+}
+
+/** Has something done with an incident; it is in the book when this returns. */
+export async function act(number: string, deed: Deed): Promise<void> {
+  const body = JSON.stringify(deed);
+  const path = `api/incidents/${encodeURIComponent(number)}`;
+  await answer(await fetch(path, { method: "POST", headers: { "content-type": "application/json" }, body }));
 }
 
 /** Asks again and again until `signal` ends it, each time `every` milliseconds after the last answer; not while the page is hidden. */

@@ -6,7 +6,7 @@ import type { Int, Time } from "./format.ts";
 import type { Source } from "./schema.ts";
 
 /** The body of every `finding.*` event. */
-interface Concluded {
+export interface Concluded {
   detector: string;
   version: number;
   name: string;
@@ -34,7 +34,8 @@ export function edition(findings: readonly Finding[]): string {
   return findings.map(({ id, kind, active, event }) => [id, kind, active, event?.run, event?.sequence].join(" ")).join();
 }
 
-function described(said: Concluded): Partial<Finding> {
+/** What a finding says, as pages show it. */
+export function described(said: Concluded): Partial<Finding> {
   const { entity } = said;
   const about = entity?.peer === undefined ? [entity?.address, entity?.name].filter(Boolean).join(" ") : "";
   const unit = (value: number, unit: string) =>

@@ -109,7 +109,7 @@ export function acquaintances(context: Context): Map<string, PeerRow> {
   return known;
 }
 
-/** Asks /api every second or so while the page is shown, and again at once when a recording jumps. */
+/** Asks /api every second or so while the page is shown, and again at once when a recording jumps, or when what it gives is called. */
 export function follow<Path extends keyof Answers>(
   root: HTMLElement,
   context: Context,
@@ -117,7 +117,7 @@ export function follow<Path extends keyof Answers>(
   params: Record<string, string | undefined>,
   got: (answer: Answers[Path]) => void,
   every = 1000,
-): void {
+): () => void {
   const trouble = new Trouble();
   root.prepend(trouble.element);
   const again = poll(
@@ -144,4 +144,5 @@ export function follow<Path extends keyof Answers>(
     },
     { signal: context.signal },
   );
+  return again;
 }

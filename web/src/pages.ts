@@ -59,6 +59,17 @@ export const PAGES: Record<string, Page> = {
     about: "The stream, as it happens. Choose a line to see all of it, with what each field means.",
     load: async () => (await import("./pages/messages.ts")).show,
   },
+  incidents: {
+    title: "Incidents",
+    about: "What belongs together, with a life: opened, looked at, over, back. Choose one for all that is known of it.",
+    load: async () => (await import("./pages/incidents.ts")).show,
+  },
+  incident: {
+    title: "Incident",
+    about: "What, where, since when, how sure, what to do; its evidence, and what happened to it.",
+    inner: true,
+    load: async () => (await import("./pages/incident.ts")).show,
+  },
   findings: {
     title: "Findings",
     about: "What detectors conclude: since when, from which inputs, with which evidence, and what it does not prove.",

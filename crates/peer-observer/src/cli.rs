@@ -553,6 +553,10 @@ pub enum Incidents {
         /// Its number
         number: u64,
 
+        /// At most so many entries of its timeline, the latest
+        #[arg(long, default_value_t = 1_000, value_name = "NUMBER")]
+        most: u64,
+
         /// `text` for people, `json` for programs
         #[arg(long, value_enum, default_value_t = tools::logger::Format::Text, value_name = "FORMAT")]
         format: tools::logger::Format,
@@ -620,6 +624,10 @@ pub enum Incidents {
         /// The file to write, which must not exist
         #[arg(long, short, value_name = "FILE")]
         output: PathBuf,
+
+        /// At most so many entries of its timeline, the latest; each takes some kilobytes of memory
+        #[arg(long, default_value_t = 100_000, value_name = "NUMBER")]
+        most: u64,
 
         /// `html` for people, `json` for programs
         #[arg(id = "incident_format", long = "format", env = "PEER_OBSERVER_INCIDENT_FORMAT", hide_env = true, value_enum,

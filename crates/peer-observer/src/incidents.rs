@@ -8,11 +8,11 @@ use bus::{Bus, Subscription};
 use event::IncidentState;
 use tools::incidents::ask::{self, Answer, Ask, Shown};
 use tools::incidents::book::{Act, Book, BookError};
-use tools::incidents::door::{self, Access};
+use tools::incidents::door::{self, Access, Guest, Questions};
 use tools::incidents::page::{self, Whole};
 use tools::incidents::{Config, Doors, Place, words};
 use tools::logger::Format;
-use tools::messages::{self, Post, Receiver, Rhythm};
+use tools::messages::{self, Post, Receivers, Rhythm};
 
 use crate::cli::{self, ListFormat, PageFormat, State};
 use crate::exit::{Code, Failure};
@@ -35,7 +35,7 @@ pub fn unusable(error: BookError) -> Failure {
 pub struct Asked {
     config: Config,
     messages: messages::Config,
-    receivers: Vec<Receiver>,
+    receivers: Receivers,
 }
 
 /// What `run` or `detect` was asked to do about incidents, if anything; evidence comes out of the archive of this program, too.
@@ -51,7 +51,7 @@ pub fn asked(
 ) -> Result<Option<Asked>, Failure> {
     let receivers = messages.receivers().map_err(|error| {
         Failure::new(Code::Usage, error)
-            .hint("make one with `head -c 32 /dev/urandom | base64 > FILE`, and let only this user read it")
+            .hint("files are read before rights are given up; a secret is made with `head -c 32 /dev/urandom | base64 > FILE`")
     })?;
     if config.place.incidents_book.is_none() {
         return if section || !receivers.is_empty() {
@@ -78,7 +78,8 @@ impl Asked {
                 .hint("another peer-observer keeps it: one program writes a book; name another file with `--incidents-book`"),
             error => unusable(error),
         })?;
-        Ok(Keeper { asked: self, book })
+        let (questions, guests) = door::questions();
+        Ok(Keeper { asked: self, book, questions, guests })
     }
 }
 
@@ -87,9 +88,16 @@ pub struct Keeper {
     asked: Asked,
     /// For whoever writes into it himself.
     pub book: Book,
+    questions: Questions,
+    guests: tokio::sync::mpsc::Receiver<Guest>,
 }
 
 impl Keeper {
+    /// The way to it, for the other parts of this program.
+    pub fn questions(&self) -> Questions {
+        self.questions.clone()
+    }
+
     /// Starts to keep it, and to tell of it.
     ///
     /// # Errors
@@ -98,18 +106,14 @@ impl Keeper {
     pub fn start(self, events: Subscription, bus: &Bus, parts: &mut Extractors) -> Result<(), Failure> {
         /// Receipts that wait to be written down: who delivers messages waits.
         const RECEIPTS: usize = 64;
-        let Self { asked: Asked { config, messages, receivers }, book } = self;
-        let guests = match door::open(book.path()) {
-            Ok((guests, serve)) => {
-                tokio::spawn(serve);
-                guests
-            }
+        let Self { asked: Asked { config, messages, receivers }, book, questions, guests } = self;
+        match door::open(book.path(), questions) {
+            Ok(serve) => drop(tokio::spawn(serve)),
             Err(error) => {
                 let path = door::socket(book.path());
                 tracing::warn!(%error, path = %path.display(), "the commands of `incidents` cannot reach the book while this runs");
-                tokio::sync::mpsc::channel(1).1
             }
-        };
+        }
         let (sender, receipts) = tokio::sync::mpsc::channel(RECEIPTS);
         let rhythm = Rhythm { heartbeat: messages.messages_heartbeat.0, ..Rhythm::default() };
         let (post, mut deliveries) = Post::start(&messages, receivers, rhythm, &book, bus, &sender).map_err(unusable)?;
@@ -133,8 +137,8 @@ impl Keeper {
 pub fn run(options: cli::Incidents) -> Result<(), Failure> {
     match options {
         cli::Incidents::List { place, state, most, format } => list(&mut reach(&place)?, state, most, format),
-        cli::Incidents::Show { place, number, format } => {
-            let whole = whole(&mut reach(&place)?, number)?;
+        cli::Incidents::Show { place, number, most, format } => {
+            let whole = whole(&mut reach(&place)?, number, most)?;
             match format {
                 Format::Text => print(&page::text(&whole)),
                 Format::Json => print(&format!("{}\n", json(&whole)?)),
@@ -143,8 +147,8 @@ pub fn run(options: cli::Incidents) -> Result<(), Failure> {
         cli::Incidents::Note { place, number, text, by } => act(&place, Act::Note, number, by, text.join(" ")),
         cli::Incidents::Ack { place, number, by } => act(&place, Act::Acknowledge, number, by, String::new()),
         cli::Incidents::Close { place, number, text, by } => act(&place, Act::Close, number, by, text.join(" ")),
-        cli::Incidents::Export { place, number, output, format } => {
-            let whole = whole(&mut reach(&place)?, number)?;
+        cli::Incidents::Export { place, number, output, most, format } => {
+            let whole = whole(&mut reach(&place)?, number, most)?;
             let page = match format {
                 PageFormat::Html => page::html(&whole),
                 PageFormat::Json => format!("{:#}\n", json(&whole)?),
@@ -207,13 +211,17 @@ fn list(access: &mut Access, state: State, most: u32, format: ListFormat) -> Res
     print(&text)
 }
 
-/// An incident with all of its timeline.
-fn whole(access: &mut Access, number: u64) -> Result<Whole, Failure> {
-    let mut whole = Whole::default();
-    let mut from = 0;
+/// An incident with the end of its timeline: at most so many entries.
+fn whole(access: &mut Access, number: u64, most: u64) -> Result<Whole, Failure> {
+    let mut show = |from, most| match ask(access, Ask::Show { number, from, most })? {
+        Answer::Show(shown) => Ok(*shown),
+        _ => Err(unexpected()),
+    };
+    let left = show(0, 0)?.entries.saturating_sub(most);
+    let mut whole = Whole { left, ..Whole::default() };
+    let mut from = left;
     loop {
-        let Answer::Show(shown) = ask(access, Ask::Show { number, from, most: ask::ENTRIES })? else { return Err(unexpected()) };
-        let Shown { incident, timeline, next, slices, .. } = *shown;
+        let Shown { incident, timeline, next, slices, .. } = show(from, ask::ENTRIES)?;
         let last = timeline.is_empty();
         whole.incident = incident.0;
         whole.timeline.extend(timeline.into_iter().map(|stored| stored.0));

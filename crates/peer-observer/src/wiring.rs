@@ -310,7 +310,7 @@ async fn live(
     nodes: Vec<Node>,
     mut parts: Parts,
     metrics: Option<crate::metrics::Taken>,
-    web: Option<crate::web::Taken>,
+    mut web: Option<crate::web::Taken>,
     (detect, connect, book): (
         Option<(tools::detect::Prepared, bool)>,
         Option<tools::connect::Prepared>,
@@ -336,6 +336,9 @@ async fn live(
         && let Some(events) = own_events(&bus, "metrics", tools::metrics::wanted(), asked).await?
     {
         counted = Some(tokio::spawn(tools::metrics::run(reading, events, listener, std::future::ready(()))));
+    }
+    if let (Some(web), Some(book)) = (&mut web, &book) {
+        web.reading.reach(book.questions(), book.book.name().to_owned());
     }
     let mut shown = None;
     if let Some(crate::web::Taken { reading, listener, asked }) = web

@@ -3,16 +3,21 @@
 
 mod program;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::mpsc::Receiver as Arrivals;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bus::Bus;
 use event::{EntityKind, Event, Finding, FindingEntity, FindingOpened, Severity, Source};
 use program::{Running, output, program};
 use rustix::process::Signal;
 use serde_json::Value;
-use testkit::{NatsServer, need_nats};
+use testkit::alertmanager::is_told;
+use testkit::http::{self, Arrived, OK};
+use testkit::wait::{self, LONG};
+use testkit::{Alertmanager, NatsServer, need_nats};
 use tools::incidents::Book;
 
 const START: u64 = 1_750_000_000_000_000_000;
@@ -103,7 +108,7 @@ fn people_work_with_a_book_while_it_is_kept() {
         let publisher = bus.publisher("alice".parse().unwrap(), Source::Detect);
         // again until it listens: what was published before that is not for it
         for (id, detector, name) in [(1, "D39", "inv_queue"), (2, "D50", "reconstruction")] {
-            testkit::wait::until("the incident", testkit::wait::LONG, || {
+            wait::until("the incident", LONG, || {
                 publisher.publish(now(), None, opened(id, detector, name));
                 Ok(ask(&book, &["list"]).ok().filter(|list| list.contains(name)))
             })
@@ -132,6 +137,91 @@ fn work_while_kept(book: &str, folder: &Path) {
     ask(book, &["export", "1", "--format", "json", "--output", page.to_str().unwrap()]).unwrap();
     let json: Value = serde_json::from_str(&std::fs::read_to_string(page).unwrap()).unwrap();
     assert_eq!(json["incident"]["state"], "acknowledged");
+}
+
+/// The next message of a webhook that says this of an incident; heartbeats come in between.
+#[track_caller]
+fn told(arrivals: &Arrivals<Arrived>, change: &str, limit: Duration) -> Value {
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let arrived = arrivals.recv_timeout(left).unwrap_or_else(|_| panic!("nobody said `{change}`"));
+        let json = arrived.json();
+        if json["change"] == change {
+            return json;
+        }
+    }
+}
+
+/// Waits until an Alertmanager has told its own receiver of it.
+#[track_caller]
+fn routed(arrivals: &Arrivals<Arrived>, severity: &str, status: &str) {
+    while !is_told(&arrivals.recv_timeout(LONG).expect("it tells its receiver").json(), severity, status) {}
+}
+
+/// What `run` does by itself, once its operator names a book and whom to tell: an attack on a real node is found, becomes an incident, is told
+/// to a webhook and to a real Alertmanager, is on the pages with its evidence, and ends when the attacker has gone.
+#[cfg(feature = "ebpf")]
+#[test]
+fn an_attack_on_a_node_is_an_incident_that_people_hear_of_and_that_ends() {
+    use testkit::{Node, Peer, attack, node};
+
+    testkit::need_node!();
+    if !program::may_trace() {
+        return;
+    }
+    let (hook, arrivals) = http::receiver(|_| OK).unwrap();
+    let (operator, calls) = http::receiver(|_| OK).unwrap();
+    let Some(alertmanager) = Alertmanager::start(&operator).unwrap() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (book, secret) = (file("book"), file("secret"));
+    std::fs::write(&secret, "0123456789abcdef").unwrap();
+    let main = Node::start(node::Options::default()).unwrap();
+    let mut run = program();
+    run.args(["run", "--quiet", "--web-listen", "127.0.0.1:0", "--incidents-book", &book, "--archive", &file("archive")]);
+    run.args(["--messages-webhook", &hook, "--messages-webhook-secret-file", &secret]);
+    run.args(["--messages-alertmanager", &alertmanager.url(), "--datadir"]).arg(main.datadir());
+    let mut running = Running::start(&mut run);
+    let pages = running.wait_for_error("the pages", |line| line.contains("serving pages"));
+    let pages: SocketAddr = pages.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap().parse().unwrap();
+    running.wait_for_error("probes", |line| line.contains("watching the node"));
+
+    let flooder = Peer::connect(main.p2p_address(), &attack::at([127, 0, 1], 2)).unwrap();
+    attack::flood_addresses(&flooder, 20, 2).unwrap();
+    let begun = Instant::now();
+    let opened = told(&arrivals, "opened", LONG);
+    println!("told after {:.1} s", begun.elapsed().as_secs_f64());
+    assert_eq!((&opened["severity"], &opened["state"], &opened["number"]), (&"critical".into(), &"open".into(), &1.into()));
+    assert!(opened["title"].as_str().unwrap().starts_with("addr_flood (D01) at name-"), "{opened}");
+    assert!(!opened.to_string().contains("127.0.1.2"), "strangers are identifiers in what leaves: {opened}");
+    routed(&calls, "critical", "firing");
+    wait::until("the alert", LONG, || Ok(alertmanager.up().filter(|up| up.contains(&"Incident critical".to_owned())))).unwrap();
+    // on the page, with what was cut out of the archive half a minute later
+    let kept = |shown: &Value| shown["evidence"][0]["file"].as_str().is_some_and(|file| !file.is_empty());
+    let shown = wait::until("the evidence", 2 * LONG, || Ok(http::get(pages, "/api/incidents/1").filter(kept))).unwrap();
+    assert_eq!((&shown["state"], &shown["whole"], &shown["acting"]), (&"open".into(), &true.into(), &"here".into()));
+    let slice = format!("{book}.evidence/{}", shown["evidence"][0]["file"].as_str().unwrap());
+    let events = tools::archive::open(&[slice.into()], &tools::archive::Selection::default()).unwrap().events();
+    let addresses = events.filter(|event| event.as_ref().unwrap().id().unwrap().name().starts_with("net.addr")).count();
+    assert!(addresses >= 20, "the evidence holds {addresses} messages of addresses");
+    let acted = ask(&book, &["ack", "1", "--by", "ann"]).unwrap();
+    assert!(acted.contains("ann looks at it"), "{acted}");
+    assert_eq!(told(&arrivals, "somebody looks at it", LONG)["state"], "acknowledged");
+    let seen = |shown: &Value| shown["owner"] == "ann";
+    wait::until("who looks at it", LONG, || Ok(http::get(pages, "/api/incidents/1").filter(seen))).unwrap();
+
+    // the attacker goes; two quiet minutes later it is over
+    drop(flooder);
+    let begun = Instant::now();
+    let over = told(&arrivals, "resolved", Duration::from_mins(5));
+    println!("over after {:.1} s", begun.elapsed().as_secs_f64());
+    assert_eq!((&over["number"], &over["state"]), (&1.into(), &"resolved".into()));
+    routed(&calls, "critical", "resolved");
+    wait::until("no alert", LONG, || Ok(alertmanager.up().filter(|up| up == &["PeerObserverWatches none"]))).unwrap();
+    let (_, errors, status) = running.end(Signal::INT);
+    assert!(status.success(), "{errors:#?}");
+    assert!(ask(&book, &["list", "--state", "resolved"]).unwrap().contains("addr_flood (D01)"));
 }
 
 #[test]

@@ -8,7 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use std::sync::Arc;
+
+use detect::incident::Told;
+use event::{EntityKind, Event, Finding, FindingEntity, FindingInput, FindingOpened, IncidentDelivered, Severity, Source, Verdict};
+use extract::recording::Writer;
 use program::{Running, program};
+use tools::incidents::slice::Slice;
+use tools::incidents::{Act, Book};
 
 fn web() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web").canonicalize().unwrap()
@@ -77,6 +84,63 @@ fn what_is_in_the_program_is_made_of_its_sources() {
     }
 }
 
+/// The bundled recording holds no attack. What a book made of two findings within its half minute, as a recording.
+fn incidents(folder: &Path) -> String {
+    const SECOND: u64 = 1_000_000_000;
+    let at = |second: u64| (1_795_345_080 + second) * SECOND;
+    let found = |second: u64, node: &str, detector: &str, name: &str, kind: EntityKind| {
+        let input =
+            FindingInput { name: "largest_queue".into(), value: 20_000.0, unit: "transactions".into(), threshold: Some(10_000.0) };
+        let finding = Finding {
+            id: format!("{second:016x}"),
+            detector: detector.into(),
+            name: name.into(),
+            entity: Some(FindingEntity { kind: kind.into(), ..FindingEntity::default() }),
+            severity: Severity::Warn.into(),
+            verdict: Verdict::Investigate.into(),
+            score: 2.0,
+            inputs: vec![input],
+            opened: at(second),
+            summary: "the longest queue of announcements holds 20,000 transactions".into(),
+            ..Finding::default()
+        };
+        let kind = FindingOpened { finding: Some(finding) };
+        Arc::new(Event { time: at(second), ..Event::new(node, Source::Detect, kind) })
+    };
+    let mut book = Book::open(&folder.join("book")).unwrap();
+    let mut told = book.record(&[found(25, "demo", "D39", "inv_queue", EntityKind::Node)]).unwrap();
+    told.extend(book.record(&[found(26, detect::FLEET, "D50", "reconstruction", EntityKind::Fleet)]).unwrap());
+    for (act, number, by, text, second) in [
+        (Act::Acknowledge, 1, "ann", "", 30),
+        (Act::Note, 1, "ben", "as in March: the same range, the abuse desk knows", 31),
+        (Act::Close, 2, "ann", "it was our own crawler", 32),
+    ] {
+        told.push(book.act(act, number, by, text, at(second)).unwrap());
+    }
+    let slice = Slice {
+        incident: 1,
+        from: at(0),
+        to: at(33),
+        node: "demo".into(),
+        done: at(33),
+        file: "000001-0.poa".into(),
+        events: 1_234,
+        bytes: 56_789,
+        ..Slice::default()
+    };
+    told.extend(book.kept(&slice, at(33)).unwrap());
+    let error = Some("the receiver answered 503: busy".to_owned());
+    let delivered = IncidentDelivered { receiver: "webhook".into(), sent: 1, failed: 1, waiting: 1, error, ..Default::default() };
+    told.push(Told { time: at(34), kind: delivered.into() });
+    let path = folder.join("incidents.rec");
+    let mut writer = Writer::new(std::fs::File::create(&path).unwrap(), 1).unwrap();
+    for (Told { time, kind }, sequence) in told.into_iter().zip(0..) {
+        writer.write(&Event { time, run: 1, sequence, ..Event::new(detect::FLEET, Source::Tool, kind) }).unwrap();
+    }
+    writer.finish().unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
 #[test]
 fn every_page_shows_the_recording_and_complains_of_nothing() {
     if !tools() {
@@ -86,8 +150,8 @@ fn every_page_shows_the_recording_and_complains_of_nothing() {
         testkit::skipped("no chromium on PATH");
         return;
     }
-    let (server, address) = serve(&[]);
     let folder = tempfile::tempdir().unwrap();
+    let (server, address) = serve(&["--recording", &incidents(folder.path())]);
     let token = folder.path().join("token");
     std::fs::write(&token, TOKEN).unwrap();
     let (locked, door) = serve(&["--web-token-file", token.to_str().unwrap()]);

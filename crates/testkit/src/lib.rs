@@ -21,10 +21,12 @@
 //! dropped. Nothing waits for a fixed time: what is waited for is named, and a wait that fails says what was missing.
 //! Blocking calls throughout: async tests put them on a thread.
 
+pub mod alertmanager;
 pub mod attack;
 mod cast;
 pub mod events;
 pub mod hour;
+pub mod http;
 pub mod moto;
 pub mod nats;
 pub mod node;
@@ -37,6 +39,7 @@ pub mod synthetic;
 pub mod tls;
 pub mod wait;
 
+pub use alertmanager::Alertmanager;
 pub use moto::Moto;
 pub use nats::NatsServer;
 pub use node::Node;

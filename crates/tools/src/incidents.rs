@@ -19,11 +19,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bus::{Bus, Delivery, Publisher, Subscription};
 use detect::FLEET;
 use detect::incident::Told;
-use event::{Event, Filter, KindId, KindSet, Source};
+use event::{Event, Filter, IncidentChanged, IncidentState, KindId, KindSet, Source};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::archive::amount::Size;
+use crate::archive::amount::{Age, Size};
 use crate::intake::Intake;
 use ask::Answer;
 pub use book::{Act, Book, BookError};
@@ -44,9 +44,16 @@ pub struct Config {
     #[arg(long, value_delimiter = ',', value_name = "DIR")]
     pub incidents_archive: Vec<PathBuf>,
 
-    /// Keep no more evidence than this; what comes then is said not to be kept
+    /// Keep no more evidence than this
+    ///
+    /// When it is nearly so much, that of the oldest incidents that are over goes. Evidence of incidents that last stays: where there is none but
+    /// theirs, what comes is said not to be kept.
     #[arg(long, default_value = "1GiB", value_name = "SIZE")]
     pub incidents_evidence: Size,
+
+    /// Forget incidents that are over, and to which nothing happened for so long, with their evidence [default: never]
+    #[arg(long, value_name = "AGE")]
+    pub incidents_max_age: Option<Age>,
 }
 
 /// Where the book is.
@@ -73,6 +80,10 @@ const WAITING: usize = 1 << 16;
 /// How often it is tried again to write, and looked for evidence to cut.
 const TICK: Duration = Duration::from_secs(2);
 
+/// Incidents that are looked through at the start for those that last; older ones that do were told many times.
+const AGAIN: usize = 256;
+/// How often it is looked whether something is to be forgotten.
+const TIDY: Duration = Duration::from_hours(1);
 /// How long those may take at the end who deliver what waits.
 const LAST: Duration = Duration::from_secs(10);
 
@@ -126,7 +137,10 @@ pub async fn run(
     let mut batch = Vec::with_capacity(BATCH);
     let mut tick = interval_at(Instant::now() + TICK, TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tidy = interval_at(Instant::now(), TIDY);
+    tidy.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut cutting: Option<tokio::task::JoinHandle<Slice>> = None;
+    desk.say_again().await?;
     loop {
         tokio::select! {
             biased;
@@ -159,10 +173,13 @@ pub async fn run(
             _ = tick.tick() => {
                 desk.write(&mut audience).await?;
                 if cutting.is_none() {
+                    desk.make_room(&config, &directory, &mut audience).await?;
                     cutting = desk.cut(&config, &directory).await?;
                 }
                 out.beat(now(), None, 0, None, None);
             }
+            // not while a slice is written that no book knows yet
+            _ = tidy.tick(), if cutting.is_none() => desk.tidy(&config, &directory).await?,
             more = intake.next_batch(&mut batch, BATCH), if desk.waiting.len() < WAITING => {
                 for delivery in batch.drain(..) {
                     match delivery {
@@ -220,6 +237,18 @@ impl Desk {
         Ok(done)
     }
 
+    /// Says what lasts to those who began to listen since it was said: nothing new, so neither the book nor any person is told.
+    async fn say_again(&mut self) -> anyhow::Result<()> {
+        let mut incidents = self.with(|book| book.incidents(None, AGAIN)).await??;
+        incidents.retain(|incident| incident.state() != IncidentState::Resolved);
+        // the oldest first, as it was
+        for incident in incidents.into_iter().rev() {
+            let time = incident.changed;
+            self.out.publish(time, None, IncidentChanged { incident: Some(incident), ..IncidentChanged::default() });
+        }
+        Ok(())
+    }
+
     /// Writes down what waits, and tells what came of it.
     async fn write(&mut self, audience: &mut impl Audience) -> anyhow::Result<()> {
         if self.waiting.is_empty() {
@@ -255,13 +284,67 @@ impl Desk {
         audience.told(told, replay);
     }
 
+    /// Forgets what is old, and deletes what belongs to nothing any more.
+    async fn tidy(&mut self, config: &Config, directory: &std::path::Path) -> anyhow::Result<()> {
+        let Some(Age(age)) = config.incidents_max_age else { return Ok(()) };
+        let before = now().saturating_sub(u64::try_from(age.as_nanos()).unwrap_or(u64::MAX));
+        loop {
+            match self.with(move |book| book.forget(before)).await? {
+                Ok(forgotten) if forgotten.is_empty() => break,
+                Ok(forgotten) => {
+                    tracing::info!(incidents = forgotten.len(), first = forgotten[0], "incidents were forgotten: they are old");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, hint = error.hint(), "old incidents were not forgotten; it is tried again");
+                    return Ok(());
+                }
+            }
+        }
+        let directory = directory.to_owned();
+        let swept = self.with(move |book| book.files().map(|known| slice::sweep(&directory, &known))).await?;
+        match swept {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "evidence of forgotten incidents could not be deleted"),
+            Err(error) => tracing::warn!(%error, "evidence of forgotten incidents was not looked for"),
+        }
+        Ok(())
+    }
+
+    /// Lets evidence of what is over go when there is nearly as much as there may be.
+    async fn make_room(
+        &mut self,
+        config: &Config,
+        directory: &std::path::Path,
+        audience: &mut impl Audience,
+    ) -> anyhow::Result<()> {
+        let most = config.incidents_evidence.0;
+        let kept = self.with(|book| book.mend().and_then(|()| book.wanted())).await?;
+        // some at once, so that this is seldom
+        let Ok((Some(_), kept)) = kept else { return Ok(()) };
+        if kept <= most / 8 * 7 {
+            return Ok(());
+        }
+        match self.with(move |book| book.let_go(most / 4 * 3, now())).await? {
+            Ok(gone) => {
+                for (file, told) in gone {
+                    if let Err(error) = std::fs::remove_file(directory.join(&file)) {
+                        tracing::warn!(%error, file, "evidence that gave way could not be deleted");
+                    }
+                    self.tell(&told, false, audience);
+                }
+            }
+            Err(error) => tracing::warn!(%error, hint = error.hint(), "evidence did not give way; it is tried again"),
+        }
+        Ok(())
+    }
+
     /// Begins to cut the evidence that is wanted first, if its time has come.
     async fn cut(
         &mut self,
         config: &Config,
         directory: &std::path::Path,
     ) -> anyhow::Result<Option<tokio::task::JoinHandle<Slice>>> {
-        let found = self.with(|book| book.wanted()).await?;
+        let found = self.with(|book| book.mend().and_then(|()| book.wanted())).await?;
         let Ok((Some(slice), kept)) = found else { return Ok(None) };
         if !slice.is_due(now()) {
             return Ok(None);

@@ -10,18 +10,22 @@ mod receiver;
 mod round;
 mod waiting;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use bus::{Bus, Publisher};
 use detect::FLEET;
 use detect::incident::Told;
 use event::{Incident, IncidentChanged, IncidentOpened, IncidentResolved, IncidentState, Severity, Source};
 use tokio::sync::mpsc;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 
 use crate::archive::amount::Age;
 use crate::incidents::{Audience, Book, BookError, Receipt};
+use http::Client;
 pub use http::{SendError, Url};
 pub use letter::{Letter, Writer};
 pub use receiver::{Receiver, Secret};
@@ -56,6 +60,10 @@ pub struct Config {
     #[arg(long, value_name = "FILE")]
     pub messages_ntfy_token_file: Option<PathBuf>,
 
+    /// Believe receivers whose certificate is of an authority in this file (PEM), besides those that the system trusts
+    #[arg(long, value_name = "FILE")]
+    pub messages_ca_file: Option<PathBuf>,
+
     /// Tell only of incidents that are as bad: `info`, `warn` or `critical`
     #[arg(long, value_name = "SEVERITY", default_value = "warn", value_parser = severity)]
     pub messages_severity: Severity,
@@ -82,12 +90,12 @@ fn severity(text: &str) -> Result<Severity, String> {
 }
 
 impl Config {
-    /// The receivers, with their secrets.
+    /// The receivers, with their secrets, and a way to them.
     ///
     /// # Errors
     ///
-    /// A secret cannot be read, or is none.
-    pub fn receivers(&self) -> anyhow::Result<Vec<Receiver>> {
+    /// A secret or a certificate cannot be read, or is none.
+    pub fn receivers(&self) -> anyhow::Result<Receivers> {
         let read = |path: &Option<PathBuf>| path.as_deref().map(Secret::read).transpose();
         let mut receivers: Vec<Receiver> = self.messages_alertmanager.iter().cloned().map(Receiver::Alertmanager).collect();
         if !self.messages_webhook.is_empty() {
@@ -97,7 +105,32 @@ impl Config {
         }
         let token = read(&self.messages_ntfy_token_file)?;
         receivers.extend(self.messages_ntfy.iter().cloned().map(|url| Receiver::Ntfy(url, token.clone())));
-        Ok(receivers)
+        if receivers.is_empty() {
+            return Ok(Receivers(vec![]));
+        }
+        let authorities = self.messages_ca_file.as_deref().map(authorities).transpose()?.unwrap_or_default();
+        let client = Client::trusting(authorities).context("failed to use a certificate of `--messages-ca-file`")?;
+        Ok(Receivers(receivers.into_iter().map(|receiver| (receiver, client.clone())).collect()))
+    }
+}
+
+/// The certificates in a file.
+fn authorities(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let attempt = || format!("failed to read the certificates in {}", path.display());
+    let pem = std::fs::read(path).with_context(attempt)?;
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let all = all.with_context(attempt)?;
+    anyhow::ensure!(!all.is_empty(), "there is no certificate in {}", path.display());
+    Ok(all)
+}
+
+/// Who is told, each with a way there.
+pub struct Receivers(Vec<(Receiver, Client)>);
+
+impl Receivers {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -144,7 +177,7 @@ impl Post {
     /// The book cannot be read.
     pub fn start(
         config: &Config,
-        receivers: Vec<Receiver>,
+        receivers: Receivers,
         rhythm: Rhythm,
         book: &Book,
         bus: &Bus,
@@ -156,7 +189,7 @@ impl Post {
         let out: Publisher = bus.publisher(FLEET.parse().expect("it is made of letters and an underscore"), Source::Tool);
         let mut tasks = tokio::task::JoinSet::new();
         let mut boxes = Vec::new();
-        for (receiver, place) in receivers.into_iter().zip(0..) {
+        for ((receiver, client), place) in receivers.0.into_iter().zip(0..) {
             let known = book.sent(&receiver.name())?;
             let waiting = Arc::new(Waiting::default());
             // the oldest first
@@ -167,8 +200,9 @@ impl Post {
                     waiting.put(letter);
                 }
             }
-            boxes.push(Arc::clone(&waiting));
-            tasks.spawn(round::deliver(receiver, place, waiting, rhythm, writer.book().to_owned(), out.clone(), receipts.clone()));
+            let way = round::Way { receiver, place, client, waiting: Arc::clone(&waiting) };
+            tasks.spawn(round::deliver(way, rhythm, writer.book().to_owned(), out.clone(), receipts.clone()));
+            boxes.push(waiting);
         }
         Ok((Self { writer, least, replay: config.messages_replay, boxes }, tasks))
     }

@@ -5,16 +5,19 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
 /// Bytes in both directions, encrypted or not.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Whom connections over TLS trust: whom the system trusts.
+/// Whom connections over TLS trust: whom the system trusts, and whom the operator names.
 #[derive(Clone)]
 pub(crate) struct Trust(TlsConnector);
+
+/// The attempt that fails where a certificate does.
+pub(crate) const TRUST: &str = "trust";
 
 /// What failed, and why.
 #[derive(Debug, thiserror::Error)]
@@ -33,13 +36,24 @@ impl OpenError {
 
 impl Trust {
     /// Reads the system's certificates. Those that do not parse are not trusted; where there are none, every handshake fails.
+    #[cfg(feature = "s3")]
     pub fn of_the_system() -> Self {
+        Self::of_the_system_and(vec![]).expect("nothing else is added")
+    }
+
+    /// As [`Trust::of_the_system`], and these authorities.
+    ///
+    /// # Errors
+    ///
+    /// One of them is none.
+    pub fn of_the_system_and(authorities: Vec<CertificateDer<'static>>) -> Result<Self, rustls::Error> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        authorities.into_iter().try_for_each(|authority| roots.add(authority))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = config.expect("ring knows the default versions of TLS").with_root_certificates(roots).with_no_client_auth();
-        Self(TlsConnector::from(Arc::new(config)))
+        Ok(Self(TlsConnector::from(Arc::new(config))))
     }
 
     /// Connects to a host, which may be a literal address as it stands in a URL, in brackets.
@@ -52,7 +66,7 @@ impl Trust {
             return Ok(Box::new(tcp));
         }
         let server = ServerName::try_from(name.to_owned()).map_err(|error| OpenError::new("name", error))?;
-        let tls = self.0.connect(server, tcp).await.map_err(|error| OpenError::new("trust", error))?;
+        let tls = self.0.connect(server, tcp).await.map_err(|error| OpenError::new(TRUST, error))?;
         Ok(Box::new(tls))
     }
 }

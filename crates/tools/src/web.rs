@@ -7,6 +7,7 @@
 //! other publishers do. No path leads to a file: pages are inside the program. In a public view everything is redacted before anything
 //! else looks at it.
 
+pub mod act;
 mod api;
 mod assets;
 mod brief;
@@ -30,6 +31,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::ws::Utf8Bytes;
 use bus::{Delivery, Subscription};
+use detect::FLEET;
 use event::text::U64;
 use event::{Event, NodeName};
 use serde_json::{Value, json};
@@ -39,6 +41,7 @@ pub use playback::Recording;
 pub use state::{Choice, State};
 
 use crate::Complaint;
+use crate::incidents::door::Questions;
 use crate::listen::ListenError;
 use fanout::Fanout;
 use guard::{Guard, Token};
@@ -162,7 +165,7 @@ impl Config {
             (node, say.text.clone())
         });
         let says = says.collect();
-        Ok(Reading { guard, says, view, clients: self.web_clients })
+        Ok(Reading { guard, says, view, clients: self.web_clients, book: None })
     }
 }
 
@@ -173,9 +176,15 @@ pub struct Reading {
     says: Vec<(String, String)>,
     view: Option<public::View>,
     clients: usize,
+    book: Option<(Questions, String)>,
 }
 
 impl Reading {
+    /// Lets those who may act work with incidents: this way leads to the book of this program, which has this name.
+    pub fn reach(&mut self, book: Questions, name: String) {
+        self.book = Some((book, name));
+    }
+
     /// Whether it is for strangers: then what is played should be shown to [`Reading::learn`] first.
     pub fn is_public(&self) -> bool {
         self.view.is_some()
@@ -209,7 +218,7 @@ pub async fn run(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send,
 ) -> anyhow::Result<()> {
-    let Reading { guard, says, view, clients } = reading;
+    let Reading { guard, says, view, clients, book } = reading;
     let (orders, commands) = mpsc::channel(playback::COMMANDS);
     let recorded = matches!(input, Input::Recording(..));
     let shared = Arc::new(Shared {
@@ -221,6 +230,7 @@ pub async fn run(
         says,
         public: view.is_some(),
         most_clients: clients,
+        book,
     });
     tracing::info!(address = %listener.local_addr()?, "serving pages: http://{}/", listener.local_addr()?);
     let mut feed = Feed { shared: Arc::clone(&shared), view, primary: vec![] };
@@ -261,6 +271,8 @@ struct Shared {
     /// For strangers.
     public: bool,
     most_clients: usize,
+    /// The way to the incident book, where this program keeps it, and its name.
+    book: Option<(Questions, String)>,
 }
 
 impl Shared {
@@ -283,6 +295,16 @@ impl Shared {
     /// For a client that is new, if there is a recording.
     fn playback_note(&self) -> Option<Utf8Bytes> {
         self.orders.as_ref().map(|_| note(&self.playback()))
+    }
+
+    /// Whether incidents can be worked with here: where there is a book, by whoever is let in by the operator himself, not by a proxy.
+    fn may_act(&self) -> Result<(&Questions, &str), act::Barred> {
+        match &self.book {
+            _ if self.public => Err(act::Barred::Public),
+            None => Err(act::Barred::Elsewhere),
+            Some(_) if !self.guard.knows_who_asks() => Err(act::Barred::Proxy),
+            Some((book, name)) => Ok((book, name)),
+        }
     }
 
     /// What the server itself adds to the health of everything: the last hop. Called with the state locked; nobody locks the other way round.
@@ -381,12 +403,13 @@ impl Feed {
             for delivery in deliveries {
                 match delivery {
                     Delivery::Event(event) => {
+                        let of_fleet = event.node == FLEET;
                         let event = match &mut self.view {
                             Some(view) => view.event(event),
                             None => Some(event),
                         };
                         if let Some(event) = event {
-                            let primary = state.observe(&event);
+                            let primary = if of_fleet { state.observe_fleet(&event) } else { state.observe(&event) };
                             self.primary.push((event, primary));
                         }
                     }

@@ -15,7 +15,7 @@ use event::{Event, Filter, Kind, KindId, NetPing, Source};
 use tools::archive::Selection;
 use tools::archive::record::{self, Rhythm};
 use tools::archive::store::{Store, segments};
-use world::{QUICK, all, config, pings};
+use world::{QUICK, SmallDisk, all, config, pings};
 
 /// Names the directory for a process that is to be killed; a test that finds it is that process.
 const VICTIM: &str = "PO_TEST_ARCHIVE";
@@ -115,39 +115,6 @@ fn check(directory: &Path, stated: &BTreeMap<u64, u64>) {
     }
     // what is missing in the middle was told at its place; a kill may come between the gap and the telling
     assert!(missing <= told, "{missing} are missing, and {told} were told");
-}
-
-/// A file system of eight megabytes; `None`, visibly, where that is not permitted.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Option<Self> {
-        let directory = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=8m", "po-test"])
-            .arg(directory.path())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success());
-        if !mounted {
-            testkit::skipped("a small file system cannot be mounted");
-            return None;
-        }
-        Some(Self(directory))
-    }
-
-    /// Makes it read-only; nothing may be open in it.
-    fn protect(&self) {
-        let remounted =
-            Command::new("mount").args(["-o", "remount,ro"]).arg(self.0.path()).status().is_ok_and(|status| status.success());
-        assert!(remounted, "it was mounted, too");
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
-    }
 }
 
 /// Hashes, which nothing makes shorter: three thousand such events take a megabyte.

@@ -47,13 +47,19 @@ fn cleared(id: u64, detector: &str, severity: Severity) -> Kind {
 
 fn config(book: &Path, archives: Vec<PathBuf>) -> Config {
     let place = Place { incidents_book: Some(book.to_owned()) };
-    Config { place, incidents_archive: archives, incidents_evidence: tools::archive::amount::Size(1 << 20) }
+    Config {
+        place,
+        incidents_archive: archives,
+        incidents_evidence: tools::archive::amount::Size(1 << 20),
+        incidents_max_age: None,
+    }
 }
 
 /// A book that is kept by a task, and a bus.
 struct World {
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
     path: PathBuf,
+    questions: door::Questions,
     bus: Bus,
     findings: Publisher,
     incidents: Subscription,
@@ -64,20 +70,24 @@ struct World {
 impl World {
     async fn new(archives: Vec<PathBuf>, audience: impl Audience + 'static) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("book");
+        let world = Self::at(folder.path().join("book"), archives, audience).await;
+        Self { _folder: Some(folder), ..world }
+    }
+
+    async fn at(path: PathBuf, archives: Vec<PathBuf>, audience: impl Audience + 'static) -> Self {
         let book = Book::open(&path).unwrap();
         let bus = Bus::local();
         let events = bus.subscribe(filter(), Limits::default()).await.unwrap();
         let incidents = Filter { kinds: KindSet::matching("incident").unwrap(), nodes: vec![] };
         let incidents = bus.subscribe(incidents, Limits::default()).await.unwrap();
-        let (guests, serve) = door::open(&path).unwrap();
-        tokio::spawn(serve);
+        let (questions, guests) = door::questions();
+        tokio::spawn(door::open(&path, questions.clone()).unwrap());
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let doors = Doors { guests, receipts: mpsc::channel(1).1 };
         let stopped = async move { drop(stopped.await) };
         let work = tokio::spawn(run(config(&path, archives), book, events, bus.clone(), doors, audience, stopped));
         let findings = bus.publisher("alice".parse().unwrap(), Source::Detect);
-        Self { _folder: folder, path, bus, findings, incidents, stop, work }
+        Self { _folder: None, path, questions, bus, findings, incidents, stop, work }
     }
 
     async fn next(&mut self) -> Arc<Event> {
@@ -92,7 +102,14 @@ impl World {
         tokio::task::spawn_blocking(move || Access::find(&path).unwrap().ask(ask, START).unwrap()).await.unwrap()
     }
 
-    async fn end(self) -> (tempfile::TempDir, PathBuf) {
+    /// As [`World::ask`], from within the program that keeps the book.
+    async fn ask_within(&self, ask: Ask) -> Answer {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        self.questions.send(door::Guest { ask, reply }).await.ok().unwrap();
+        answer.await.unwrap()
+    }
+
+    async fn end(self) -> (Option<tempfile::TempDir>, PathBuf) {
         drop(self.stop);
         self.work.await.unwrap().unwrap();
         self.bus.close().await;
@@ -158,6 +175,92 @@ async fn evidence_outlives_the_archive() {
     let Some(Kind::IncidentKept(kept)) = &kept.kind else { panic!("{kept:?}") };
     assert!(kept.file.is_empty() && !kept.problem.is_empty(), "{kept:?}");
     world.end().await;
+}
+
+/// Writes until nothing fits any more.
+fn fill(path: &Path) {
+    let mut ballast = std::fs::File::create(path).unwrap();
+    let error = loop {
+        if let Err(error) = ballast.write_all(&[0; 4096]) {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+}
+
+/// What cannot be written is refused or waits; what was acknowledged before is there; and with room it goes on by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_loses_nothing_that_was_acknowledged() {
+    let Some(disk) = world::SmallDisk::mount() else { return };
+    let mut world = World::at(disk.0.path().join("book"), vec![], ()).await;
+    world.findings.publish(START, None, opened(1, "D39", Severity::Warn));
+    assert_eq!(world.next().await.id().unwrap().name(), "incident.opened");
+    let ballast = disk.0.path().join("ballast");
+    fill(&ballast);
+    // the file has some room of its own
+    let mut written = 0;
+    let refused = loop {
+        let text = format!("{written} {}", "x".repeat(16_000));
+        match world.ask_within(Ask::Act { act: Act::Note, number: 1, by: "ann".into(), text }).await {
+            Answer::Done(_) => written += 1,
+            answer => break answer,
+        }
+        assert!(written < 1_000, "eight megabytes hold less");
+    };
+    let Answer::No { sentence, hint, asked_wrong: false } = refused else { panic!("{refused:?}") };
+    assert!(sentence.contains("the incident book") && hint.starts_with("the disk is full"), "{sentence}; {hint}");
+    // it waits for room
+    world.findings.publish(START + SECOND, None, opened(2, "D50", Severity::Warn));
+    let answer = world.ask_within(Ask::Act { act: Act::Note, number: 1, by: "ann".into(), text: "y".repeat(16_000) }).await;
+    assert!(matches!(answer, Answer::No { asked_wrong: false, .. }), "{answer:?}");
+    std::fs::remove_file(&ballast).unwrap();
+    let mut told = Vec::new();
+    while told.last() != Some(&2) {
+        if let Some(Kind::IncidentOpened(opened)) = &world.next().await.kind {
+            told.push(opened.incident.as_ref().unwrap().number);
+        }
+    }
+    let Answer::Show(shown) = world.ask_within(Ask::Show { number: 1, from: 0, most: 1_000 }).await else { panic!("it is read") };
+    let notes: Vec<&str> = shown
+        .timeline
+        .iter()
+        .filter_map(|entry| match &entry.0.kind {
+            Some(Kind::IncidentNoted(note)) => note.text.split_whitespace().next(),
+            _ => None,
+        })
+        .collect();
+    let expect: Vec<String> = (0..written).map(|number| number.to_string()).collect();
+    assert_eq!(notes, expect, "what was acknowledged, and nothing else");
+    assert!(matches!(
+        world.ask_within(Ask::Act { act: Act::Close, number: 1, by: "ann".into(), text: String::new() }).await,
+        Answer::Done(_)
+    ));
+    world.end().await;
+}
+
+/// A program that keeps a book says at its start what lasts, so that who listens since then knows it, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lasts_is_said_again_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("book");
+    let mut book = Book::open(&path).unwrap();
+    for (id, detector) in [(1, "D39"), (2, "D50"), (3, "D01")] {
+        let kind = opened(id, detector, Severity::Warn);
+        book.record(&[Arc::new(Event { time: START + id, ..Event::new("alice", Source::Detect, kind) })]).unwrap();
+    }
+    book.act(Act::Close, 2, "ann", "", START + 9).unwrap();
+    book.act(Act::Acknowledge, 3, "ann", "", START + 10).unwrap();
+    drop(book);
+    let mut world = World::at(path.clone(), vec![], ()).await;
+    for (number, state) in [(1, IncidentState::Open), (3, IncidentState::Acknowledged)] {
+        let event = world.next().await;
+        let Some(Kind::IncidentChanged(said)) = &event.kind else { panic!("{event:?}") };
+        let incident = said.incident.as_ref().unwrap();
+        assert_eq!((incident.number, incident.state(), said.worse, said.spread), (number, state, false, false));
+    }
+    world.end().await;
+    // the book learned nothing of it
+    assert_eq!(Book::existing(&path).unwrap().entries(1).unwrap(), 2);
 }
 
 /// 100,000 findings at 100 nodes: few incidents, and each finding in the book.

@@ -1,13 +1,11 @@
 //! Messages on their way: to receivers that answer, and to those that do not; to a real Alertmanager; and what is in them.
 #![allow(clippy::unwrap_used, reason = "a test fails where it must")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver as Arrivals, Sender, channel};
+use std::sync::mpsc::Receiver as Arrivals;
 use std::time::{Duration, Instant};
 
 use bitcoin::hashes::{Hash as _, HashEngine as _, Hmac, HmacEngine, sha256};
@@ -18,9 +16,16 @@ use event::{
     EntityKind, Event, Filter, Finding, FindingCleared, FindingEntity, FindingOpened, HealthBeat, Kind, KindId, Severity, Source,
 };
 use serde_json::Value;
+use testkit::Alertmanager;
+use testkit::alertmanager::is_told;
+use testkit::http::{self, Arrived, OK};
 use testkit::secrets::{self, NODE, Output};
 use testkit::wait::LONG;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
+use tokio_rustls::rustls;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tools::archive::amount::{Age, Size};
 use tools::incidents::{Audience as _, Book, Config, Doors, Place, Receipt, filter, now, run};
 use tools::messages::{self, Post, Rhythm, Url, Writer};
@@ -28,64 +33,10 @@ use tools::messages::{self, Post, Rhythm, Url, Writer};
 const SECRET: &str = "0123456789abcdef";
 const START: u64 = 1_750_000_000 * SECOND;
 
-/// What arrived: when, its headers, its body.
-struct Arrived {
-    at: Instant,
-    path: String,
-    headers: Vec<(String, String)>,
-    body: String,
-}
-
-impl Arrived {
-    fn header(&self, name: &str) -> &str {
-        self.headers.iter().find(|(header, _)| header == name).map_or("", |(_, value)| value)
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap()
-    }
-}
-
 /// A receiver that answers each request with what `answer` says of its number.
 fn receiver(answer: impl Fn(usize) -> &'static str + Send + 'static) -> (String, Arrivals<Arrived>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let (arrived, arrivals) = channel();
-    std::thread::spawn(move || {
-        for (number, stream) in listener.incoming().enumerate() {
-            let Ok(stream) = stream else { break };
-            let (answer, arrived) = (answer(number), arrived.clone());
-            // a client may open one that it does not use yet
-            std::thread::spawn(move || read(stream, answer, &arrived));
-        }
-    });
-    (url, arrivals)
+    http::receiver(answer).unwrap()
 }
-
-fn read(stream: TcpStream, answer: &str, arrived: &Sender<Arrived>) -> Option<()> {
-    let mut reader = BufReader::new(stream);
-    let mut first = String::new();
-    reader.read_line(&mut first).ok()?;
-    let (mut headers, mut length) = (Vec::new(), 0);
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim().split_once(": ") else { break };
-        if name.eq_ignore_ascii_case("content-length") {
-            length = value.parse().ok()?;
-        }
-        headers.push((name.to_ascii_lowercase(), value.to_owned()));
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    let at = Instant::now();
-    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    // before the answer: who has one finds it here
-    arrived.send(Arrived { at, path, headers, body: String::from_utf8(body).unwrap() }).ok()?;
-    reader.get_mut().write_all(answer.as_bytes()).ok()
-}
-
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
 /// Quick, so that a test waits for what happens and not for time.
 const QUICK: Rhythm = Rhythm {
@@ -106,6 +57,7 @@ fn config(alertmanager: &[&str], webhook: &[&str], ntfy: &[&str], folder: &Path)
         messages_webhook_secret_file: Some(secret),
         messages_ntfy: urls(ntfy),
         messages_ntfy_token_file: None,
+        messages_ca_file: None,
         messages_severity: Severity::Warn,
         messages_plain: false,
         messages_replay: false,
@@ -132,7 +84,7 @@ impl World {
         let (post, mut tasks) = Post::start(&config, config.receivers().unwrap(), rhythm, &book, &bus, &receipts).unwrap();
         drop(receipts);
         let place = Place { incidents_book: Some(path) };
-        let incidents = Config { place, incidents_archive: vec![], incidents_evidence: Size(0) };
+        let incidents = Config { place, incidents_archive: vec![], incidents_evidence: Size(0), incidents_max_age: None };
         let doors = Doors { guests: mpsc::channel(1).1, receipts: receipts_in };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let stopped = async move { drop(stopped.await) };
@@ -262,6 +214,90 @@ async fn a_receiver_that_does_not_take_it_is_asked_again() {
     assert_eq!((total.failed, total.waiting, total.refused, total.error), (4, 0, 0, None));
     let folder = world.end().await;
     assert_eq!(Book::existing(&folder.path().join("book")).unwrap().incidents(None, 9).unwrap().len(), 1);
+}
+
+/// A receiver over TLS that takes everything, and says each body.
+async fn secure_receiver(certificates: &testkit::tls::Certificates) -> (String, mpsc::Receiver<String>) {
+    let certificate = CertificateDer::from_pem_file(certificates.certificate()).unwrap();
+    let key = PrivateKeyDer::from_pem_file(certificates.key()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let server = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let server = server.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let (bodies, arrivals) = mpsc::channel(64);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, bodies) = (acceptor.clone(), bodies.clone());
+            tokio::spawn(async move {
+                // who does not trust it goes away
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let mut text = String::new();
+                let mut piece = [0; 4096];
+                while !is_whole(&text) {
+                    match stream.read(&mut piece).await {
+                        Ok(count @ 1..) => text.push_str(&String::from_utf8_lossy(&piece[..count])),
+                        _ => return,
+                    }
+                }
+                bodies.send(text.split_once("\r\n\r\n").unwrap().1.to_owned()).await.unwrap();
+                stream.write_all(OK.as_bytes()).await.unwrap();
+            });
+        }
+    });
+    (url, arrivals)
+}
+
+/// Whether a request has all of its body.
+fn is_whole(text: &str) -> bool {
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok());
+    body.len() >= length.unwrap_or(0)
+}
+
+/// What its receiver's side says of a delivery that is not yet one.
+async fn trouble(world: &World) -> String {
+    let mut delivered = world.bus.subscribe(Filter::kinds([KindId::IncidentDelivered]), Limits::default()).await.unwrap();
+    loop {
+        let Ok(Some(Delivery::Event(event))) = tokio::time::timeout(LONG, delivered.next()).await else { panic!("it says so") };
+        if let Some(Kind::IncidentDelivered(event::IncidentDelivered { error: Some(error), .. })) = &event.kind {
+            return error.clone();
+        }
+    }
+}
+
+/// A certificate of an authority that nobody knows: refused, and said; taken where the operator names the authority.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_over_tls_is_believed_if_its_authority_is_known() {
+    let certificates = testkit::tls::Certificates::generate().unwrap();
+    let (url, mut arrivals) = secure_receiver(&certificates).await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&[], &[&url], &[], folder.path());
+    let world = World::new(folder, config.clone(), QUICK).await;
+    world.findings.publish(START, None, opened(1, "D39"));
+    let error = trouble(&world).await;
+    assert!(error.starts_with(&format!("failed to trust {url}: ")) && error.contains("UnknownIssuer"), "{error}");
+    let folder = world.end().await;
+    assert!(arrivals.try_recv().is_err(), "nothing was said to somebody unknown");
+    // the authority is named: what was not told is
+    let known = messages::Config { messages_ca_file: Some(certificates.authority()), ..config.clone() };
+    let world = World::new(folder, known, QUICK).await;
+    let told = loop {
+        let body = tokio::time::timeout(LONG, arrivals.recv()).await.unwrap().unwrap();
+        if !body.contains("heartbeat") {
+            break body;
+        }
+    };
+    assert_eq!(serde_json::from_str::<Value>(&told).unwrap()["change"], "opened");
+    let folder = world.end().await;
+    let wrong = folder.path().join("wrong.pem");
+    for (text, says) in [("no certificate", "there is no certificate in"), ("", "there is no certificate in")] {
+        std::fs::write(&wrong, text).unwrap();
+        let config = messages::Config { messages_ca_file: Some(wrong.clone()), ..config.clone() };
+        let error = config.receivers().err().unwrap();
+        assert!(format!("{error:#}").contains(says), "{error:#}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -435,25 +471,6 @@ fn nothing_of_the_node_is_in_a_letter() {
     assert!(!crawl(true).is_empty());
 }
 
-/// A program that ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn get(port: u16, path: &str) -> Option<Value> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()
-}
-
 fn until<T>(what: &str, check: impl FnMut() -> Option<T>) -> T {
     let mut check = check;
     testkit::wait::until(what, LONG, || Ok(check())).unwrap()
@@ -464,12 +481,7 @@ async fn heard(mut arrivals: Arrivals<Arrived>, severity: &str, status: &str) ->
     loop {
         let (arrived, more) = next(arrivals).await;
         arrivals = more;
-        let json = arrived.json();
-        let is_it = |alert: &Value| {
-            let labels = &alert["labels"];
-            labels["alertname"] == "Incident" && labels["severity"] == severity && alert["status"] == status
-        };
-        if json["alerts"].as_array().unwrap().iter().any(is_it) {
+        if is_told(&arrived.json(), severity, status) {
             return arrivals;
         }
     }
@@ -478,47 +490,19 @@ async fn heard(mut arrivals: Arrivals<Arrived>, severity: &str, status: &str) ->
 /// A real Alertmanager learns of an incident, of its getting worse, and of its end, and tells a receiver of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_alertmanager_gets_it_and_it_ends() {
-    if Command::new("prometheus-alertmanager").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
-        testkit::skipped("needs prometheus-alertmanager");
-        return;
-    }
     let (told_on, arrivals) = receiver(|_| OK);
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("alertmanager.yml");
-    let routes = format!(
-        "route:\n  receiver: operator\n  group_by: ['...']\n  group_wait: 0s\n  group_interval: 1s\nreceivers:\n  - name: operator\n    \
-         webhook_configs:\n      - url: {told_on}/\n        send_resolved: true\n"
-    );
-    std::fs::write(&file, routes).unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let _alertmanager = Running(
-        Command::new("prometheus-alertmanager")
-            .arg(format!("--config.file={}", file.display()))
-            .arg(format!("--storage.path={}", folder.path().join("alerts").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .arg("--cluster.listen-address=")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap(),
-    );
-    tokio::task::block_in_place(|| until("the Alertmanager", || get(port, "/api/v2/status")));
-    let config = config(&[&format!("http://127.0.0.1:{port}")], &[], &[], folder.path());
+    let Some(alertmanager) = tokio::task::block_in_place(|| Alertmanager::start(&told_on)).unwrap() else { return };
+    let config = config(&[&alertmanager.url()], &[], &[], folder.path());
     let rhythm = Rhythm { heartbeat: Duration::from_secs(1), ..QUICK };
     let world = World::new(folder, config, rhythm).await;
     let clock = now();
     world.findings.publish(clock, None, opened(1, "D39"));
     // what is up, by name and severity
     let up = |expect: &[&str]| {
-        let ask = || {
-            let alerts = get(port, "/api/v2/alerts?active=true")?;
-            let label = |alert: &Value, name: &str| alert["labels"][name].as_str().unwrap_or_default().to_owned();
-            let name = |alert: &Value| format!("{} {}", label(alert, "alertname"), label(alert, "severity"));
-            let mut names: Vec<String> = alerts.as_array()?.iter().map(name).collect();
-            names.sort();
-            (names == expect).then_some(alerts)
-        };
-        tokio::task::block_in_place(|| until("alerts", ask))
+        let ask = || alertmanager.up().filter(|names| names == expect);
+        tokio::task::block_in_place(|| until("alerts", ask));
+        alertmanager.alerts().unwrap()
     };
     let alerts = up(&["Incident warning", "PeerObserverWatches none"]);
     assert!(!alerts.to_string().contains(NODE), "{alerts}");

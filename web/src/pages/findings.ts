@@ -4,7 +4,8 @@ import type { Finding } from "../api.ts";
 import { summary as inWords } from "../events.ts";
 import { el, fill } from "../dom.ts";
 import { complete, edition } from "../finding.ts";
-import { moment, plural, rfc3339, words } from "../format.ts";
+import { moment, plural, words } from "../format.ts";
+import { numbers, references, section } from "../grounds.ts";
 import { facts, follow, type Context } from "../page.ts";
 
 const EMPTY =
@@ -77,64 +78,10 @@ function card(finding: Finding, context: Context, open: boolean): HTMLElement {
       el("span", { class: "quiet" }, finding.active ? "active" : "cleared"),
     ),
     known,
-    section("Why", finding.why || inputs.length > 0 ? el("div", {}, el("p", {}, finding.why ?? ""), table(inputs)) : null),
-    section(
-      "Evidence",
-      evidence.length > 0
-        ? el(
-            "ul",
-            {},
-            ...evidence.map(({ time, text }) =>
-              el(
-                "li",
-                {},
-                time
-                  ? el(
-                      "a",
-                      { href: context.to("messages", { at: rfc3339(time) }), title: "The stream at this moment, in a recording" },
-                      moment(time),
-                    )
-                  : null,
-                time ? " " : "",
-                text,
-              ),
-            ),
-          )
-        : null,
-    ),
+    section("Why", finding.why || inputs.length > 0 ? el("div", {}, el("p", {}, finding.why ?? ""), numbers(inputs)) : null),
+    section("Evidence", references(evidence, context)),
     section("What it does not prove", unproven.length > 0 ? el("ul", {}, ...unproven.map((text) => el("li", {}, text))) : null),
   );
   details.dataset["id"] = finding.id;
   return details;
-}
-
-function table(inputs: NonNullable<Finding["inputs"]>): HTMLElement | null {
-  if (inputs.length === 0) return null;
-  return el(
-    "table",
-    {},
-    el("caption", { class: "unseen" }, "Numbers that the finding rests on"),
-    el(
-      "thead",
-      {},
-      el(
-        "tr",
-        {},
-        el("th", { scope: "col" }, "Input"),
-        el("th", { scope: "col", class: "number" }, "Value"),
-        el("th", { scope: "col", class: "number" }, "Limit"),
-      ),
-    ),
-    el(
-      "tbody",
-      {},
-      ...inputs.map(({ name, value, limit }) =>
-        el("tr", {}, el("td", {}, words(name)), el("td", { class: "number" }, value), el("td", { class: "number" }, limit ?? "")),
-      ),
-    ),
-  );
-}
-
-function section(title: string, content: HTMLElement | null): HTMLElement | null {
-  return content && el("div", { class: "finding-part" }, el("h3", {}, title), content);
 }

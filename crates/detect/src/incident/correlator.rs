@@ -146,6 +146,14 @@ impl Correlator {
         changed.into_iter().map(|id| (id, self.followed.get(&id).cloned())).collect()
     }
 
+    /// Forgets an incident that is over and none of whose findings lasts: it is not kept any more.
+    pub fn forget(&mut self, number: u64) {
+        let over = |live: &Live| live.incident.state() == IncidentState::Resolved && live.incident.lasting == 0;
+        if self.lives.get(&number).is_some_and(over) {
+            self.drop_life(number);
+        }
+    }
+
     /// What there is to know besides.
     pub fn usual(&self) -> &Usual {
         &self.usual
@@ -439,12 +447,14 @@ impl Correlator {
         while self.lives.values().filter(resolved).count() > REMEMBERED {
             let first = self.lives.values().filter(resolved).min_by_key(|live| (live.incident.resolved, live.incident.number));
             let Some(number) = first.map(|live| live.incident.number) else { return };
-            if let Some(live) = self.lives.remove(&number) {
-                for key in &live.keys {
-                    self.keys.remove(key);
-                }
-            }
+            self.drop_life(number);
             self.changed.insert(number);
+        }
+    }
+
+    fn drop_life(&mut self, number: u64) {
+        for key in self.lives.remove(&number).iter().flat_map(|live| &live.keys) {
+            self.keys.remove(key);
         }
     }
 }

@@ -207,7 +207,9 @@ fn a_fleet_has_one_chain() {
         at = '30m'
         lasts = '30m'
     ";
-    let mut came: BTreeMap<(i32, Vec<u8>), Vec<(String, u64)>> = BTreeMap::new();
+    // by network and address, at which node and when
+    type Visits = Vec<(String, u64)>;
+    let mut came = BTreeMap::<(i32, Vec<u8>), Visits>::new();
     let scenario = run(toml, 1);
     let cut_off = scenario.script().begin + 30 * 60_000_000_000..scenario.script().begin + 60 * 60_000_000_000;
     for event in scenario {

@@ -109,6 +109,10 @@ impl<'de, M: prost::Message + Default> Deserialize<'de> for Stored<M> {
 
 /// Answers. What changed is given back, too: it is in the book, and to be told.
 pub fn answer(book: &mut Book, ask: Ask, now: u64) -> (Answer, Option<Told>) {
+    // the disk may have been full, and is not any more
+    if let Err(error) = book.mend() {
+        return (Answer::from(error), None);
+    }
     let answered = match ask {
         Ask::List { state, most } => {
             let state = state.and_then(|state| IncidentState::try_from(state).ok());

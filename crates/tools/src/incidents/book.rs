@@ -9,13 +9,15 @@
 //! |---|---|---|
 //! | `about` | `format`, `book`, `key`, `usual` | number of the form (u32, little-endian); the book's name (8 bytes); key for identifiers in messages (32 bytes); `incident::Usual` |
 //! | `incidents` | number | `Incident`, protobuf |
-//! | `timeline` | number, place | `Event`, protobuf: findings, and what became of the incident, in the order in which the book learned it |
+//! | `timeline` | number, place | `Event`, protobuf: findings, and what became of the incident, in the order in which the book learned it; notes, acknowledgements and evidence without the most of what they repeat |
 //! | `slices` | number, place | evidence that is kept or is still to be cut: `slice::Slice`, JSON |
 //! | `lives`, `followed` | number; finding | what the correlator needs to go on, postcard |
 //! | `sent` | receiver, number | what a receiver of messages knows: revision, and whether an alert is up with it |
 //!
 //! Everything that belongs to one change is one transaction, which is on the disk before anybody is told. A crash at any moment leaves the
 //! book of before or after. Nothing here repairs or replaces a file that it does not understand.
+
+mod forget;
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -206,15 +208,25 @@ impl Book {
         &self.path
     }
 
+    /// Opens it again after a failure, as it is on the disk then. Whatever changes it does so itself; who reads after a failure has to.
+    ///
+    /// # Errors
+    ///
+    /// It still cannot be used.
+    pub fn mend(&mut self) -> Result<(), BookError> {
+        if self.database.is_none() {
+            *self = Self::existing(&self.path)?;
+        }
+        Ok(())
+    }
+
     /// Writes down what detectors said, and what it made of incidents; gives the latter. It is on the disk when this returns.
     ///
     /// # Errors
     ///
     /// It could not be written. Then nothing of it counts: it may be given again.
     pub fn record(&mut self, events: &[Arc<Event>]) -> Result<Vec<Told>, BookError> {
-        if self.database.is_none() {
-            *self = Self::existing(&self.path)?;
-        }
+        self.mend()?;
         let mut entries = Vec::new();
         let mut all = Vec::new();
         for event in events {
@@ -248,6 +260,7 @@ impl Book {
     ///
     /// It is not done.
     pub fn act(&mut self, act: Act, number: u64, by: &str, text: &str, now: u64) -> Result<Told, ActError> {
+        self.mend()?;
         if act == Act::Note && self.entries(number)? >= ENTRIES {
             return Err(ActError::Full(number));
         }
@@ -430,9 +443,7 @@ impl Book {
 
     /// One transaction: all of it or nothing, with what the correlator came to.
     fn change<T>(&mut self, work: impl FnOnce(&mut Self, &WriteTransaction) -> Result<T, redb::Error>) -> Result<T, BookError> {
-        if self.database.is_none() {
-            *self = Self::existing(&self.path)?;
-        }
+        self.mend()?;
         self.attempt(work).map_err(|error| {
             // what the correlator believes did not happen, and the database wants to be opened again after a failure
             self.database = None;
@@ -620,9 +631,21 @@ fn next_place(entries: &impl redb::ReadableTable<(u64, u64), &'static [u8]>, num
     Ok(last.map_or(0, |(key, _)| key.value().1 + 1))
 }
 
-/// A change as it stands in a timeline.
+/// A change as it stands in a timeline. What people do and what is kept repeats no more of the incident than where it was in its life: all
+/// the rest is as in the entry before, and a million notes would be a million copies.
 fn told_event(told: &Told) -> Event {
-    Event { time: told.time, ..Event::new(FLEET, Source::Tool, told.kind.clone()) }
+    let mut kind = told.kind.clone();
+    let repeated = match &mut kind {
+        Kind::IncidentNoted(said) => said.incident.as_mut(),
+        Kind::IncidentAcknowledged(said) => said.incident.as_mut(),
+        Kind::IncidentKept(said) => said.incident.as_mut(),
+        _ => None,
+    };
+    if let Some(incident) = repeated {
+        let Incident { number, ref book, revision, state, severity, .. } = *incident;
+        *incident = Incident { number, book: book.clone(), revision, state, severity, ..Incident::default() };
+    }
+    Event { time: told.time, ..Event::new(FLEET, Source::Tool, kind) }
 }
 
 /// Which incident a change is of.

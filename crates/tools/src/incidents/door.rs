@@ -34,6 +34,14 @@ pub struct Guest {
     pub reply: oneshot::Sender<Answer>,
 }
 
+/// The way to whoever has a book open in this process. Full: whoever asks waits.
+pub type Questions = mpsc::Sender<Guest>;
+
+/// Both ends of it.
+pub fn questions() -> (Questions, mpsc::Receiver<Guest>) {
+    mpsc::channel(GUESTS)
+}
+
 /// Where the socket of a book is.
 pub fn socket(book: &Path) -> PathBuf {
     let mut name = book.as_os_str().to_owned();
@@ -41,12 +49,13 @@ pub fn socket(book: &Path) -> PathBuf {
     name.into()
 }
 
-/// Opens the door of a book that this process has open. It ends when the questions are not taken any more.
+/// Opens the door of a book that this process has open: what is asked there goes the same way. It ends when the questions are not taken any
+/// more.
 ///
 /// # Errors
 ///
 /// There can be no socket there: the path is too long, or on a file system without sockets.
-pub fn open(book: &Path) -> io::Result<(mpsc::Receiver<Guest>, impl Future<Output = ()> + Send + 'static)> {
+pub fn open(book: &Path, questions: Questions) -> io::Result<impl Future<Output = ()> + Send + 'static> {
     let path = socket(book);
     // nobody listens there: we have the book
     match fs::remove_file(&path) {
@@ -55,9 +64,7 @@ pub fn open(book: &Path) -> io::Result<(mpsc::Receiver<Guest>, impl Future<Outpu
     }
     let listener = UnixListener::bind(&path)?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-    // full: whoever asks waits
-    let (questions, asked) = mpsc::channel(GUESTS);
-    let serve = async move {
+    Ok(async move {
         let seats = Arc::new(Semaphore::new(GUESTS));
         loop {
             let accepted = tokio::select! {
@@ -81,8 +88,7 @@ pub fn open(book: &Path) -> io::Result<(mpsc::Receiver<Guest>, impl Future<Outpu
             });
         }
         let _ = fs::remove_file(&path);
-    };
-    Ok((asked, serve))
+    })
 }
 
 async fn guest(mut stream: tokio::net::UnixStream, questions: mpsc::Sender<Guest>) -> io::Result<()> {

@@ -17,6 +17,8 @@ pub struct Whole {
     pub incident: Incident,
     /// What happened.
     pub timeline: Vec<Event>,
+    /// How many entries came before these, and are left out.
+    pub left: u64,
     /// What is kept.
     pub slices: Vec<Slice>,
 }
@@ -54,12 +56,13 @@ pub fn json(whole: &Whole) -> serde_json::Result<serde_json::Value> {
         "runbook": runbook::what_to_do(&whole.incident.family, detector),
         "evidence": serde_json::to_value(&whole.slices)?,
         "timeline": serde_json::to_value(&whole.timeline)?,
+        "left": event::text::U64(whole.left),
     }))
 }
 
 /// As text.
 pub fn text(whole: &Whole) -> String {
-    let Whole { incident, timeline, slices } = whole;
+    let Whole { incident, timeline, slices, left } = whole;
     let mut out = format!("incident {}: {}\n", incident.number, words::title(incident));
     let _ = write!(out, "{}, {}", incident.state().word(), incident.severity().word());
     if !incident.owner.is_empty() {
@@ -75,8 +78,14 @@ pub fn text(whole: &Whole) -> String {
         indented(&mut out, slices.iter().map(words::evidence));
     }
     out.push_str("\nTimeline\n");
+    indented(&mut out, before(*left).into_iter());
     indented(&mut out, timeline.iter().map(words::entry));
     out
+}
+
+/// What is said where the beginning of a timeline is left out.
+fn before(left: u64) -> Option<String> {
+    (left > 0).then(|| format!("{left} entries before these are left out: `--most` says how many are shown"))
 }
 
 fn indented(out: &mut String, lines: impl Iterator<Item = impl fmt::Display>) {
@@ -92,7 +101,7 @@ pub fn html(whole: &Whole) -> String {
     const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}\
         h2{font-size:1rem;margin:1.5rem 0 .25rem}p{margin:0;white-space:pre-wrap;overflow-wrap:anywhere}\
         li{white-space:pre-wrap;overflow-wrap:anywhere;margin:.25rem 0}.c{font-weight:bold}";
-    let Whole { incident, timeline, slices } = whole;
+    let Whole { incident, timeline, slices, left } = whole;
     let title = format!("Incident {}: {}", incident.number, words::title(incident));
     let title = Escaped(&title);
     let mut out = format!(
@@ -115,7 +124,7 @@ pub fn html(whole: &Whole) -> String {
     if !slices.is_empty() {
         list("Evidence", &mut slices.iter().map(words::evidence));
     }
-    list("Timeline", &mut timeline.iter().map(words::entry));
+    list("Timeline", &mut before(*left).into_iter().chain(timeline.iter().map(words::entry)));
     out.push_str("</html>\n");
     out
 }
@@ -162,8 +171,12 @@ mod tests {
         let incident =
             Incident { number: 1, owner: nasty.into(), finding: Some(finding), strangers: vec![entity], ..Default::default() };
         let noted = event::IncidentNoted { incident: None, by: nasty.into(), text: nasty.into() };
-        let whole =
-            Whole { incident: incident.clone(), timeline: vec![Event::new("<b>", event::Source::Tool, noted)], slices: vec![] };
+        let whole = Whole {
+            incident: incident.clone(),
+            timeline: vec![Event::new("<b>", event::Source::Tool, noted)],
+            slices: vec![],
+            left: 3,
+        };
         for text in [html(&whole), atom("<book>", &[incident]), super::text(&whole)] {
             assert!(!text.contains('\u{202e}') && !text.contains('\u{7}'), "{text}");
         }

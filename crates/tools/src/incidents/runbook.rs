@@ -21,9 +21,7 @@ pub fn what_to_do(family: &str, detector: &str) -> &'static str {
     if family == detect::incident::STORM {
         return STORM;
     }
-    // the observer's own page says with each number what to do about it
-    let headings = ["**What to do.**", "**What it rests on.**"];
-    let section = page(detector).and_then(|page| headings.iter().find_map(|heading| page.split_once(heading)));
+    let section = page(detector).and_then(|page| page.split_once("**What to do.**"));
     let section = section.map(|(_, rest)| rest.split_once("\n**").map_or(rest, |(section, _)| section).trim());
     section.unwrap_or("No page says what to do about this detector; its finding says what it rests on.")
 }
@@ -38,7 +36,7 @@ mod tests {
             let id = entry.about.id;
             assert!(page(id).is_some(), "{id} has no page");
             let text = what_to_do("load", id);
-            assert!(text.starts_with("1.") || text.contains("| do |"), "{id}: {text}");
+            assert!(text.starts_with("1.") && text.contains("\n2."), "{id} says no steps: {text}");
         }
         assert!(what_to_do("other", "D999").starts_with("No page"));
         assert!(what_to_do("storm", "D39").starts_with("1."));

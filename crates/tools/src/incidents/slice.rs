@@ -1,5 +1,6 @@
 //! Evidence: a slice of the archive around what a finding was computed from, kept beside the book when the archive has long forgotten it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -71,6 +72,11 @@ impl Slice {
         })
     }
 
+    /// What its file is called, if there is one.
+    pub fn name(&self) -> String {
+        format!("{:06}-{}.poa", self.incident, self.place)
+    }
+
     /// Whether it is still to be cut.
     pub fn is_wanted(&self) -> bool {
         self.done == 0
@@ -88,7 +94,7 @@ impl Slice {
             "nothing is archived here".clone_into(&mut self.problem);
             return self;
         }
-        let name = format!("{:06}-{}.poa", self.incident, self.place);
+        let name = self.name();
         let to = directory.join(&name);
         let selection = Selection {
             times: self.from..=self.to,
@@ -126,6 +132,31 @@ impl Slice {
         let Self { from, to, file, events, bytes, problem, .. } = self.clone();
         IncidentKept { incident: Some(incident), file, from, to, events, bytes, problem }.into()
     }
+}
+
+/// Deletes slices that no book knows any more: of incidents that were forgotten, and what a crash left behind. Other files stay.
+pub fn sweep(directory: &Path, known: &BTreeSet<String>) -> std::io::Result<u64> {
+    let mut swept = 0;
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        entries => entries?,
+    };
+    for entry in entries {
+        let name = entry?.file_name();
+        let Some(name) = name.to_str().filter(|name| is_ours(name) && !known.contains(*name)) else { continue };
+        fs::remove_file(directory.join(name))?;
+        swept += 1;
+    }
+    Ok(swept)
+}
+
+/// Whether a file is called as slices are: `000017-0.poa`.
+fn is_ours(name: &str) -> bool {
+    let parts = name.strip_suffix(".poa").and_then(|name| name.split_once('-'));
+    parts.is_some_and(|(number, place)| {
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        number.len() >= 6 && digits(number) && digits(place)
+    })
 }
 
 /// Where the slices of a book are.

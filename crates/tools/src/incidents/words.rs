@@ -24,7 +24,7 @@ pub fn line(incident: &Incident) -> String {
     let owner = if incident.owner.is_empty() { String::new() } else { format!(", {} looks at it", Printable(&incident.owner)) };
     let again = if incident.reopened > 0 { format!(", back {} times", incident.reopened) } else { String::new() };
     let title = title(incident);
-    format!("{number:>5}  {state:<12} {severity:<8} {opened}  {title} ({findings} findings, {lasting} last{again}{owner})")
+    format!("{number:>5}  {state:<12} {severity:<8} {opened}  {title} ({}, {lasting} last{again}{owner})", counted(findings))
 }
 
 /// What it is, in a few words: `inv_queue (D39) at alice`.
@@ -123,10 +123,10 @@ fn places(incident: &Incident) -> String {
     if incident.places.is_empty() {
         return "the whole fleet".to_owned();
     }
-    let names = incident.places.iter().map(|place| format!("{} ({} findings)", Printable(&place.node), place.findings));
+    let names = incident.places.iter().map(|place| format!("{} ({})", Printable(&place.node), counted(place.findings)));
     let mut text = listed(names, incident.places.len());
     if incident.elsewhere > 0 {
-        let _ = write!(text, ", and {} findings at further nodes", incident.elsewhere);
+        let _ = write!(text, ", and {} at further nodes", counted(incident.elsewhere));
     }
     text
 }
@@ -134,7 +134,7 @@ fn places(incident: &Incident) -> String {
 fn strangers(incident: &Incident) -> String {
     let mut text = listed(incident.strangers.iter().map(|entity| Entity(entity).to_string()), incident.strangers.len());
     if incident.others > 0 {
-        let _ = write!(text, ", and {} findings about others", incident.others);
+        let _ = write!(text, ", and {} about others", counted(incident.others));
     }
     text
 }
@@ -166,11 +166,15 @@ fn sure(incident: &Incident, finding: &Finding) -> String {
         Verdict::Act => "no innocent cause is known",
         Verdict::Unspecified => "nobody says",
     };
-    let mut text = format!("{verdict}; {:.1} times what is just enough, {} findings", finding.score, incident.findings);
+    let mut text = format!("{verdict}; {:.1} times what is just enough, {}", finding.score, counted(incident.findings));
     if incident.unknown {
         text.push_str("; events are missing, so it is neither confirmed nor over");
     }
     text
+}
+
+fn counted(findings: u64) -> String {
+    if findings == 1 { "1 finding".to_owned() } else { format!("{findings} findings") }
 }
 
 /// A number as people read it.

@@ -8,8 +8,10 @@ use hyper::client::conn::http1;
 use hyper::header::{HOST, HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
+use tokio_rustls::rustls;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 
-use crate::server::{OpenError, Stream, Trust};
+use crate::server::{OpenError, Stream, TRUST, Trust};
 
 /// How long all of it may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -98,6 +100,19 @@ pub enum SendError {
 }
 
 impl SendError {
+    /// What to do about it; empty where the sentence says it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Connection { attempt: TRUST, .. } => {
+                "give the certificate of its authority as `--messages-ca-file`; its name has to be the one in the address"
+            }
+            Self::Connection { .. } | Self::Slow { .. } => "is it running, and does a firewall let this machine reach it?",
+            Self::Redirect { .. } => "give the address that it sends to, if you trust that",
+            Self::Refused { status: 401 | 403, .. } => "look at the secret or token that it wants",
+            Self::Refused { .. } => "",
+        }
+    }
+
     /// Whether the same message would be refused again: the receiver understood it, and did not want it.
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Refused { status: 400..=499, .. })
@@ -111,14 +126,16 @@ pub struct Client {
     trust: Trust,
 }
 
-impl Default for Client {
-    /// Trusts whom the system trusts.
-    fn default() -> Self {
-        Self { trust: Trust::of_the_system() }
-    }
-}
-
 impl Client {
+    /// Trusts whom the system trusts, and these authorities.
+    ///
+    /// # Errors
+    ///
+    /// One of them is none.
+    pub fn trusting(authorities: Vec<CertificateDer<'static>>) -> Result<Self, rustls::Error> {
+        Ok(Self { trust: Trust::of_the_system_and(authorities)? })
+    }
+
     /// Posts a body to a path below an address.
     ///
     /// # Errors

@@ -23,11 +23,18 @@ const END: Duration = Duration::from_secs(5);
 /// How often it is said how it goes, where nothing changes.
 const SAID: Duration = Duration::from_secs(15);
 
+/// A receiver, the way to it, and what waits for it.
+pub(super) struct Way {
+    pub receiver: Receiver,
+    /// Among the receivers.
+    pub place: u32,
+    pub client: Client,
+    pub waiting: Arc<Waiting>,
+}
+
 /// Delivers what waits, until nothing more comes.
 pub(super) async fn deliver(
-    receiver: Receiver,
-    place: u32,
-    waiting: Arc<Waiting>,
+    Way { receiver, place, client, waiting }: Way,
     rhythm: Rhythm,
     book: String,
     out: Publisher,
@@ -35,7 +42,7 @@ pub(super) async fn deliver(
 ) {
     let total = IncidentDelivered { receiver: receiver.word().to_owned(), place, ..IncidentDelivered::default() };
     let mut round = Round {
-        client: Client::default(),
+        client,
         up: BTreeMap::new(),
         refusals: 0,
         failures: 0,
@@ -174,10 +181,10 @@ impl Round {
         self.failures += 1;
         self.after = Instant::now() + pause;
         self.total.failed += 1;
-        let error = error.to_string();
+        let (error, hint) = (error.to_string(), error.hint());
         // a change of state only
         if self.told.as_ref() != Some(&error) {
-            tracing::warn!(receiver = self.receiver.name(), error, "a message was not delivered; it is tried again");
+            tracing::warn!(receiver = self.receiver.name(), error, hint, "a message was not delivered; it is tried again");
         }
         self.total.error = Some(error.clone());
         self.told = Some(error);

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use axum::Extension;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::rejection::PathRejection;
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{RawQuery, Request, State};
+use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use axum::middleware::{self, Next};
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::act::{self, Barred, Deed};
 use super::guard::{Refusal, SESSION, SESSION_COOKIE};
 use super::playback::Command;
 use super::server::Connection;
@@ -24,8 +26,9 @@ use super::socket::{self, Client};
 use super::state::{Choice, Unknown};
 use super::wants::Ask;
 use super::{Shared, assets, schema};
+use crate::incidents::ask::Answer;
 
-/// The longest body of a request, bytes.
+/// The longest body of a request that is no work with incidents, bytes.
 const LONGEST: usize = 4 << 10;
 /// How long a body may take, and a command to be followed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -58,6 +61,8 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/api/blocks", get(blocks))
         .route("/api/pings", get(pings))
         .route("/api/findings", get(findings))
+        .route("/api/incidents", get(incidents))
+        .route("/api/incidents/{number}", get(incident).post(act_on))
         .route("/api/health", get(health))
         .route("/api/schema", get(async || json_text(Bytes::from_static(schema::text().as_bytes()))))
         .route("/api/playback", get(playback).post(command))
@@ -231,6 +236,71 @@ async fn findings(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) 
     of_state(&shared, query.as_deref(), super::State::findings)
 }
 
+async fn incidents(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Response<Body> {
+    of_state(&shared, query.as_deref(), |state, choice| {
+        let mut incidents = state.incidents(choice)?;
+        incidents["acting"] = acting(&shared, None);
+        Ok(incidents)
+    })
+}
+
+/// Whether incidents can be worked with here, those of this book, or in a word why not: another book has other incidents of the same numbers.
+fn acting(shared: &Shared, book: Option<&Value>) -> Value {
+    let may = shared.may_act().and_then(|(_, name)| match book {
+        Some(book) if book != name => Err(Barred::Elsewhere),
+        _ => Ok(()),
+    });
+    may.map_or_else(Barred::word, |()| "here").into()
+}
+
+async fn incident(State(shared): State<Arc<Shared>>, number: Number, RawQuery(query): RawQuery) -> Response<Body> {
+    let [book] = match values(query.as_deref(), ["book"]) {
+        Ok(values) => values,
+        Err(refused) => return error(StatusCode::BAD_REQUEST, &refused),
+    };
+    let Ok(Path(number)) = number else { return error(StatusCode::BAD_REQUEST, NUMBER) };
+    let found = shared.state().incident(number, book.as_deref());
+    shown(found.map(|mut incident| {
+        incident["acting"] = acting(&shared, Some(&incident["book"]));
+        incident
+    }))
+}
+
+/// The last part of a path, which may be none.
+type Number = Result<Path<u64>, PathRejection>;
+
+const NUMBER: &str = "an incident is named by its number";
+
+async fn act_on(State(shared): State<Arc<Shared>>, number: Number, request: Request) -> Response<Body> {
+    let book = match shared.may_act() {
+        Ok((book, _)) => book,
+        Err(barred @ Barred::Elsewhere) => return error(StatusCode::CONFLICT, &barred.to_string()),
+        Err(barred) => return error(StatusCode::FORBIDDEN, &barred.to_string()),
+    };
+    if let Some(refused) = not_json(&request) {
+        return refused;
+    }
+    let Ok(Path(number)) = number else { return error(StatusCode::BAD_REQUEST, NUMBER) };
+    let body = match body(request, act::LONGEST).await {
+        Ok(body) => body,
+        Err(refused) => return refused,
+    };
+    let deed = match Deed::parse(&body) {
+        Ok(deed) => deed,
+        Err(refused) => return error(StatusCode::BAD_REQUEST, &refused.to_string()),
+    };
+    match deed.done(number, book).await {
+        Ok(Answer::Done(incident)) => json_text(json!({ "incident": incident.0 }).to_string().into()),
+        Ok(Answer::No { sentence, hint, asked_wrong }) => {
+            let status = if asked_wrong { StatusCode::CONFLICT } else { StatusCode::SERVICE_UNAVAILABLE };
+            let hint = if hint.is_empty() { hint } else { format!("; {hint}") };
+            error(status, &format!("{sentence}{hint}"))
+        }
+        Ok(_) => error(StatusCode::SERVICE_UNAVAILABLE, "the incident book answered something else"),
+        Err(refused) => error(StatusCode::SERVICE_UNAVAILABLE, refused),
+    }
+}
+
 async fn health(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Response<Body> {
     of_state(&shared, query.as_deref(), |state, choice| {
         let mut health = state.health(choice)?;
@@ -303,12 +373,10 @@ async fn command(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     if shared.public {
         return error(StatusCode::FORBIDDEN, "what is shown to everybody is moved by nobody");
     }
-    // a form of another site cannot send this type without asking
-    let is_json = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.starts_with("application/json"));
-    if !request.headers().get(header::CONTENT_TYPE).is_some_and(is_json) {
-        return error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a command is JSON: send it as application/json");
+    if let Some(refused) = not_json(&request) {
+        return refused;
     }
-    let body = match body(request).await {
+    let body = match body(request, LONGEST).await {
         Ok(body) => body,
         Err(refused) => return refused,
     };
@@ -326,8 +394,15 @@ async fn command(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     }
 }
 
-async fn body(request: Request) -> Result<Bytes, Response<Body>> {
-    match timeout(PATIENCE, to_bytes(request.into_body(), LONGEST)).await {
+/// What to answer where a command does not come as JSON: a form of another site cannot send that type without asking.
+fn not_json(request: &Request) -> Option<Response<Body>> {
+    let is_json = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.starts_with("application/json"));
+    let fits = request.headers().get(header::CONTENT_TYPE).is_some_and(is_json);
+    (!fits).then(|| error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a command is JSON: send it as application/json"))
+}
+
+async fn body(request: Request, longest: usize) -> Result<Bytes, Response<Body>> {
+    match timeout(PATIENCE, to_bytes(request.into_body(), longest)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(_)) => Err(error(StatusCode::PAYLOAD_TOO_LARGE, "that is too long")),
         Err(_) => Err(error(StatusCode::REQUEST_TIMEOUT, "that took too long")),
@@ -353,7 +428,7 @@ async fn login_page() -> Response<Body> {
 }
 
 async fn log_in(State(shared): State<Arc<Shared>>, headers: HeaderMap, request: Request) -> Response<Body> {
-    let body = match body(request).await {
+    let body = match body(request, LONGEST).await {
         Ok(body) => body,
         Err(refused) => return refused,
     };

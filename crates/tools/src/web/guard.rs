@@ -205,6 +205,11 @@ impl Guard {
         self.behind_proxy
     }
 
+    /// Whether whoever is let in is somebody the operator knows: has the token, or is on this machine. A proxy lets in whom it likes.
+    pub fn knows_who_asks(&self) -> bool {
+        self.token.is_some() || !self.behind_proxy
+    }
+
     /// Whether an address may send one more request.
     ///
     /// # Errors

@@ -52,6 +52,11 @@ impl View {
 
     /// An event as strangers may see it.
     pub fn event(&mut self, event: Arc<Event>) -> Option<Arc<Event>> {
+        // an incident is of the fleet, and names nodes
+        let incident = event.kind.as_ref().and_then(detect::incident::of);
+        for place in incident.map_or(&[][..], |incident| incident.places.as_slice()) {
+            self.0.add_name(&place.node);
+        }
         self.0.redact(Arc::unwrap_or_clone(event)).map(Arc::new)
     }
 

@@ -7,6 +7,7 @@ mod addresses;
 mod blocks;
 mod findings;
 mod health;
+mod incidents;
 mod peer;
 mod pings;
 mod series;
@@ -23,6 +24,7 @@ use addresses::Addresses;
 use blocks::Blocks;
 use findings::Findings;
 use health::Health;
+use incidents::Incidents;
 use peer::{Mix, Peer};
 use pings::Pings;
 use series::Series;
@@ -45,6 +47,7 @@ pub struct State {
     primaries: Primaries,
     nodes: BTreeMap<String, Node>,
     findings: Findings,
+    incidents: Incidents,
     /// The newest event's, nanoseconds since the epoch.
     time: u64,
     /// Of the last event, if it was far ahead of that.
@@ -108,6 +111,7 @@ impl State {
             self.nodes.insert(event.node.clone(), Node { since: event.time, ..Node::default() });
         }
         self.findings.observe(event);
+        self.incidents.observe(event);
         if let Some(node) = self.nodes.get_mut(&event.node) {
             node.events += 1;
             node.health.observe(event, kind);
@@ -144,6 +148,15 @@ impl State {
         let of_others = self.nodes.values().filter_map(|node| node.health.beaten()).max();
         self.time = of_others.map_or(event.time, |time| time.max(event.time));
         self.ahead = None;
+    }
+
+    /// Looks at an event that is about all nodes, and of none of them.
+    pub fn observe_fleet(&mut self, event: &Arc<Event>) -> bool {
+        let primary = self.primaries.admit(event);
+        self.go_on(event.time);
+        self.findings.observe(event);
+        self.incidents.observe(event);
+        primary
     }
 
     /// The subscription missed so many events.

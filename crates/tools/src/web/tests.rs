@@ -14,6 +14,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use super::*;
 
 mod hostile;
+mod incidents;
 mod leaks;
 
 /// A server on a port of its own, and the bus that it reads.
@@ -48,11 +49,17 @@ impl World {
     }
 
     async fn with(config: Config, limits: Limits) -> Self {
+        Self::reaching(config, limits, None).await
+    }
+
+    /// One that can reach a book.
+    async fn reaching(config: Config, limits: Limits, book: Option<(Questions, String)>) -> Self {
         let listener = config.listen().unwrap();
         let address = listener.local_addr().unwrap();
         let bus = Bus::local();
         let events = bus.subscribe(Filter::all(), limits).await.unwrap();
-        let reading = config.read().unwrap();
+        let mut reading = config.read().unwrap();
+        book.into_iter().for_each(|(book, name)| reading.reach(book, name));
         let tool = tokio::spawn(run(reading, Input::Live(events), listener, std::future::pending()));
         let publisher = bus.publisher("alice".parse().unwrap(), Source::Ebpf);
         Self { bus, publisher, address, tool }
@@ -257,14 +264,16 @@ async fn events_come_without_a_websocket_too() {
 async fn every_path_answers_as_it_is_described() {
     let world = World::start(config()).await;
     world.publisher.publish(TIME, Some(1), ping(3));
+    world.publisher.publish(TIME, Some(1), incidents::opened(7));
     world.json_with("/api/peers", |peers| !peers["peers"][0].is_null()).await;
+    world.json_with("/api/incidents", |incidents| !incidents["incidents"][0].is_null()).await;
     let described: Value = serde_json::from_str(schema::OPENAPI).unwrap();
     for (path, methods) in described["paths"].as_object().unwrap() {
         let query = if path == "/api/peer" { "?node=alice&id=3" } else { "" };
         if path == "/api/stream" || path == "/api/events" {
             continue;
         }
-        let answer = world.json(&format!("{path}{query}")).await;
+        let answer = world.json(&format!("{}{query}", path.replace("{number}", "7"))).await;
         let schema = &methods["get"]["responses"]["200"]["content"]["application/json"]["schema"];
         for key in schema["required"].as_array().into_iter().flatten() {
             assert!(answer.get(key.as_str().unwrap()).is_some(), "{path} lacks {key}");
@@ -280,6 +289,11 @@ async fn every_path_answers_as_it_is_described() {
         ("/api/peer", "400"),
         ("/api/peer?id=x", "400"),
         ("/api/nodes?node=bob", "404"),
+        ("/api/incidents?node=bob", "404"),
+        ("/api/incidents/8", "404"),
+        ("/api/incidents/x", "400"),
+        ("/api/incidents/%ff", "400"),
+        ("/api/incidents/7?node=alice", "400"),
         ("/api/nodes?nod=bob", "400"),
         ("/api/nodes?node=a&node=b", "400"),
         ("/api/events?kinds=nonsense", "400"),

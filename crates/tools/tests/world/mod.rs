@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use bus::{Bus, Limits};
@@ -123,4 +124,37 @@ pub fn archived(directory: &Path, events: &[Event]) {
         bus.close().await;
         recording.await.unwrap().unwrap();
     });
+}
+
+/// A file system of eight megabytes; `None`, visibly, where that is not permitted.
+pub struct SmallDisk(pub tempfile::TempDir);
+
+impl SmallDisk {
+    pub fn mount() -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=8m", "po-test"])
+            .arg(directory.path())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success());
+        if !mounted {
+            testkit::skipped("a small file system cannot be mounted");
+            return None;
+        }
+        Some(Self(directory))
+    }
+
+    /// Makes it read-only; nothing may be open in it.
+    pub fn protect(&self) {
+        let remounted =
+            Command::new("mount").args(["-o", "remount,ro"]).arg(self.0.path()).status().is_ok_and(|status| status.success());
+        assert!(remounted, "it was mounted, too");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
 }

@@ -167,3 +167,125 @@ fn a_book_that_cannot_be_written_goes_on_when_it_can() {
     let incident = book.incident(1).unwrap().unwrap();
     assert_eq!((incident.findings, incident.lasting), (2, 2));
 }
+
+#[test]
+fn clocks_that_disagree_turn_no_life_around() {
+    let (_folder, path) = place();
+    let mut book = Book::open(&path).unwrap();
+    book.record(&[opened(1_000, 1)]).unwrap();
+    let of = |book: &Book| book.incident(1).unwrap().unwrap();
+    // somebody whose clock is behind, and then one whose clock is ahead by days
+    book.act(Act::Acknowledge, 1, "ann", "", START).unwrap();
+    assert_eq!((of(&book).changed, of(&book).revision), (START + 1_000 * SECOND, 2));
+    let ahead = START + 1_000_000 * SECOND;
+    book.act(Act::Close, 1, "ben", "", ahead).unwrap();
+    assert_eq!((of(&book).resolved, of(&book).state()), (ahead, IncidentState::Resolved));
+    // the node goes on by its own clock
+    let told = book.record(&[opened(1_001, 2)]).unwrap();
+    assert!(matches!(told[0].kind, Kind::IncidentReopened(_)), "{told:?}");
+    let incident = of(&book);
+    assert_eq!((incident.state(), incident.changed, incident.resolved), (IncidentState::Open, ahead, 0));
+    // what each of them said stands at the time that he had
+    let times: Vec<u64> = book.timeline(1, 0, 100).unwrap().0.iter().map(|event| (event.time - START) / SECOND).collect();
+    assert_eq!(times[..4], [1_000, 1_000, 0, 1_000_000]);
+}
+
+/// A timeline is bounded, and reading a page of it costs no more than the page.
+#[test]
+fn a_million_notes_are_read_by_the_page_and_then_there_is_no_room() {
+    let (_folder, path) = place();
+    let mut book = Book::open(&path).unwrap();
+    book.record(&[opened(0, 1)]).unwrap();
+    let incident = book.incident(1).unwrap().unwrap();
+    let note = |number: u64| {
+        let said = event::IncidentNoted { incident: Some(incident.clone()), by: "ann".into(), text: format!("note {number}") };
+        told_event(&Told { time: START, kind: said.into() }).encode_to_vec()
+    };
+    let begin = book.entries(1).unwrap();
+    // each on its own would wait a million times for the disk
+    for from in (begin..ENTRIES - 1).step_by(1 << 18) {
+        let done: Result<(), _> = book.change(|_, transaction| {
+            let mut timeline = transaction.open_table(TIMELINE)?;
+            for number in from..(from + (1 << 18)).min(ENTRIES - 1) {
+                timeline.insert((1, number), note(number).as_slice())?;
+            }
+            Ok(())
+        });
+        done.unwrap();
+    }
+    book.act(Act::Note, 1, "ann", "the last", START).unwrap();
+    let full = book.act(Act::Note, 1, "ann", "one more", START).unwrap_err();
+    assert_eq!(full.to_string(), "the timeline of incident 1 is full");
+    assert_eq!(book.entries(1).unwrap(), ENTRIES);
+    // findings still go in, and whoever looks at it can say that he does
+    book.record(&[opened(1, 2)]).unwrap();
+    book.act(Act::Acknowledge, 1, "ann", "", START).unwrap();
+    drop(book);
+    let began = std::time::Instant::now();
+    let book = Book::open(&path).unwrap();
+    let (page, next) = book.timeline(1, 500_000, 1_000).unwrap();
+    let listed = book.incidents(None, 100).unwrap();
+    let took = began.elapsed();
+    let Some(Kind::IncidentNoted(first)) = &page[0].kind else { panic!("{:?}", page[0]) };
+    assert_eq!((first.text.as_str(), page.len(), next, listed.len()), ("note 500000", 1_000, 501_000, 1));
+    let size = fs::metadata(&path).unwrap().len();
+    println!("a million notes: {} MB, opened, listed and a page read in {took:.1?}", size >> 20);
+    // a debug build on a busy machine; reading all of it takes many times as long
+    assert!(took < std::time::Duration::from_secs(2), "{took:.1?}");
+}
+
+#[test]
+fn what_is_long_over_is_forgotten_with_all_that_belongs_to_it() {
+    let (_folder, path) = place();
+    let mut book = Book::open(&path).unwrap();
+    // one that is over, one that lasts, one that somebody closed while it lasted
+    book.record(&[opened(0, 1), cleared(1, 1), at("alice", 500, HealthBeat::default())]).unwrap();
+    let about = |id: u64, detector: &str| at("alice", 600, FindingOpened { finding: finding(id, detector) });
+    book.record(&[about(2, "D50"), about(3, "D01")]).unwrap();
+    book.act(Act::Close, 3, "ann", "", START + 700 * SECOND).unwrap();
+    book.has_sent("webhook x", &[(1, 2, false), (2, 1, true)]).unwrap();
+    assert_eq!(book.forget(START).unwrap(), [0; 0]);
+    assert_eq!(book.forget(START + 100_000 * SECOND).unwrap(), [1]);
+    assert_eq!(book.forget(START + 100_000 * SECOND).unwrap(), [0; 0]);
+    let left = |book: &Book| {
+        let numbers: Vec<u64> = book.incidents(None, 9).unwrap().iter().map(|incident| incident.number).collect();
+        (numbers, book.entries(1).unwrap(), book.slices(1).unwrap().len(), book.sent("webhook x").unwrap())
+    };
+    let expect = (vec![3, 2], 0, 0, vec![(2, 1, true)]);
+    assert_eq!(left(&book), expect);
+    // numbers are not given twice, and nothing of it comes back
+    drop(book);
+    let mut book = Book::open(&path).unwrap();
+    book.record(&[opened(800, 9)]).unwrap();
+    assert_eq!((left(&book).0, book.incident(4).unwrap().unwrap().similar), (vec![4, 3, 2], vec![0; 0]));
+}
+
+#[test]
+fn evidence_of_what_is_over_gives_way() {
+    let (folder, path) = place();
+    let mut book = Book::open(&path).unwrap();
+    book.record(&[opened(0, 1)]).unwrap();
+    book.record(&[at("alice", 0, FindingOpened { finding: finding(2, "D50") })]).unwrap();
+    for incident in [1, 2] {
+        let mut slice = book.slices(incident).unwrap().remove(0);
+        (slice.file, slice.bytes, slice.done) = (slice.name(), 600, START);
+        book.kept(&slice, START).unwrap();
+    }
+    // while they last they stay
+    assert!(book.let_go(100, START).unwrap().is_empty());
+    book.act(Act::Close, 1, "ann", "", START).unwrap();
+    let gone = book.let_go(700, START).unwrap();
+    assert_eq!((gone.len(), gone[0].0.as_str()), (1, "000001-0.poa"));
+    let slices = [1, 2].map(|incident| book.slices(incident).unwrap().remove(0));
+    assert_eq!((slices[0].file.as_str(), slices[0].bytes, slices[0].is_wanted()), ("", 0, false));
+    assert_eq!((slices[1].file.as_str(), book.wanted().unwrap()), ("000002-0.poa", (None, 600)));
+    // what no book knows is swept away; what is not called as a slice stays
+    let evidence = folder.path().join("evidence");
+    fs::create_dir(&evidence).unwrap();
+    for name in ["000002-0.poa", "000009-0.poa", "notes.txt", "a-0.poa"] {
+        fs::write(evidence.join(name), "").unwrap();
+    }
+    assert_eq!(crate::incidents::slice::sweep(&evidence, &book.files().unwrap()).unwrap(), 1);
+    assert!(evidence.join("000002-0.poa").exists() && !evidence.join("000009-0.poa").exists());
+    assert_eq!(crate::incidents::slice::sweep(&evidence.join("none"), &book.files().unwrap()).unwrap(), 0);
+}

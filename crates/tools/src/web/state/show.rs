@@ -2,16 +2,18 @@
 //! everywhere in our JSON; numbers per second and counts within a window are numbers. What is not known is null.
 
 use event::text::{Hash, I64, Rfc3339, U64};
-use event::{Direction, Event, Kind, KindId, LossStage};
+use event::{Direction, Event, IncidentState, Kind, KindId, LossStage};
 use serde_json::{Map, Value, json};
 
 use super::blocks::Block;
 use super::findings::{Finding, body};
 use super::health::Life;
+use super::incidents::{Entry, Known as KnownIncident};
 use super::peer::{Message, Peer};
 use super::series::{LENGTH, Series};
 use super::transactions::{Fate, Known, PATIENCE};
 use super::{Node, State, addresses};
+use crate::incidents::words;
 use crate::logger::Values;
 
 /// Which part of the state somebody wants to see.
@@ -34,6 +36,9 @@ pub enum Unknown {
     /// No such peer.
     #[error("there is no such peer, and none of the {} that went last; `/api/peers` lists them", super::GONE)]
     Peer,
+    /// No such incident.
+    #[error("nothing was heard of an incident of this number; `/api/incidents` lists those of which something was")]
+    Incident,
 }
 
 /// Blocks in the summary.
@@ -310,6 +315,33 @@ impl State {
         Ok(self.dated(json!({ "findings": findings })))
     }
 
+    /// `/api/incidents`, without what the server itself adds.
+    pub fn incidents(&self, choice: &Choice) -> Result<Value, Unknown> {
+        drop(self.chosen(choice)?);
+        // what is at no node is about all of them
+        let fits = |known: &KnownIncident| {
+            let places = &known.incident.places;
+            places.is_empty() || choice.node.as_ref().is_none_or(|node| places.iter().any(|place| place.node == *node))
+        };
+        let incidents: Vec<Value> = self.incidents.iter().filter(|known| fits(known)).map(incident_row).collect();
+        let receivers: Vec<Value> = self.incidents.receivers().map(|event| body(event)).collect();
+        Ok(self.dated(json!({ "incidents": incidents, "receivers": receivers })))
+    }
+
+    /// `/api/incidents/{number}`, without what the server itself adds.
+    pub fn incident(&self, number: u64, book: Option<&str>) -> Result<Value, Unknown> {
+        let known = self.incidents.find(number, book).ok_or(Unknown::Incident)?;
+        let mut shown = incident_row(known);
+        let paragraphs = words::paragraphs(&known.incident);
+        shown["paragraphs"] = paragraphs.iter().map(|(heading, text)| json!({ "heading": heading, "text": text })).collect();
+        shown["timeline"] = known.timeline.iter().map(entry).collect();
+        shown["left"] = json!(U64(known.left));
+        shown["whole"] = json!(known.whole);
+        shown["evidence"] = json!(known.evidence);
+        shown["incident"] = json!(known.incident);
+        Ok(self.dated(shown))
+    }
+
     /// `/api/health`, without what the server itself adds.
     pub fn health(&self, choice: &Choice) -> Result<Value, Unknown> {
         let (mut sources, mut lost) = (vec![], vec![]);
@@ -507,6 +539,26 @@ fn block(hash: &[u8], block: &Block) -> Value {
         })),
         "timing": timing,
     })
+}
+
+/// An incident in a line.
+fn incident_row(known: &KnownIncident) -> Value {
+    let incident = &known.incident;
+    let nodes: Vec<&str> = incident.places.iter().map(|place| place.node.as_str()).collect();
+    json!({
+        "number": U64(incident.number), "book": incident.book, "revision": U64(incident.revision), "state": incident.state().word(),
+        "severity": incident.severity().word(), "title": words::title(incident), "family": incident.family,
+        "opened": U64(incident.opened), "changed": U64(incident.changed),
+        "resolved": (incident.resolved > 0 && incident.state() == IncidentState::Resolved).then_some(U64(incident.resolved)),
+        "owner": (!incident.owner.is_empty()).then_some(&incident.owner), "reopened": incident.reopened, "nodes": nodes,
+        "findings": U64(incident.findings), "lasting": U64(incident.lasting), "unknown": incident.unknown,
+    })
+}
+
+/// What happened to an incident.
+fn entry(entry: &Entry) -> Value {
+    let Entry { time, what, severity, by, text, cut } = entry;
+    json!({ "time": U64(*time), "what": what, "severity": severity.word(), "by": by, "text": text, "cut": cut })
 }
 
 /// A finding as a page reads it, and the event as it is.

@@ -381,9 +381,13 @@ fn everything(state: &State) -> String {
         state.blocks(&choice),
         state.pings(&choice),
         state.findings(&choice),
+        state.incidents(&choice),
         state.health(&choice),
     ];
     let mut text: String = all.into_iter().map(|answer| answer.unwrap().to_string()).collect();
+    for known in state.incidents.iter() {
+        text.push_str(&state.incident(known.incident.number, None).unwrap().to_string());
+    }
     for node in state.nodes.values() {
         for id in node.peers.keys() {
             text.push_str(&state.peer(&choice, *id).map_or(String::new(), |answer| answer.to_string()));
@@ -437,4 +441,108 @@ proptest! {
         }
         prop_assert!(!everything(&state).is_empty());
     }
+}
+
+fn incident(number: u64, revision: u64) -> Incident {
+    let places = vec![IncidentPlace { node: "alice".into(), findings: 1 }];
+    let finding = Finding { detector: "D39".into(), name: "inv_queue".into(), summary: "long".into(), ..Default::default() };
+    let mut incident = Incident { number, revision, book: "b".into(), places, finding: Some(finding), ..Default::default() };
+    incident.changed = START + revision;
+    incident.set_severity(Severity::Warn);
+    incident.set_state(IncidentState::Open);
+    incident
+}
+
+/// Numbers of the list, the first first.
+fn listed(world: &World) -> Vec<String> {
+    let list = world.0.incidents(&Choice::default()).unwrap();
+    list["incidents"].as_array().unwrap().iter().map(|row| text(&row["number"])).collect()
+}
+
+/// What happened to one, by the words for it.
+fn happened(world: &World, number: u64) -> Vec<String> {
+    let shown = world.0.incident(number, None).unwrap();
+    shown["timeline"].as_array().unwrap().iter().map(|entry| text(&entry["what"])).collect()
+}
+
+#[test]
+fn an_incident_is_what_was_said_of_it_last() {
+    let mut world = World::default();
+    world.say(0, Source::Tool, IncidentOpened { incident: Some(incident(7, 1)) });
+    world.say(1, Source::Tool, IncidentNoted { incident: Some(incident(7, 2)), by: "ann".into(), text: "seen".into() });
+    let mut over = incident(7, 4);
+    over.set_state(IncidentState::Resolved);
+    over.resolved = START + 9;
+    world.say(9, Source::Tool, IncidentResolved { incident: Some(over), by: "ben".into(), text: "ours".into() });
+    // it was said before, and comes late: it happened, but it is not how things are
+    let mut late = incident(7, 3);
+    late.set_state(IncidentState::Acknowledged);
+    world.say(5, Source::Tool, IncidentAcknowledged { incident: Some(late), by: "ann".into() });
+    let kept = IncidentKept { incident: Some(incident(7, 4)), file: "000007-0.poa".into(), events: 3, ..Default::default() };
+    world.say(10, Source::Tool, kept);
+    let shown = world.0.incident(7, None).unwrap();
+    assert_eq!(
+        (text(&shown["state"]), text(&shown["revision"]), &shown["whole"]),
+        ("resolved".into(), "4".into(), &Value::Bool(true))
+    );
+    let words = ["opened", "a note was added", "resolved", "somebody looks at it", "evidence was kept"];
+    assert_eq!(happened(&world, 7), words);
+    assert_eq!((text(&shown["timeline"][1]["by"]), text(&shown["timeline"][1]["text"])), ("ann".into(), "seen".into()));
+    assert_eq!((text(&shown["evidence"][0]["file"]), text(&shown["resolved"])), ("000007-0.poa".into(), (START + 9).to_string()));
+    let headings: Vec<String> =
+        shown["paragraphs"].as_array().unwrap().iter().map(|paragraph| text(&paragraph["heading"])).collect();
+    assert_eq!(headings, ["What", "Where", "Since", "How sure", "What it does not prove"]);
+    assert_eq!(world.0.incident(8, None).unwrap_err(), super::Unknown::Incident);
+    assert_eq!(world.0.incident(7, Some("another")).unwrap_err(), super::Unknown::Incident);
+}
+
+/// A book that goes on says at its start what lasts; a page that heard it before shows nothing new.
+#[test]
+fn what_is_said_again_did_not_happen_again() {
+    let mut world = World::default();
+    let again = |number, revision| IncidentChanged { incident: Some(incident(number, revision)), ..Default::default() };
+    world.say(0, Source::Tool, IncidentOpened { incident: Some(incident(1, 1)) });
+    world.say(1, Source::Tool, again(1, 1));
+    assert_eq!(happened(&world, 1), ["opened"]);
+    world.say(2, Source::Tool, again(1, 2));
+    assert_eq!(happened(&world, 1), ["opened", "many more findings"]);
+    // one that is met in the middle of its life
+    world.say(3, Source::Tool, again(2, 9));
+    let shown = world.0.incident(2, None).unwrap();
+    assert_eq!((happened(&world, 2).len(), &shown["whole"]), (0, &Value::Bool(false)));
+    assert_eq!(listed(&world), ["2", "1"]);
+}
+
+#[test]
+fn incidents_are_bounded_and_what_lasts_stays_longest() {
+    let mut world = World::default();
+    for number in 1..=300 {
+        let mut incident = incident(number, 1);
+        if number > 200 {
+            incident.set_state(IncidentState::Resolved);
+        }
+        world.say(number, Source::Tool, IncidentOpened { incident: Some(incident) });
+    }
+    let numbers = listed(&world);
+    assert_eq!((numbers.len(), numbers[0].as_str(), numbers[255].as_str()), (256, "200", "245"));
+    let note = |revision: u64| IncidentNoted { incident: Some(incident(1, revision)), by: "ann".into(), text: "é".repeat(8_000) };
+    for revision in 2..102 {
+        world.say(revision, Source::Tool, note(revision));
+    }
+    let shown = world.0.incident(1, None).unwrap();
+    let timeline = shown["timeline"].as_array().unwrap();
+    assert_eq!((timeline.len(), text(&shown["left"])), (64, "37".into()));
+    assert_eq!((text(&timeline[0]["text"]).len(), &timeline[0]["cut"]), (2048, &Value::Bool(true)));
+}
+
+/// What is of all nodes makes none.
+#[test]
+fn the_fleet_is_no_node() {
+    let mut state = State::default();
+    let event = Event { time: START, ..Event::new(detect::FLEET, Source::Tool, IncidentOpened { incident: Some(incident(1, 1)) }) };
+    state.observe_fleet(&Arc::new(event));
+    assert_eq!(state.nodes(&Choice::default()).unwrap()["nodes"].as_array().unwrap().len(), 0);
+    let one = Choice { node: Some("alice".into()), ..Choice::default() };
+    assert_eq!(state.incidents(&one).unwrap_err(), super::Unknown::Node);
+    assert_eq!((state.incidents(&Choice::default()).unwrap()["incidents"][0]["number"].clone(), state.time()), ("1".into(), START));
 }

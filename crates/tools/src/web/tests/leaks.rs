@@ -150,7 +150,8 @@ async fn crawl(config: Config, events: impl Iterator<Item = Event>) -> (Output, 
             .map(str::to_owned),
     );
     for name in &names {
-        for path in ["nodes", "peers", "summary", "transactions", "addresses", "blocks", "pings", "findings", "health"] {
+        for path in ["nodes", "peers", "summary", "transactions", "addresses", "blocks", "pings", "findings", "incidents", "health"]
+        {
             paths.push(format!("/api/{path}?node={name}"));
         }
         let peers = world.json(&format!("/api/peers?node={name}")).await;
@@ -159,6 +160,10 @@ async fn crawl(config: Config, events: impl Iterator<Item = Event>) -> (Output, 
             paths.extend(ids.map(|id| format!("/api/peer?node={name}&id={id}")));
         }
     }
+    let incidents = world.json("/api/incidents").await;
+    paths.push("/api/incidents".to_owned());
+    let numbers = incidents["incidents"].as_array().unwrap().iter().map(|row| row["number"].as_str().unwrap());
+    paths.extend(numbers.map(|number| format!("/api/incidents/{number}")));
     for path in paths {
         let answer = loop {
             let answer = world.get(&path).await;

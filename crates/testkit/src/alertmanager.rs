@@ -1,0 +1,96 @@
+//! A real Alertmanager for the length of a test.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::Context as _;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{http, wait};
+
+/// As Debian calls it, and as everybody else does.
+const NAMES: [&str; 2] = ["prometheus-alertmanager", "alertmanager"];
+
+/// One that runs; it ends when dropped.
+#[derive(Debug)]
+pub struct Alertmanager {
+    child: Child,
+    address: SocketAddr,
+    _folder: TempDir,
+}
+
+impl Alertmanager {
+    fn program() -> Option<&'static str> {
+        let works = |name: &&&str| {
+            let mut command = Command::new(name);
+            command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+        };
+        NAMES.iter().find(works).copied()
+    }
+
+    /// Starts one that tells a webhook of each alert at once; `None`, visibly, where there is none to start.
+    pub fn start(webhook: &str) -> anyhow::Result<Option<Self>> {
+        let Some(program) = Self::program() else {
+            crate::skipped("needs prometheus-alertmanager");
+            return Ok(None);
+        };
+        let folder = tempfile::Builder::new().prefix("testkit-alertmanager-").tempdir()?;
+        let file = folder.path().join("alertmanager.yml");
+        let routes = format!(
+            "route:\n  receiver: operator\n  group_by: ['...']\n  group_wait: 0s\n  group_interval: 1s\nreceivers:\n  - name: operator\n    \
+             webhook_configs:\n      - url: {webhook}/\n        send_resolved: true\n"
+        );
+        fs::write(&file, routes)?;
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let child = Command::new(program)
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--storage.path={}", folder.path().join("alerts").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .arg("--cluster.listen-address=")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("failed to start {program}"))?;
+        let alertmanager = Self { child, address, _folder: folder };
+        wait::until("the Alertmanager", wait::LONG, || Ok(http::get(address, "/api/v2/status")))?;
+        Ok(Some(alertmanager))
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What is up, by name and severity, in order.
+    pub fn up(&self) -> Option<Vec<String>> {
+        let alerts = http::get(self.address, "/api/v2/alerts?active=true")?;
+        let label = |alert: &Value, name: &str| alert["labels"][name].as_str().unwrap_or_default().to_owned();
+        let name = |alert: &Value| format!("{} {}", label(alert, "alertname"), label(alert, "severity"));
+        let mut names: Vec<String> = alerts.as_array()?.iter().map(name).collect();
+        names.sort();
+        Some(names)
+    }
+
+    /// Everything that it says of alerts.
+    pub fn alerts(&self) -> Option<Value> {
+        http::get(self.address, "/api/v2/alerts?active=true")
+    }
+}
+
+impl Drop for Alertmanager {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether what an Alertmanager told its webhook is of an incident that is as bad, and has this status.
+pub fn is_told(message: &Value, severity: &str, status: &str) -> bool {
+    let fits = |alert: &Value| {
+        let labels = &alert["labels"];
+        labels["alertname"] == "Incident" && labels["severity"] == severity && alert["status"] == status
+    };
+    message["alerts"].as_array().is_some_and(|alerts| alerts.iter().any(fits))
+}
