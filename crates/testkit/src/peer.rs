@@ -30,6 +30,9 @@ const PING: usize = HEADER + 8;
 /// How many messages a peer keeps for the test to look at; beyond, the oldest go.
 const KEPT: usize = 10_000;
 
+/// The longest payload (Bitcoin Core `src/net.h`, `MAX_PROTOCOL_MESSAGE_LENGTH`). Who states more is no node.
+const LONGEST: usize = 4_000_000;
+
 /// Pings under way during a flood. Far less than the node's receive limit (5 MB), far more than it answers in the
 /// time that [`COALESCE`] lets pass.
 const WINDOW: usize = 4096;
@@ -512,6 +515,9 @@ impl Reader {
                 return None;
             }
             let length = u32::from_le_bytes([rest[16], rest[17], rest[18], rest[19]]) as usize;
+            if length > LONGEST {
+                return None;
+            }
             let Some(whole) = rest.get(..HEADER + length) else {
                 break;
             };
