@@ -15,8 +15,8 @@ use expect_test::{Expect, expect};
 use program::{Running, may_trace, output, program};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use testkit::attack::SCENARIOS;
-use testkit::{Node, node, wait};
+use testkit::attack::{SCENARIOS, Victim};
+use testkit::{Node, attack, node, wait};
 use watch::{Watch, finding};
 
 /// An attack that is under way.
@@ -66,7 +66,14 @@ fn number(node: &Node, method: &str, name: &str) -> u64 {
 }
 
 fn logging(categories: &[&'static str]) -> Node {
-    Node::start(node::Options { debug: categories.to_vec(), ..node::Options::default() }).unwrap()
+    started(node::Options { debug: categories.to_vec(), ..node::Options::default() })
+}
+
+/// A node as it is watched: its initial download is over, and nothing waits until that is noticed.
+fn started(options: node::Options) -> Node {
+    let node = Node::start(options).unwrap();
+    attack::leave_download(&Victim::of(&node)).unwrap();
+    node
 }
 
 /// How many lines of the node's log contain this.
@@ -90,18 +97,33 @@ fn refuses(folder: &Path, args: &[&str], code: i32, expect: Expect) {
 fn a_scenario_that_is_none_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().to_str().unwrap();
-    refuses(folder.path(), &["attack", "adr-flood", "--datadir", dir], 2, expect![[r#"
+    refuses(
+        folder.path(),
+        &["attack", "adr-flood", "--datadir", dir],
+        2,
+        expect![[r#"
         error: there is no scenario "adr-flood"
         hint: did you mean `addr_flood`? `peer-observer attack --list` has them all
-    "#]]);
-    refuses(folder.path(), &["attack", "D13", "--datadir", dir], 2, expect![[r#"
+    "#]],
+    );
+    refuses(
+        folder.path(),
+        &["attack", "D13", "--datadir", dir],
+        2,
+        expect![[r#"
         error: `scan` takes 3 to 8 nodes, not 1
         hint: give `--datadir DIR` once for each
-    "#]]);
-    refuses(folder.path(), &["attack", "D01", "--datadir", dir, "--datadir", dir], 2, expect![[r#"
+    "#]],
+    );
+    refuses(
+        folder.path(),
+        &["attack", "D01", "--datadir", dir, "--datadir", dir],
+        2,
+        expect![[r#"
         error: `addr_flood` takes one node, not 2
         hint: give `--datadir DIR` once for each
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -109,10 +131,15 @@ fn a_data_directory_of_another_network_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("blocks")).unwrap();
     fs::write(folder.path().join("bitcoind.pid"), std::process::id().to_string()).unwrap();
-    refuses(folder.path(), &["attack", "D01", "--datadir", folder.path().to_str().unwrap()], 3, expect![[r#"
+    refuses(
+        folder.path(),
+        &["attack", "D01", "--datadir", folder.path().to_str().unwrap()],
+        3,
+        expect![[r#"
         error: DIR is no data directory of a regtest node: there is no folder `regtest` in it
         hint: attacks are for `bitcoind -regtest -datadir=DIR` only; name that DIR
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -121,21 +148,36 @@ fn a_data_directory_without_a_node_is_refused() {
     let regtest = folder.path().join("regtest");
     fs::create_dir(&regtest).unwrap();
     let args = ["attack", "D01", "--datadir", folder.path().to_str().unwrap()];
-    refuses(folder.path(), &args, 3, expect![[r#"
+    refuses(
+        folder.path(),
+        &args,
+        3,
+        expect![[r#"
         error: no regtest node runs in DIR: failed to open DIR/regtest/bitcoind.pid: No such file or directory (os error 2)
         hint: start it: `bitcoind -regtest -datadir=DIR -bind=127.0.0.1 -daemon`, and without `-pid=`
-    "#]]);
+    "#]],
+    );
     // no process has this number
     fs::write(regtest.join("bitcoind.pid"), "4194305").unwrap();
-    refuses(folder.path(), &args, 3, expect![[r#"
+    refuses(
+        folder.path(),
+        &args,
+        3,
+        expect![[r#"
         error: no regtest node runs in DIR: its process 4194305 is gone: No such file or directory (os error 2)
         hint: start it: `bitcoind -regtest -datadir=DIR -bind=127.0.0.1 -daemon`, and without `-pid=`
-    "#]]);
+    "#]],
+    );
     fs::write(regtest.join("bitcoind.pid"), "x".repeat(100_000)).unwrap();
-    refuses(folder.path(), &args, 3, expect![[r#"
+    refuses(
+        folder.path(),
+        &args,
+        3,
+        expect![[r#"
         error: no regtest node runs in DIR: DIR/regtest/bitcoind.pid has no process id in it: invalid digit found in string
         hint: start it: `bitcoind -regtest -datadir=DIR -bind=127.0.0.1 -daemon`, and without `-pid=`
-    "#]]);
+    "#]],
+    );
 }
 
 /// A data directory whose pid file names a process with this command line, which is none of a node and serves what `answer` says at its RPC port.
@@ -215,26 +257,35 @@ fn serve(stream: std::net::TcpStream, result: &str) {
 /// Where everything says regtest but the node, nothing is sent.
 #[test]
 fn a_node_that_says_signet_is_refused() {
-    Pretended::start(&["-regtest"], Some("{\"chain\":\"signet\"}")).refused(3, expect![[r#"
+    Pretended::start(&["-regtest"], Some("{\"chain\":\"signet\"}")).refused(
+        3,
+        expect![[r#"
         error: DIR is not attacked: the node says that its chain is "signet", not "regtest"
         hint: attacks are for `bitcoind -regtest` only, in a data directory of their own
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_process_of_another_network_is_refused() {
-    Pretended::start(&["-signet"], None).refused(3, expect![[r#"
+    Pretended::start(&["-signet"], None).refused(
+        3,
+        expect![[r#"
         error: process PID, which DIR/regtest/bitcoind.pid names, is no regtest node
         hint: attacks are for `bitcoind -regtest` only; a file that a crash has left behind can be deleted
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_node_that_is_not_on_loopback_is_refused() {
-    Pretended::start(&["-regtest", "-bind=192.0.2.1:18444"], Some("{\"chain\":\"regtest\"}")).refused(3, expect![[r#"
+    Pretended::start(&["-regtest", "-bind=192.0.2.1:18444"], Some("{\"chain\":\"regtest\"}")).refused(
+        3,
+        expect![[r#"
         error: DIR is not attacked: the node's P2P port is at 192.0.2.1:18444, which is not of 127.0.0.0/8
         hint: start it with `-bind=127.0.0.1:PORT`: attacks do not leave this machine
-    "#]]);
+    "#]],
+    );
 }
 
 /// The magic bytes of regtest are all that is ever sent, and all that is ever understood.
@@ -303,7 +354,7 @@ fn addr_surge() {
     until("addr_surge", &node, "they stay", || {
         let peers = from(&node, "127.72.");
         let count = |peer: &Value| peer["addr_processed"].as_u64().unwrap() + peer["addr_rate_limited"].as_u64().unwrap();
-        peers.len() == 20 && peers.iter().map(count).sum::<u64>() == 5000
+        peers.len() == 20 && peers.iter().map(count).sum::<u64>() == 3800
     });
 }
 
@@ -322,12 +373,12 @@ fn peer_loss() {
 #[test]
 fn slot_churn() {
     testkit::need_node!();
-    let node = Node::start(node::Options { max_connections: Some(32), debug: vec!["net"], ..node::Options::default() }).unwrap();
+    let node = started(node::Options { max_connections: Some(32), debug: vec!["net"], ..node::Options::default() });
     let mut running = start("slot_churn", &[&node], &["--hold=1s"]);
     running.wait_for("the second wave", |line| line.contains(" more came, "));
     assert_eq!(number(&node, "getnetworkinfo", "connections_in"), 21);
     // of one group the youngest goes first: newcomers push out newcomers
-    assert!(!from(&node, "127.73.10.").is_empty());
+    assert!(!from(&node, "127.78.").is_empty());
     assert!(running.end(Signal::TERM).2.success());
 }
 
@@ -376,7 +427,8 @@ fn impossible_identity() {
 #[test]
 fn agent_lottery() {
     testkit::need_node!();
-    let node = Node::start(node::Options { debug: vec!["net"], args: vec!["-logips".to_owned()], ..node::Options::default() }).unwrap();
+    let node =
+        Node::start(node::Options { debug: vec!["net"], args: vec!["-logips".to_owned()], ..node::Options::default() }).unwrap();
     whole("agent_lottery", &[&node]);
     let log = node.log().unwrap();
     let of_host = |line: &&str| line.contains("receive version message: ") && line.contains("127.71.16.1:");
@@ -410,7 +462,7 @@ fn ping_flood() {
 fn inv_queue() {
     testkit::need_node!();
     // on regtest, and only there, Bitcoin Core goes over its whole mempool after each transaction
-    let node = Node::start(node::Options { args: vec!["-checkmempool=0".to_owned()], ..node::Options::default() }).unwrap();
+    let node = started(node::Options { args: vec!["-checkmempool=0".to_owned()], ..node::Options::default() });
     until("inv_queue", &node, "they stay", || {
         let waits = |peer: &Value| peer["inv_to_send"].as_u64().unwrap();
         from(&node, "127.71.39.").iter().map(waits).max() > Some(10_000) && number(&node, "getmempoolinfo", "size") == 14_000
@@ -465,7 +517,12 @@ fn bad_block() {
     testkit::need_node!();
     let node = logging(&["net", "validation"]);
     whole("bad_block", &[&node]);
-    for reason in ["mutated block", "bad-cb-amount", "invalid compact block/non-matching block transactions", "header with invalid proof of work"] {
+    for reason in [
+        "mutated block",
+        "bad-cb-amount",
+        "invalid compact block/non-matching block transactions",
+        "header with invalid proof of work",
+    ] {
         assert!(logged(&node, reason) > 0, "{reason}");
     }
     let tips = node.rpc("getchaintips", json!([])).unwrap();
@@ -475,13 +532,14 @@ fn bad_block() {
 #[test]
 fn tip_lag() {
     testkit::need_node!();
-    let node = logging(&[]);
+    // its initial download goes on until the attack ends it
+    let node = Node::start(node::Options::default()).unwrap();
     let behind = || number(&node, "getblockchaininfo", "headers") - number(&node, "getblockchaininfo", "blocks");
     let mut running = start("tip_lag", &[&node], &["--hold=3s"]);
     running.wait_for("the headers", |line| line.contains("nobody delivers them"));
     assert_eq!(behind(), 12);
     running.wait_for("the blocks", |line| line.contains("another peer has delivered them"));
-    assert_eq!((behind(), number(&node, "getblockchaininfo", "blocks")), (0, 13));
+    assert_eq!((behind(), number(&node, "getblockchaininfo", "blocks")), (0, 14));
     assert!(running.end(Signal::TERM).2.success());
 }
 
@@ -493,7 +551,7 @@ fn reorg() {
         let tips = node.rpc("getchaintips", json!([])).unwrap();
         let tips = tips.as_array().unwrap();
         let left = |tip: &Value| tip["status"] == "valid-fork" && tip["branchlen"] == 3;
-        tips.len() == 2 && tips.iter().any(left) && number(&node, "getblockchaininfo", "blocks") == 4
+        tips.len() == 2 && tips.iter().any(left) && number(&node, "getblockchaininfo", "blocks") == 5
     });
 }
 
@@ -516,6 +574,9 @@ struct Seen {
 const SOON: Duration = Duration::from_secs(25);
 
 /// One observer, with the thresholds of `detectors_real.rs` and a quarter of an hour less for listeners; a node and an attack for each detector.
+///
+/// Not here: D02, which judges every five minutes, and D09, for which those who come count for five minutes against those who go
+/// (`detectors_real.rs` has it, with peers that came before the observer).
 #[test]
 fn every_attack_is_seen() {
     testkit::need_node!();
@@ -527,15 +588,14 @@ fn every_attack_is_seen() {
     let unchecked = node::Options { args: vec!["-checkmempool=0".to_owned()], ..plain() };
     let seen = [
         Seen { scenario: "addr_flood", more: &[], node: plain(), after: "it stays", within: SOON },
-        Seen { scenario: "peer_loss", more: &["--hold=15s"], node: plain(), after: "are left", within: Duration::from_mins(5) },
         Seen { scenario: "slot_churn", more: &["--hold=15s"], node: few_slots, after: "more came", within: SOON },
         Seen { scenario: "range_churn", more: &[], node: plain(), after: "came and left", within: SOON },
         Seen { scenario: "listener", more: &[], node: plain(), after: "they listen", within: Duration::from_mins(2) },
         Seen { scenario: "inv_queue", more: &[], node: unchecked, after: "they stay", within: Duration::from_secs(60) },
-        Seen { scenario: "reconstruction", more: &[], node: plain(), after: "the peer stays", within: SOON },
+        Seen { scenario: "reconstruction", more: &[], node: plain(), after: "the peer stays", within: Duration::from_secs(90) },
         Seen { scenario: "withheld_block", more: &[], node: plain(), after: "those give nothing", within: Duration::from_secs(40) },
     ];
-    let nodes: Vec<(&str, Node)> = seen.iter().map(|seen| (seen.scenario, Node::start(seen.node.clone()).unwrap())).collect();
+    let nodes: Vec<(&str, Node)> = seen.iter().map(|seen| (seen.scenario, started(seen.node.clone()))).collect();
     let named: Vec<(&str, &Node)> = nodes.iter().map(|(name, node)| (*name, node)).collect();
     let mut watch = Watch::hurried_by(&named, "\"d14.age\" = 5\n");
     for (seen, (name, node)) in seen.iter().zip(&named) {

@@ -43,9 +43,11 @@ fn only_a_build_that_may_attack_contains_the_testkit() {
     let metadata = metadata();
     let program = packages(&metadata).find(|package| text(package, "name") == "peer-observer").expect("the program is a package");
     let features = program["features"].as_object().expect("features by name");
-    let users: Vec<&str> = features.iter().filter(|(_, uses)| uses.to_string().contains("testkit")).map(|(name, _)| &**name).collect();
+    let users: Vec<&str> =
+        features.iter().filter(|(_, uses)| uses.to_string().contains("testkit")).map(|(name, _)| &**name).collect();
     assert_eq!(users, [ATTACK]);
-    let chosen: Vec<&str> = features.iter().filter(|(_, uses)| uses.to_string().contains(ATTACK)).map(|(name, _)| &**name).collect();
+    let chosen: Vec<&str> =
+        features.iter().filter(|(_, uses)| uses.to_string().contains(ATTACK)).map(|(name, _)| &**name).collect();
     assert!(chosen.is_empty(), "{chosen:?} would bring attacks into builds that nobody wanted to attack");
 }
 

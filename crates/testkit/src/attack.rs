@@ -12,11 +12,11 @@ mod transactions;
 mod victim;
 
 pub use blocks::{
-    announce, announce_compact, complete, deliver, fork, header_without_work, headers_ahead, mine_in_secret, overpaid, spoil_reconstruction,
-    tampered,
+    announce, announce_compact, complete, deliver, fork, header_without_work, headers_ahead, mine_in_secret, overpaid,
+    spoil_reconstruction, tampered,
 };
 pub use connections::{
-    IDENTITIES, Identity, at, claim, crowd, dial_out, draw_agents, fill, flood_pings, knock_in_vain, scan, visit,
+    IDENTITIES, Identity, at, claim, crowd, dial_out, draw_agents, fill, flood_pings, knock_in_vain, scan, spread, visit,
 };
 pub use gossip::{answer_getaddr, flood_addresses};
 pub use scenario::{MOST_NODES, MOST_STRENGTH, SCENARIOS, Scenario, Stage};

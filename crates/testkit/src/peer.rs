@@ -546,6 +546,28 @@ mod tests {
         assert_eq!(frame("ping", &7_u64.to_le_bytes()), theirs);
     }
 
+    /// A reader whose pongs nobody reads.
+    fn reader() -> Reader {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let socket = Arc::new(Socket { writing: Mutex::new(()), stream });
+        Reader { socket, inbox: Arc::default(), answer_pings: false }
+    }
+
+    proptest::proptest! {
+        /// Whatever comes after a whole message, that is kept, and nothing makes the reader fail.
+        #[test]
+        fn any_bytes_are_taken_in_or_end_the_connection(nonce: u64, magic: bool, rest: Vec<u8>) {
+            let reader = reader();
+            let start: &[u8] = if magic { &MAGIC.to_bytes() } else { &[] };
+            let bytes = [&frame("ping", &nonce.to_le_bytes()), start, &rest].concat();
+            let used = reader.accept(&bytes);
+            proptest::prop_assert!(used.is_none_or(|used| (PING..=bytes.len()).contains(&used)));
+            let kept = reader.inbox.lock().messages.front().cloned().unwrap();
+            proptest::prop_assert_eq!(kept.decode().unwrap(), NetworkMessage::Ping(nonce));
+        }
+    }
+
     #[test]
     fn a_flood_takes_its_pongs_in_order_and_nothing_else() {
         let mut flood = Flood { pings: pings(3), answered: 0 };

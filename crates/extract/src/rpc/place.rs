@@ -171,7 +171,8 @@ impl Settings {
         let port = self.of_network("port").and_then(|port| port.parse().ok()).unwrap_or(self.network.port + 1);
         let mut named = Vec::new();
         for bind in self.every("bind") {
-            let address = bind.parse().or_else(|_| bind.trim_matches(['[', ']']).parse().map(|ip: IpAddr| SocketAddr::new(ip, port)));
+            let address =
+                bind.parse().or_else(|_| bind.trim_matches(['[', ']']).parse().map(|ip: IpAddr| SocketAddr::new(ip, port)));
             // `=onion`, or nothing that a node would start with
             let Ok(address) = address else { continue };
             named.push(if address.ip().is_unspecified() { (Ipv4Addr::LOCALHOST, address.port()).into() } else { address });

@@ -28,6 +28,11 @@ pub fn crowd(victim: &Victim, range: [u8; 3], hosts: u8) -> anyhow::Result<Vec<P
     (1..=hosts).map(|host| Peer::connect(victim.p2p_address(), &at(range, host))).collect()
 }
 
+/// As [`crowd`], each from a /24 of its own below 127.`second`.
+pub fn spread(victim: &Victim, second: u8, hosts: u8) -> anyhow::Result<Vec<Peer>> {
+    (1..=hosts).map(|third| Peer::connect(victim.p2p_address(), &at([127, second, third], 1))).collect()
+}
+
 /// Hosts knock at a node that lets nobody in, one after the other (D10).
 pub fn knock_in_vain(victim: &Victim, range: [u8; 3], hosts: u8) -> anyhow::Result<()> {
     for host in 1..=hosts {
@@ -36,12 +41,12 @@ pub fn knock_in_vain(victim: &Victim, range: [u8; 3], hosts: u8) -> anyhow::Resu
     Ok(())
 }
 
-/// Hosts connect and stay until so many connections, of those here and of `before`, were evicted, or as many newcomers were turned away, or there
-/// are no more hosts in the range (D10). Gives who came, and how many were turned away.
-pub fn fill(victim: &Victim, range: [u8; 3], enough: usize, before: &[Peer]) -> anyhow::Result<(Vec<Peer>, usize)> {
+/// Hosts of as many /24 below 127.`second` connect and stay until so many connections, of those here and of `before`, were evicted, or as many
+/// newcomers were turned away, or 254 came (D10). Gives who came, and how many were turned away.
+pub fn fill(victim: &Victim, second: u8, enough: usize, before: &[Peer]) -> anyhow::Result<(Vec<Peer>, usize)> {
     let (mut peers, mut refused) = (Vec::new(), 0);
-    for host in 1..=254 {
-        match Peer::connect(victim.p2p_address(), &at(range, host)) {
+    for third in 1..=254 {
+        match Peer::connect(victim.p2p_address(), &at([127, second, third], 1)) {
             Ok(peer) => peers.push(peer),
             Err(_) => refused += 1,
         }
@@ -99,8 +104,7 @@ pub const IDENTITIES: &[Identity] = &[
 /// Comes with an impossible identity, and leaves (D15).
 pub fn claim(victim: &Victim, source: Ipv4Addr, identity: &Identity) -> anyhow::Result<()> {
     let Identity { user_agent, version, services, .. } = *identity;
-    let options =
-        Options { source, version, services: services.into(), user_agent: user_agent.to_owned(), ..Options::default() };
+    let options = Options { source, version, services: services.into(), user_agent: user_agent.to_owned(), ..Options::default() };
     Peer::connect(victim.p2p_address(), &options)?.ping()?;
     Ok(())
 }

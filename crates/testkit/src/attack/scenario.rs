@@ -9,9 +9,9 @@ use bitcoin::p2p::message::NetworkMessage;
 use serde_json::json;
 
 use super::{
-    IDENTITIES, Victim, announce, announce_compact, as_the_node_sees, at, claim, complete, crowd, cycle, deliver, dial_out, draw_agents,
-    fill, flood_addresses, flood_pings, fork, header_without_work, headers_ahead, leave_download, mine_in_secret, overpaid,
-    prepare_coins, prepare_transactions, replace, rush, scan, spoil_reconstruction, tampered, visit, withhold,
+    IDENTITIES, Victim, announce, announce_compact, as_the_node_sees, at, claim, complete, crowd, cycle, deliver, dial_out,
+    draw_agents, fill, flood_addresses, flood_pings, fork, header_without_work, headers_ahead, leave_download, mine_in_secret,
+    overpaid, prepare_coins, prepare_transactions, replace, rush, scan, spoil_reconstruction, spread, tampered, visit, withhold,
 };
 use crate::peer::Peer;
 use crate::wait;
@@ -27,7 +27,7 @@ pub struct Scenario {
     pub does: &'static str,
     /// What the detector should tell, with its default thresholds unless it says otherwise.
     pub shows: &'static str,
-    /// What remains at the node when its connections are gone; empty for nothing.
+    /// What remains at the node when its connections are gone, besides a block where it was in its initial download; empty for nothing.
     pub leaves: &'static str,
     /// How many nodes it takes, at least.
     pub nodes: usize,
@@ -66,7 +66,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "addr_surge", detector: "D02", nodes: 1, limit: minutes(5), hold: minutes(6), stage: addr_surge,
-        does: "20 peers of as many ranges send 5,000 different addresses that lead nowhere",
+        does: "20 peers of as many ranges send 3,800 different addresses that lead nowhere",
         shows: "nothing before a day, as it learns what is usual; with `d02.usual = 1000` critical, about the node, within six minutes",
         leaves: "some of the addresses, in the node's table",
     },
@@ -74,11 +74,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "peer_loss", detector: "D09", nodes: 1, limit: minutes(5), hold: seconds(15 * 60 + 30), stage: peer_loss,
         does: "40 peers connect and stay; then 30 of them go at once",
         shows: "critical, about the node, within two minutes after they have gone, if it has few other peers",
-        leaves: "a block",
+        leaves: "",
     },
     Scenario {
         name: "slot_churn", detector: "D10", nodes: 1, limit: minutes(5), hold: seconds(10 * 60 + 15), stage: slot_churn,
-        does: "peers of one range take every inbound slot and push out, or are turned away, 60 times; ten minutes later others do so again",
+        does: "peers take every inbound slot and push each other out, or are turned away, 60 times; ten minutes later others do so again",
         shows: "critical, about the node, within 25 s after the second time; a node with `-maxconnections=32` is full soonest, and only the log tells who was turned away",
         leaves: "",
     },
@@ -116,7 +116,7 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "eclipse", detector: "D19", nodes: 1, limit: minutes(2), hold: minutes(2), stage: eclipse,
         does: "the node is told to dial eight hosts of one /24, then six of them are replaced by others of it; a node that dials others has to run with `-connect=0`",
         shows: "about the node: its outbound peers are of one range, and were replaced",
-        leaves: "a block",
+        leaves: "",
     },
     Scenario {
         name: "ping_flood", detector: "D28", nodes: 1, limit: minutes(2), hold: seconds(30), stage: ping_flood,
@@ -134,7 +134,7 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "withheld_tx", detector: "D42", nodes: 1, limit: minutes(3), hold: seconds(130), stage: withheld_tx,
         does: "two peers of one range announce the same 25 transactions and deliver none; the node asks the second a minute after the first",
         shows: "about the peers after a minute, and about their range after two",
-        leaves: "a block",
+        leaves: "",
     },
     Scenario {
         name: "replacement_storm", detector: "D45", nodes: 1, limit: minutes(5), hold: seconds(60), stage: replacement_storm,
@@ -143,9 +143,9 @@ pub const SCENARIOS: &[Scenario] = &[
         leaves: "a hundred blocks, and transactions in the mempool",
     },
     Scenario {
-        name: "reconstruction", detector: "D50", nodes: 1, limit: minutes(10), hold: seconds(30), stage: reconstruction,
+        name: "reconstruction", detector: "D50", nodes: 1, limit: minutes(10), hold: seconds(90), stage: reconstruction,
         does: "30 blocks come in their compact form, each with a transaction that the node does not have and has to ask for",
-        shows: "a warning or more, about the node, after the last of them",
+        shows: "a warning, about the node, within a minute and a half after the last of them",
         leaves: "a hundred and thirty blocks",
     },
     Scenario {
@@ -195,6 +195,7 @@ impl Scenario {
     /// Stages it. What it opened is closed when it returns, also where it fails.
     pub fn stage(&self, stage: &mut Stage<'_>) -> anyhow::Result<()> {
         ensure!(stage.victims.len() >= self.nodes, "`{}` takes {} nodes, not {}", self.name, self.nodes, stage.victims.len());
+        stage.leave_download()?;
         (self.stage)(stage).with_context(|| format!("`{}` could not be staged as a whole", self.name))
     }
 }
@@ -209,6 +210,24 @@ impl Stage<'_> {
     /// The node of a scenario that takes one.
     fn victim(&self) -> &Victim {
         &self.victims[0]
+    }
+
+    /// Has nodes leave their initial download, in which they ask for little and detectors tell nothing.
+    fn leave_download(&mut self) -> anyhow::Result<()> {
+        /// An observer asks a node every ten seconds whether it is over.
+        const NOTICED: Duration = seconds(12);
+        let mut left = false;
+        for victim in self.victims {
+            if victim.rpc("getblockchaininfo", json!([]))?["initialblockdownload"] == true {
+                leave_download(victim)?;
+                left = true;
+            }
+        }
+        if left {
+            self.say("a block was mined, so that the initial download is over");
+            self.pause(NOTICED, "that should be noticed; waiting");
+        }
+        Ok(())
     }
 
     /// So many times the strength, and not more than that.
@@ -244,21 +263,24 @@ fn addr_flood(stage: &mut Stage<'_>) -> anyhow::Result<()> {
     let peer = stage.dial([127, 71, 1], 1)?;
     flood_addresses(&peer, stage.times(25, 250), SEED)?;
     let seen = as_the_node_sees(stage.victim(), &peer)?;
-    stage.say(&format!("{}: the node took {} addresses and ignored {}", peer.address(), seen["addr_processed"], seen["addr_rate_limited"]));
+    stage.say(&format!(
+        "{}: the node took {} addresses and ignored {}",
+        peer.address(),
+        seen["addr_processed"],
+        seen["addr_rate_limited"]
+    ));
     stage.hold("it stays");
     Ok(())
 }
 
 fn addr_surge(stage: &mut Stage<'_>) -> anyhow::Result<()> {
-    const PEERS: u8 = 20;
-    let messages = stage.times(25, 250);
-    let mut peers = Vec::new();
-    for n in 1..=PEERS {
-        let peer = stage.dial([127, 72, n], 1)?;
-        flood_addresses(&peer, messages, SEED + u64::from(n))?;
-        peers.push(peer);
+    /// One less than what is a flood by itself (D01).
+    const MESSAGES: usize = 19;
+    let peers = spread(stage.victim(), 72, stage.times(20, 80) as u8)?;
+    for (n, peer) in peers.iter().enumerate() {
+        flood_addresses(peer, MESSAGES, SEED + n as u64)?;
     }
-    stage.say(&format!("{PEERS} peers sent {} addresses", usize::from(PEERS) * messages * 10));
+    stage.say(&format!("{} peers sent {} addresses", peers.len(), peers.len() * MESSAGES * 10));
     stage.hold("they stay");
     Ok(())
 }
@@ -266,9 +288,8 @@ fn addr_surge(stage: &mut Stage<'_>) -> anyhow::Result<()> {
 fn peer_loss(stage: &mut Stage<'_>) -> anyhow::Result<()> {
     /// For so long, and a while, peers are missing before anything is said.
     const MISSED: Duration = seconds(90);
-    out_of_download(stage)?;
     let hosts = stage.times(40, 100) as u8;
-    let mut peers = crowd(stage.victim(), [127, 71, 9], hosts)?;
+    let mut peers = spread(stage.victim(), 76, hosts)?;
     stage.say(&format!("{} peers are connected", peers.len()));
     stage.hold("they stay");
     let gone = peers.iter().filter(|peer| peer.is_closed()).count();
@@ -281,13 +302,13 @@ fn peer_loss(stage: &mut Stage<'_>) -> anyhow::Result<()> {
 
 fn slot_churn(stage: &mut Stage<'_>) -> anyhow::Result<()> {
     const ENOUGH: usize = 60;
-    let (first, refused) = fill(stage.victim(), [127, 71, 10], ENOUGH, &[])?;
+    let (first, refused) = fill(stage.victim(), 77, ENOUGH, &[])?;
     let pushed = |peers: &[Peer]| peers.iter().filter(|peer| peer.is_closed()).count();
-    ensure!(pushed(&first) > 0 || refused > 0, "the node has more slots than a range has hosts; start it with `-maxconnections=32`");
+    ensure!(pushed(&first) > 0 || refused > 0, "the node has more slots than are filled here; start it with `-maxconnections=32`");
     stage.say(&format!("{} came, {} of them were pushed out, {refused} were turned away", first.len(), pushed(&first)));
     stage.hold("those that are left stay");
     let before: Vec<Peer> = first.into_iter().filter(|peer| !peer.is_closed()).collect();
-    let (second, refused) = fill(stage.victim(), [127, 73, 10], ENOUGH, &before)?;
+    let (second, refused) = fill(stage.victim(), 78, ENOUGH, &before)?;
     let gone = pushed(&before) + pushed(&second);
     stage.say(&format!("{} more came, {gone} were pushed out for them, {refused} were turned away", second.len()));
     stage.pause(seconds(30), "those that are left stay");
@@ -316,7 +337,10 @@ fn listener(stage: &mut Stage<'_>) -> anyhow::Result<()> {
     let listeners = crowd(stage.victim(), [127, 71, 14], stage.times(6, 60) as u8)?;
     let feeder = stage.dial([127, 74, 14], 1)?;
     rush(&feeder, &transactions)?;
-    stage.say(&format!("{} peers listen; {TRANSACTIONS} transactions were sent, and are announced to them by and by", listeners.len()));
+    stage.say(&format!(
+        "{} peers listen; {TRANSACTIONS} transactions were sent, and are announced to them by and by",
+        listeners.len()
+    ));
     stage.hold("they listen");
     Ok(())
 }
@@ -343,7 +367,6 @@ fn agent_lottery(stage: &mut Stage<'_>) -> anyhow::Result<()> {
 fn eclipse(stage: &mut Stage<'_>) -> anyhow::Result<()> {
     const SLOTS: u8 = 8;
     const REPLACED: u8 = 6;
-    out_of_download(stage)?;
     let mut peers = dial_out(stage.victim(), [127, 71, 19], SLOTS)?;
     stage.say(&format!("the node dialled {SLOTS} hosts of 127.71.19.0/24"));
     for _ in 0..stage.times(1, MOST_STRENGTH) {
@@ -385,7 +408,6 @@ fn inv_queue(stage: &mut Stage<'_>) -> anyhow::Result<()> {
 }
 
 fn withheld_tx(stage: &mut Stage<'_>) -> anyhow::Result<()> {
-    out_of_download(stage)?;
     // a node asks a peer for no more than a hundred at once
     let count = stage.times(25, 100);
     let peers = crowd(stage.victim(), [127, 71, 42], 2)?;
@@ -422,7 +444,6 @@ fn reconstruction(stage: &mut Stage<'_>) -> anyhow::Result<()> {
 }
 
 fn withheld_block(stage: &mut Stage<'_>) -> anyhow::Result<()> {
-    out_of_download(stage)?;
     let honest: Vec<Peer> = (1..=3).map(|host| stage.dial([127, 74, 51], host)).collect::<Result<_, _>>()?;
     let culprits = crowd(stage.victim(), [127, 71, 51], stage.times(3, 10) as u8)?;
     for (n, culprit) in culprits.iter().enumerate() {
@@ -495,12 +516,5 @@ fn reorg(stage: &mut Stage<'_>) -> anyhow::Result<()> {
     let tip = fork(stage.victim(), &peer, depth)?;
     stage.say(&format!("the node left {depth} blocks for a branch of {}; its tip is now {tip}", depth + 1));
     stage.hold("the peer stays");
-    Ok(())
-}
-
-/// Mines a block where the node would otherwise ask for nothing, and tell nobody anything.
-fn out_of_download(stage: &mut Stage<'_>) -> anyhow::Result<()> {
-    leave_download(stage.victim())?;
-    stage.say("a block was mined, so that the node has left its initial download");
     Ok(())
 }

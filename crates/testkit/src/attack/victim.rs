@@ -59,7 +59,9 @@ impl Refusal {
         match self {
             Self::NotLoopback { .. } => "start it with `-bind=127.0.0.1:PORT`: attacks do not leave this machine",
             Self::NotRegtest { .. } => "attacks are for `bitcoind -regtest` only, in a data directory of their own",
-            Self::NoAnswer(_) => "does it still start, or has it another cookie? `bitcoin-cli -regtest -datadir=DIR getblockchaininfo`",
+            Self::NoAnswer(_) => {
+                "does it still start, or has it another cookie? `bitcoin-cli -regtest -datadir=DIR getblockchaininfo`"
+            }
             Self::NoHandshake { .. } => "does it listen (`-listen=1`), and has it a free slot?",
             Self::Another { .. } => "start the node with `-bind=127.0.0.1:PORT`, with a port of its own",
         }
@@ -87,8 +89,8 @@ impl Victim {
             return Err(Refusal::NotRegtest { chain: chain.chars().take(LONGEST_NAME).collect() });
         }
         let options = peer::Options { patience: PATIENCE, ..peer::Options::default() };
-        let probe = Peer::connect(p2p, &options)
-            .map_err(|error| Refusal::NoHandshake { address: p2p, reason: format!("{error:#}") })?;
+        let probe =
+            Peer::connect(p2p, &options).map_err(|error| Refusal::NoHandshake { address: p2p, reason: format!("{error:#}") })?;
         super::as_the_node_sees(&victim, &probe).map_err(|_| Refusal::Another { address: p2p })?;
         Ok(victim)
     }
@@ -106,5 +108,24 @@ impl Victim {
     /// Calls an RPC method.
     pub fn rpc(&self, method: &str, params: Value) -> Result<Value, rpc::Error> {
         self.rpc.call(method, params)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node;
+
+    #[test]
+    fn the_port_of_one_node_and_the_rpc_of_another_are_no_victim() {
+        crate::need_node!();
+        let (one, other) = (Node::start(node::Options::default()).unwrap(), Node::start(node::Options::default()).unwrap());
+        let error = |p2p| Victim::new(p2p, one.rpc_address(), &one.cookie()).map(drop);
+        assert!(error(one.p2p_address()).is_ok());
+        let refusal = error(other.p2p_address()).unwrap_err();
+        assert!(matches!(refusal, Refusal::Another { .. }), "{refusal}");
+        // nobody listens there
+        let refusal = error((std::net::Ipv4Addr::LOCALHOST, 1).into()).unwrap_err();
+        assert!(matches!(refusal, Refusal::NoHandshake { .. }), "{refusal}");
     }
 }
