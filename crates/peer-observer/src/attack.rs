@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow};
 use extract::rpc::{Access, Place, Secret};
 use serde_json::json;
-use testkit::attack::{MOST_NODES, SCENARIOS, Scenario, Stage, Victim};
+use testkit::attack::{SCENARIOS, Scenario, Stage, Victim};
 use tokio::sync::oneshot;
 
 use crate::cli;
@@ -42,41 +42,32 @@ pub fn run(options: cli::Attack) -> Result<(), Failure> {
         return print(&list());
     }
     let scenario = scenario(options.scenario.as_deref().unwrap_or_default())?;
-    let nodes = options.datadir.len();
-    if nodes < scenario.nodes || nodes > if scenario.nodes == 1 { 1 } else { MOST_NODES } {
-        return Err(Failure::new(Code::Usage, anyhow!("`{}` takes {}, not {nodes}", scenario.name, takes(scenario)))
-            .hint("give `--datadir DIR` once for each"));
-    }
-    let mut page = format!("{} {}\n", scenario.detector, scenario.name);
-    page += &about(scenario);
-    let mut victims = Vec::new();
-    for datadir in &options.datadir {
-        let victim = find(datadir)?;
-        page += &format!("  node    {} at {}\n", datadir.display(), victim.p2p_address());
-        let uptime = victim.rpc("uptime", json!([])).ok().and_then(|uptime| uptime.as_u64());
-        if let Some(uptime) = uptime.filter(|uptime| *uptime < SILENT) {
-            page += &format!(
-                "  note    it was started {uptime} s ago; detectors tell nothing before {SILENT} s, unless `guard.restart` says so\n"
-            );
-        }
-        victims.push(victim);
+    let datadir = options.datadir.as_deref().context("no data directory is named")?;
+    let victim = find(datadir)?;
+    let mut page = format!("{} {}\n{}", scenario.detector, scenario.name, about(scenario));
+    page += &format!("  node    {} at {}\n", datadir.display(), victim.p2p_address());
+    let uptime = victim.rpc("uptime", json!([])).ok().and_then(|uptime| uptime.as_u64());
+    if let Some(uptime) = uptime.filter(|uptime| *uptime < SILENT) {
+        page += &format!(
+            "  note    it was started {uptime} s ago; detectors tell nothing before {SILENT} s, unless `guard.restart` says so\n"
+        );
     }
     if options.strength > 1 {
         page += &format!("  times   {}\n", options.strength);
     }
     print(&page)?;
-    block_on(stage(scenario, victims, usize::from(options.strength), options.hold.unwrap_or(scenario.hold)))
+    block_on(stage(scenario, victim, usize::from(options.strength), options.hold.unwrap_or(scenario.hold)))
 }
 
 /// Stages it on a thread, which nothing waits for once a signal came or time is up.
-async fn stage(scenario: &'static Scenario, victims: Vec<Victim>, strength: usize, hold: Duration) -> Result<(), Failure> {
+async fn stage(scenario: &'static Scenario, victim: Victim, strength: usize, hold: Duration) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let begun = Instant::now();
     let (done, ended) = oneshot::channel();
     let staging = move || {
         // a reader that has gone away does not end an attack
         let mut say = |text: &str| drop(print(&format!("{:>7.1} s  {text}\n", begun.elapsed().as_secs_f64())));
-        let result = scenario.stage(&mut Stage { victims: &victims, strength, hold, say: &mut say });
+        let result = scenario.stage(&mut Stage { victim: &victim, strength, hold, say: &mut say });
         // nobody listens any more after a signal
         let _ = done.send(result);
     };
@@ -168,25 +159,13 @@ fn place(datadir: &Path, pid: u32) -> anyhow::Result<Place> {
     })
 }
 
-/// How many nodes it takes.
-fn takes(scenario: &Scenario) -> String {
-    match scenario.nodes {
-        1 => "one node".to_owned(),
-        nodes => format!("{nodes} to {MOST_NODES} nodes"),
-    }
-}
-
 /// What can be staged.
 fn list() -> String {
     let mut page = String::new();
     for scenario in SCENARIOS {
         page += &format!("{} {}\n{}", scenario.detector, scenario.name, about(scenario));
-        page += &format!(
-            "  takes   {}; {} s, and {} s more that `--hold` changes\n\n",
-            takes(scenario),
-            scenario.limit.as_secs(),
-            scenario.hold.as_secs()
-        );
+        let (limit, hold) = (scenario.limit.as_secs(), scenario.hold.as_secs());
+        page += &format!("  lasts   {hold} s, which `--hold` changes, and {limit} s at most besides\n\n");
     }
     page.pop();
     page

@@ -119,7 +119,7 @@ pub enum Command {
 
     /// Stage an attack against a regtest node of your own, to see what becomes of it
     ///
-    /// Takes data directories, never an address: the node has to run on regtest, on loopback, and is asked before anything is sent. Beside it,
+    /// Takes a data directory, never an address: the node has to run on regtest, on loopback, and is asked before anything is sent. Beside it,
     /// `peer-observer run --datadir DIR` shows what is found (docs/attack.md). Ends by itself; Ctrl-C closes every connection.
     #[cfg(feature = "attack")]
     Attack(Attack),
@@ -921,10 +921,10 @@ pub struct Attack {
     #[arg(required_unless_present = "list")]
     pub scenario: Option<String>,
 
-    /// The node's data directory, as given to `bitcoind -regtest -datadir`; several, where several nodes are attacked
+    /// The node's data directory, as given to `bitcoind -regtest -datadir`
     // an identifier of its own: neither the configuration's nodes nor the environment say who is attacked
     #[arg(id = "attacked", long = "datadir", value_name = "DIR", required_unless_present = "list")]
-    pub datadir: Vec<PathBuf>,
+    pub datadir: Option<PathBuf>,
 
     /// How much of it: so many times what `--list` says, as far as a node has slots
     #[arg(long, default_value_t = 1, value_name = "TIMES", value_parser = clap::value_parser!(u8).range(1..=testkit::attack::MOST_STRENGTH as i64))]

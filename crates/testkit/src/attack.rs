@@ -12,14 +12,12 @@ mod transactions;
 mod victim;
 
 pub use blocks::{
-    announce, announce_compact, complete, deliver, fork, header_without_work, headers_ahead, mine_in_secret, overpaid,
+    announce, announce_compact, complete, deliver, header_without_work, headers_ahead, mine_in_secret, overpaid, replace_tip,
     spoil_reconstruction, tampered,
 };
-pub use connections::{
-    IDENTITIES, Identity, at, claim, crowd, dial_out, draw_agents, fill, flood_pings, knock_in_vain, scan, spread, visit,
-};
+pub use connections::{IDENTITIES, Identity, at, claim, crowd, draw_agents, fill, flood_pings, knock_in_vain, spread, visit};
 pub use gossip::{answer_getaddr, flood_addresses};
-pub use scenario::{MOST_NODES, MOST_STRENGTH, SCENARIOS, Scenario, Stage};
+pub use scenario::{MOST_STRENGTH, SCENARIOS, Scenario, Stage};
 pub use transactions::{Coin, cycle, leave_download, prepare_coins, prepare_transactions, replace, rush, withhold};
 pub use victim::{Refusal, Victim};
 

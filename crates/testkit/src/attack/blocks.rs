@@ -124,7 +124,7 @@ pub fn headers_ahead(victim: &Victim, parent: &str, count: usize) -> anyhow::Res
 }
 
 /// Makes the node leave the last `depth` blocks of its chain for a branch that is longer by one (D55), and gives the new tip.
-pub fn fork(victim: &Victim, peer: &Peer, depth: usize) -> anyhow::Result<BlockHash> {
+pub fn replace_tip(victim: &Victim, peer: &Peer, depth: usize) -> anyhow::Result<BlockHash> {
     let height = victim.rpc("getblockcount", json!([]))?.as_u64().context("a height")?;
     let below = height.checked_sub(depth as u64).context("the chain is shorter than what should be replaced of it")?;
     let parent = victim.rpc("getblockhash", json!([below]))?;

@@ -2,12 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use anyhow::Context as _;
 use bitcoin::p2p::message::NetworkMessage;
-use serde_json::json;
 
 use super::Victim;
-use crate::peer::{Listener, Options, Peer};
+use crate::peer::{Options, Peer};
 
 /// A peer that dials from this host of a range.
 pub fn at([a, b, c]: [u8; 3], host: u8) -> Options {
@@ -58,17 +56,6 @@ pub fn fill(victim: &Victim, second: u8, enough: usize, before: &[Peer]) -> anyh
     Ok((peers, refused))
 }
 
-/// The same stranger calls on one node after the other: shakes hands, asks for addresses, and leaves (D13).
-pub fn scan(victims: &[Victim], source: Ipv4Addr) -> anyhow::Result<()> {
-    for victim in victims {
-        let options = Options { source, user_agent: "/survey:1.0/".to_owned(), ..Options::default() };
-        let peer = Peer::connect(victim.p2p_address(), &options)?;
-        peer.send(NetworkMessage::GetAddr)?;
-        peer.ping()?;
-    }
-    Ok(())
-}
-
 /// What no real program says of itself.
 #[derive(Debug, Clone, Copy)]
 pub struct Identity {
@@ -109,10 +96,15 @@ pub fn claim(victim: &Victim, source: Ipv4Addr, identity: &Identity) -> anyhow::
     Ok(())
 }
 
+/// Old programs, but for the end of their version.
+const PROGRAMS: [&str; 6] =
+    ["Satoshi:0.8.", "bitcoinj:0.12.", "breadwallet:0.", "BitcoinUnlimited:1.", "btcwire:0.2.", "Bither:1."];
+
 /// One host comes again and again, each time as another program, and leaves (D16).
 pub fn draw_agents(victim: &Victim, source: Ipv4Addr, sessions: usize) -> anyhow::Result<()> {
     for session in 0..sessions {
-        let user_agent = format!("/Satoshi:{}.{}.0/", 20 + session % 11, session / 11);
+        let (program, version) = (PROGRAMS[session % PROGRAMS.len()], session / PROGRAMS.len());
+        let user_agent = format!("/{program}{version}/");
         Peer::connect(victim.p2p_address(), &Options { source, user_agent, ..Options::default() })?.ping()?;
     }
     Ok(())
@@ -128,18 +120,4 @@ pub fn flood_pings(peer: &Peer, pings: usize) -> anyhow::Result<()> {
     }
     peer.ping()?;
     Ok(())
-}
-
-/// Has the node dial so many hosts of one /24 (D19). Only regtest nodes can be told to, by a hidden call.
-pub fn dial_out(victim: &Victim, range: [u8; 3], hosts: u8) -> anyhow::Result<Vec<Peer>> {
-    let mut peers = Vec::new();
-    for host in 1..=hosts {
-        let [a, b, c] = range;
-        let listener = Listener::bind(Ipv4Addr::new(a, b, c, host))?;
-        victim
-            .rpc("addconnection", json!([listener.address().to_string(), "outbound-full-relay", false]))
-            .context("the node has no outbound slot left; start it with `-connect=0`, so that it uses none by itself")?;
-        peers.push(listener.accept(&Options::default())?);
-    }
-    Ok(peers)
 }
