@@ -117,6 +117,13 @@ pub enum Command {
     /// Measure what this machine can do
     Bench(Bench),
 
+    /// Stage an attack against a regtest node of your own, to see what becomes of it
+    ///
+    /// Takes a data directory, never an address: the node has to run on regtest, on loopback, and is asked before anything is sent. Beside it,
+    /// `peer-observer run --datadir DIR` shows what is found (docs/attack.md). Ends by itself; Ctrl-C closes every connection.
+    #[cfg(feature = "attack")]
+    Attack(Attack),
+
     /// The part that holds the capabilities; started by the other parts
     #[cfg(feature = "ebpf")]
     #[command(hide = true)]
@@ -914,6 +921,39 @@ pub struct Bench {
     pub nats: bus::NatsOptions,
 }
 
+/// `attack`
+#[cfg(feature = "attack")]
+#[derive(clap::Args, Debug)]
+pub struct Attack {
+    /// What to stage: a name or an entry of the catalogue, as `--list` has them
+    #[arg(required_unless_present = "list")]
+    pub scenario: Option<String>,
+
+    /// The node's data directory, as given to `bitcoind -regtest -datadir`
+    // an identifier of its own: neither the configuration's nodes nor the environment say who is attacked
+    #[arg(id = "attacked", long = "datadir", value_name = "DIR", required_unless_present = "list")]
+    pub datadir: Option<PathBuf>,
+
+    /// How much of it: so many times what `--list` says, as far as a node has slots
+    #[arg(long, default_value_t = 1, value_name = "TIMES", value_parser = clap::value_parser!(u8).range(1..=testkit::attack::MOST_STRENGTH as i64))]
+    pub strength: u8,
+
+    /// How long what is set up lasts, at most an hour, as in `30s` [default: as long as the detector wants to see it]
+    #[arg(long, value_name = "TIME", value_parser = hold)]
+    pub hold: Option<Duration>,
+
+    /// Print what can be staged, what should be seen of it, and what remains at the node
+    #[arg(long)]
+    pub list: bool,
+}
+
+#[cfg(feature = "attack")]
+fn hold(text: &str) -> Result<Duration, String> {
+    const MOST: Duration = Duration::from_secs(3600);
+    let time = event::interval::parse(text)?;
+    if time > MOST { Err("an attack lasts an hour at most".to_owned()) } else { Ok(time) }
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
@@ -1012,7 +1052,9 @@ fn with_environment(command: clap::Command) -> clap::Command {
         }
         _ => arg,
     };
-    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, |sub| with_environment(sub.mut_args(variable))))
+    // what may be attacked is said where the attack is asked for
+    let names = names.into_iter().filter(|name| name != "attack");
+    names.fold(command, |command, name| command.mut_subcommand(name, |sub| with_environment(sub.mut_args(variable))))
 }
 
 /// The nodes to watch: the one of the command line, or those of the file.

@@ -5,6 +5,8 @@
 
 mod alone;
 mod archive;
+#[cfg(feature = "attack")]
+mod attack;
 mod bar;
 mod bench;
 mod cli;
@@ -72,6 +74,8 @@ fn run() -> Result<ExitCode, Failure> {
             print(&String::from_utf8_lossy(&script))?;
         }
         Command::Bench(options) => bench::run(&options)?,
+        #[cfg(feature = "attack")]
+        Command::Attack(options) => attack::run(options)?,
         #[cfg(feature = "ebpf")]
         Command::Tracer => ebpf::tracer::run().map_err(anyhow::Error::new)?,
     }

@@ -23,7 +23,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }
 
-/// Which of our crates may use which (ARCHITECTURE.md has the reasons). `testkit` is for tests only.
+/// Which of our crates may use which (ARCHITECTURE.md has the reasons). `testkit` is for tests, and for [`ATTACK`].
 const MAY_USE: &[(&str, &[&str])] = &[
     ("po-event", &[]),
     ("po-ebpf", &["po-event"]),
@@ -34,6 +34,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("po-testkit", &["po-event", "po-bus"]),
     ("peer-observer", &["po-event", "po-bus", "po-ebpf", "po-extract", "po-detect", "po-tools"]),
 ];
+
+/// The feature of the program that may use `testkit`, and is in no build unless somebody asks for it.
+const ATTACK: &str = "attack";
+
+#[test]
+fn only_a_build_that_may_attack_contains_the_testkit() {
+    let metadata = metadata();
+    let program = packages(&metadata).find(|package| text(package, "name") == "peer-observer").expect("the program is a package");
+    let features = program["features"].as_object().expect("features by name");
+    let users: Vec<&str> =
+        features.iter().filter(|(_, uses)| uses.to_string().contains("testkit")).map(|(name, _)| &**name).collect();
+    assert_eq!(users, [ATTACK]);
+    let chosen: Vec<&str> =
+        features.iter().filter(|(_, uses)| uses.to_string().contains(ATTACK)).map(|(name, _)| &**name).collect();
+    assert!(chosen.is_empty(), "{chosen:?} would bring attacks into builds that nobody wanted to attack");
+}
 
 #[test]
 fn our_crates_use_only_whom_they_may() {
@@ -46,7 +62,8 @@ fn our_crates_use_only_whom_they_may() {
         for dependency in package["dependencies"].as_array().into_iter().flatten() {
             let used = text(dependency, "name");
             let for_tests = dependency["kind"].as_str() == Some("dev");
-            assert!(!ours(used) || for_tests || may.contains(&used), "{name} may not use {used}");
+            let for_attacks = (name, used) == ("peer-observer", "po-testkit") && dependency["optional"] == true;
+            assert!(!ours(used) || for_tests || for_attacks || may.contains(&used), "{name} may not use {used}");
         }
         seen += 1;
     }

@@ -9,15 +9,18 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it must")]
 
 mod program;
+#[path = "program/watch.rs"]
+mod watch;
 
 use std::time::{Duration, Instant};
 
-use program::{Running, may_trace, program};
+use program::may_trace;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use tempfile::TempDir;
+use testkit::attack::Victim;
 use testkit::peer::Listener;
 use testkit::{Node, Peer, attack, node, peer, scenario, wait};
+use watch::{Watch, number};
 
 /// From the last act of an attack to the line, where the product states no other time: the slowest tick of a detector (10 s), the two
 /// seconds for which the engine waits for late events, and as much again for a machine that has other things to do.
@@ -28,110 +31,6 @@ const LOSS: Duration = Duration::from_mins(5);
 const QUEUE: Duration = Duration::from_secs(60);
 /// As the product states it: a block that is withheld.
 const BLOCK: Duration = Duration::from_secs(40);
-
-/// The file with the configuration.
-const CONFIG: &str = "peer-observer.toml";
-
-/// What `run` starts by itself, but for what takes a port: several of these run at once.
-const HURRIED: &str = r#"
-[ebpf]
-[rpc]
-[log]
-[proc]
-[join]
-
-[reconcile]
-interval = "20s"
-
-[logger]
-format = "json"
-kinds = ["finding", "health.attached", "health.reconciled", "state.fetched"]
-
-[detect.thresholds]
-"guard.restart" = 0
-"d09.established" = 5
-"d10.full" = 5
-
-"#;
-
-/// The program beside nodes, and what it finds.
-struct Watch {
-    running: Running,
-    folder: TempDir,
-}
-
-/// What it leaves behind.
-struct Past {
-    lines: Vec<String>,
-    folder: TempDir,
-}
-
-impl Watch {
-    /// As anybody starts it; text for people.
-    fn start(node: &Node) -> Running {
-        let mut running = Running::start(program().arg("run").arg("--datadir").arg(node.datadir()));
-        running.wait_for_error("probes", |line| line.contains("watching the node"));
-        running
-    }
-
-    /// With a configuration that shortens what the module's documentation names.
-    fn hurried(nodes: &[(&str, &Node)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join(CONFIG);
-        let mut text = HURRIED.to_owned();
-        text += &format!("[archive]\ndir = {:?}\n", folder.path().join("archive"));
-        for (name, node) in nodes {
-            text += &format!("[node.{name}]\ndatadir = {:?}\n", node.datadir());
-        }
-        std::fs::write(&file, text).unwrap();
-        let mut running = Running::start(program().arg("--config").arg(&file).arg("run"));
-        for _ in nodes {
-            running.wait_for("probes", |line| line.contains("\"source\":\"ebpf\""));
-        }
-        Self { running, folder }
-    }
-
-    /// The first statement of a detector that is so.
-    #[track_caller]
-    fn finds(&mut self, detector: &str, limit: Duration, fits: impl Fn(&Value) -> bool) -> Value {
-        let found = |line: &str| finding(line, detector).filter(|finding| fits(finding));
-        let lines = self.running.wait_within(detector, limit, |line| found(line).is_some());
-        found(lines.last().unwrap()).unwrap()
-    }
-
-    fn ends(self) -> Past {
-        let (lines, errors, status) = self.running.end(Signal::INT);
-        assert!(status.success(), "{errors:#?}");
-        Past { lines, folder: self.folder }
-    }
-}
-
-impl Past {
-    /// What a detector states first over the recording of the same, by the same configuration.
-    fn finds(&self, detector: &str) -> Option<Value> {
-        let mut again = program();
-        again.arg("--config").arg(self.folder.path().join(CONFIG));
-        again.args(["detect", "--format=json", "--recording"]).arg(self.folder.path().join("archive"));
-        let output = again.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().lines().find_map(|line| finding(line, detector))
-    }
-}
-
-/// What a detector states in a line, if it is one of it.
-fn finding(line: &str, detector: &str) -> Option<Value> {
-    let event: Value = serde_json::from_str(line).unwrap();
-    let kind = ["findingOpened", "findingUpdated"].into_iter().find(|kind| event.get(kind).is_some())?;
-    let finding = &event[kind]["finding"];
-    (finding["detector"] == detector).then(|| finding.clone())
-}
-
-/// A number that a finding rests on.
-fn number(finding: &Value, name: &str) -> f64 {
-    let inputs = finding["inputs"].as_array().unwrap();
-    let input = inputs.iter().find(|input| input["name"] == name).unwrap_or_else(|| panic!("no {name} in {finding:#}"));
-    input["value"].as_f64().unwrap()
-}
 
 /// D01, with what the program starts with: twenty messages of ten addresses, and beside it the answer to a `getaddr`, which is none.
 #[test]
@@ -152,7 +51,7 @@ fn an_address_flood_is_found_and_what_is_ignored_is_counted_as_the_node_counts()
     let begun = Instant::now();
     let lines = running.wait_within("D01", SOON, |line| line.contains(" D01 addr_flood "));
     println!("D01: after {:.1} s", begun.elapsed().as_secs_f64());
-    let seen = attack::as_the_node_sees(&main, &flooder).unwrap();
+    let seen = attack::as_the_node_sees(&Victim::of(&main), &flooder).unwrap();
     let count = |name: &str| seen[name].as_u64().unwrap();
     let expected = format!(
         "! CRITICAL opened D01 addr_flood peer {} {}: {} addresses within ten minutes, of which {} are more than Bitcoin Core takes; \
@@ -164,7 +63,7 @@ fn an_address_flood_is_found_and_what_is_ignored_is_counted_as_the_node_counts()
     );
     assert!(lines.last().unwrap().contains(&expected), "{expected}\n{}", lines.last().unwrap());
     // the server's answer came before, and is among what was looked at before
-    assert!(attack::as_the_node_sees(&main, &server).unwrap()["addr_processed"].as_u64() >= Some(1000));
+    assert!(attack::as_the_node_sees(&Victim::of(&main), &server).unwrap()["addr_processed"].as_u64() >= Some(1000));
     let (_, errors, status) = running.end(Signal::INT);
     assert!(status.success(), "{errors:#?}");
 }
@@ -178,8 +77,8 @@ fn brief_visits_from_one_range_are_found() {
     }
     let main = Node::start(node::Options::default()).unwrap();
     let mut watch = Watch::hurried(&[("main", &main)]);
-    let _stay = attack::crowd(&main, [127, 0, 12], 10).unwrap();
-    attack::visit(&main, [127, 0, 11], 25).unwrap();
+    let _stay = attack::crowd(&Victim::of(&main), [127, 0, 12], 10).unwrap();
+    attack::visit(&Victim::of(&main), [127, 0, 11], 25).unwrap();
     let begun = Instant::now();
     let finding = watch.finds("D11", SOON, |_| true);
     println!("D11: after {:.1} s", begun.elapsed().as_secs_f64());
@@ -202,9 +101,9 @@ fn taken_slots_are_found_at_a_node_that_evicts_and_at_one_that_cannot() {
     let options = node::Options { max_connections: Some(23), debug: vec!["net"], ..node::Options::default() };
     let shut = Node::start(options).unwrap();
     let mut watch = Watch::hurried(&[("full", &full), ("shut", &shut)]);
-    let crowd = attack::crowd(&full, [127, 0, 13], 100).unwrap();
-    let _slots = attack::crowd(&shut, [127, 0, 14], 12).unwrap();
-    attack::knock_in_vain(&shut, [127, 0, 15], 12).unwrap();
+    let crowd = attack::crowd(&Victim::of(&full), [127, 0, 13], 100).unwrap();
+    let _slots = attack::crowd(&Victim::of(&shut), [127, 0, 14], 12).unwrap();
+    attack::knock_in_vain(&Victim::of(&shut), [127, 0, 15], 12).unwrap();
     let mut found = Vec::new();
     let begun = Instant::now();
     while found.len() < 2 {
@@ -234,25 +133,25 @@ fn a_loss_of_peers_is_found_and_a_restart_is_none() {
     let mut other = Node::start(node::Options::default()).unwrap();
     // during the initial download nothing is told
     for node in [&main, &other] {
-        attack::prepare_transactions(node, 0).unwrap();
+        attack::prepare_transactions(&Victim::of(node), 0).unwrap();
     }
     // all of them before the observer: peers that come while some go make up for them
-    let mut peers = attack::crowd(&main, [127, 0, 25], 40).unwrap();
-    let gone = attack::crowd(&other, [127, 0, 26], 40).unwrap();
+    let mut peers = attack::crowd(&Victim::of(&main), [127, 0, 25], 40).unwrap();
+    let gone = attack::crowd(&Victim::of(&other), [127, 0, 26], 40).unwrap();
     let mut watch = Watch::hurried(&[("main", &main), ("other", &other)]);
     for node in ["main", "other"] {
         let asked = |line: &str| line.contains("\"getpeerinfo\"") && line.contains(&format!("\"node\":\"{node}\""));
         watch.running.wait_for("who is there", asked);
     }
     wait::until("peers that are missed when they go", wait::LONG, || {
-        Ok((attack::youngest(&main)? >= 6 && attack::youngest(&other)? >= 6).then_some(()))
+        Ok((attack::youngest(&Victim::of(&main))? >= 6 && attack::youngest(&Victim::of(&other))? >= 6).then_some(()))
     })
     .unwrap();
     let begun = Instant::now();
     peers.truncate(10);
     other.restart().unwrap();
     drop(gone);
-    let _again = attack::crowd(&other, [127, 0, 27], 40).unwrap();
+    let _again = attack::crowd(&Victim::of(&other), [127, 0, 27], 40).unwrap();
     let finding = watch.finds("D09", LOSS, |_| true);
     println!("D09: after {:.1} s", begun.elapsed().as_secs_f64());
     assert_eq!((&finding["severity"], number(&finding, "lost")), (&json!("critical"), 30.0), "{finding:#}");
@@ -275,9 +174,9 @@ fn a_rush_of_transactions_is_found() {
     }
     // on regtest, and only there, Bitcoin Core goes over its whole mempool after each transaction
     let main = Node::start(node::Options { args: vec!["-checkmempool=0".to_owned()], ..node::Options::default() }).unwrap();
-    let transactions = attack::prepare_transactions(&main, TRANSACTIONS).unwrap();
+    let transactions = attack::prepare_transactions(&Victim::of(&main), TRANSACTIONS).unwrap();
     let mut watch = Watch::hurried(&[("main", &main)]);
-    let _listeners = attack::crowd(&main, [127, 0, 16], 4).unwrap();
+    let _listeners = attack::crowd(&Victim::of(&main), [127, 0, 16], 4).unwrap();
     let feeder = Peer::connect(main.p2p_address(), &attack::at([127, 0, 17], 1)).unwrap();
     let begun = Instant::now();
     attack::rush(&feeder, &transactions).unwrap();
@@ -302,13 +201,13 @@ fn withheld_blocks_are_found() {
     }
     let main = Node::start(node::Options::default()).unwrap();
     // on a chain of today, the node fetches blocks as they are announced
-    let unknown = attack::prepare_transactions(&main, 1).unwrap();
+    let unknown = attack::prepare_transactions(&Victim::of(&main), 1).unwrap();
     let mut running = Watch::start(&main);
     let dial = |range, host| Peer::connect(main.p2p_address(), &attack::at(range, host)).unwrap();
     let honest: Vec<Peer> = (1..=3).map(|host| dial([127, 0, 19], host)).collect();
 
     let late = dial([127, 0, 20], 1);
-    let block = attack::mine_in_secret(&main, &unknown, 0).unwrap();
+    let block = attack::mine_in_secret(&Victim::of(&main), &unknown, 0).unwrap();
     let begun = Instant::now();
     attack::announce_compact(&late, &block).unwrap();
     attack::deliver(&honest[0], &block).unwrap();
@@ -323,14 +222,14 @@ fn withheld_blocks_are_found() {
     for host in 1..=3 {
         let culprit = dial([127, 0, 18], host);
         for tag in [1, 2] {
-            let block = attack::mine_in_secret(&main, &[], 10 * host + tag).unwrap();
+            let block = attack::mine_in_secret(&Victim::of(&main), &[], 10 * host + tag).unwrap();
             attack::announce(&culprit, &block.header).unwrap();
         }
         wanted.push(format!("! WARN updated D51 withheld_block peer {} ", id(&main, &culprit)));
         culprits.push(culprit);
     }
     for peer in &honest {
-        let block = attack::mine_in_secret(&main, &[], 3).unwrap();
+        let block = attack::mine_in_secret(&Victim::of(&main), &[], 3).unwrap();
         attack::announce(peer, &block.header).unwrap();
         attack::deliver(peer, &block).unwrap();
         assert_eq!(main.rpc("getbestblockhash", json!([])).unwrap(), block.block_hash().to_string());
@@ -351,7 +250,7 @@ fn withheld_blocks_are_found() {
 
 /// The node's number of a peer.
 fn id(node: &Node, peer: &Peer) -> Value {
-    attack::as_the_node_sees(node, peer).unwrap()["id"].clone()
+    attack::as_the_node_sees(&Victim::of(node), peer).unwrap()["id"].clone()
 }
 
 /// A lively minute of a real node, and its restart: transactions, blocks, a reorganisation, gossip, misbehaviour, pings, a crowd. Of all that, only

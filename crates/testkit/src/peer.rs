@@ -30,6 +30,9 @@ const PING: usize = HEADER + 8;
 /// How many messages a peer keeps for the test to look at; beyond, the oldest go.
 const KEPT: usize = 10_000;
 
+/// The longest payload (Bitcoin Core `src/net.h`, `MAX_PROTOCOL_MESSAGE_LENGTH`). Who states more is no node.
+const LONGEST: usize = 4_000_000;
+
 /// Pings under way during a flood. Far less than the node's receive limit (5 MB), far more than it answers in the
 /// time that [`COALESCE`] lets pass.
 const WINDOW: usize = 4096;
@@ -512,6 +515,9 @@ impl Reader {
                 return None;
             }
             let length = u32::from_le_bytes([rest[16], rest[17], rest[18], rest[19]]) as usize;
+            if length > LONGEST {
+                return None;
+            }
             let Some(whole) = rest.get(..HEADER + length) else {
                 break;
             };
@@ -538,6 +544,28 @@ mod tests {
     fn a_frame_is_what_rust_bitcoin_makes() {
         let theirs = serialize(&RawNetworkMessage::new(MAGIC, NetworkMessage::Ping(7)));
         assert_eq!(frame("ping", &7_u64.to_le_bytes()), theirs);
+    }
+
+    /// A reader whose pongs nobody reads.
+    fn reader() -> Reader {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let socket = Arc::new(Socket { writing: Mutex::new(()), stream });
+        Reader { socket, inbox: Arc::default(), answer_pings: false }
+    }
+
+    proptest::proptest! {
+        /// Whatever comes after a whole message, that is kept, and nothing makes the reader fail.
+        #[test]
+        fn any_bytes_are_taken_in_or_end_the_connection(nonce: u64, magic: bool, rest: Vec<u8>) {
+            let reader = reader();
+            let start: &[u8] = if magic { &MAGIC.to_bytes() } else { &[] };
+            let bytes = [&frame("ping", &nonce.to_le_bytes()), start, &rest].concat();
+            let used = reader.accept(&bytes);
+            proptest::prop_assert!(used.is_none_or(|used| (PING..=bytes.len()).contains(&used)));
+            let kept = reader.inbox.lock().messages.front().cloned().unwrap();
+            proptest::prop_assert_eq!(kept.decode().unwrap(), NetworkMessage::Ping(nonce));
+        }
     }
 
     #[test]

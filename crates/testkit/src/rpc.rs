@@ -1,7 +1,7 @@
 //! The smallest JSON-RPC client that a test needs: one request per connection, blocking.
 
 use std::fs;
-use std::io::{self, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +11,12 @@ use serde_json::{Value, json};
 
 /// Mining a few hundred blocks is the slowest thing asked of a test node.
 const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// More than any answer: a block in hexadecimal digits has eight million.
+const LONGEST: u64 = 64 << 20;
+
+/// More than the status and the headers of any answer.
+const LONGEST_HEAD: u64 = 1 << 16;
 
 /// One node's RPC interface.
 #[derive(Debug, Clone)]
@@ -114,7 +120,8 @@ impl Client {
 }
 
 /// The status and the body of an HTTP/1.1 answer that states its length.
-fn read_answer(mut stream: impl io::BufRead) -> io::Result<(u16, Vec<u8>)> {
+fn read_answer(stream: impl io::BufRead) -> io::Result<(u16, Vec<u8>)> {
+    let mut stream = stream.take(LONGEST_HEAD);
     let foreign = |text: &str| io::Error::new(io::ErrorKind::InvalidData, format!("not an HTTP answer: `{text}`"));
     let mut line = String::new();
     stream.read_line(&mut line)?;
@@ -133,8 +140,12 @@ fn read_answer(mut stream: impl io::BufRead) -> io::Result<(u16, Vec<u8>)> {
             None => break,
         }
     }
+    if length > LONGEST {
+        return Err(foreign(&format!("a body of {length} bytes")));
+    }
+    stream.set_limit(length);
     let mut body = Vec::new();
-    stream.take(length).read_to_end(&mut body)?;
+    stream.read_to_end(&mut body)?;
     if body.len() as u64 != length {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
@@ -155,6 +166,16 @@ mod tests {
     fn half_an_answer_is_an_error() {
         let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{}";
         assert_eq!(read_answer(&answer[..]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_answer_is_read_or_refused(head in "(HTTP/1.1 [0-9 ]{0,5}\r\n)?([Cc]ontent-[Ll]ength: [0-9]{0,20}\r\n)?.{0,40}(\r\n\r\n)?", body: Vec<u8>) {
+            let answer = [head.as_bytes(), &body].concat();
+            if let Ok((_, read)) = read_answer(&answer[..]) {
+                proptest::prop_assert!(read.len() <= body.len() + head.len());
+            }
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! of it. `settings.json` is not read: the node writes it itself, and nothing in it says where files are.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::file::{Named, Owner, read_small};
@@ -161,6 +162,23 @@ impl Settings {
     /// Where RPC listens on loopback.
     pub fn rpc_port(&self) -> u16 {
         self.of_network("rpcport").and_then(|port| port.parse().ok()).unwrap_or(self.network.port)
+    }
+
+    /// Where the node accepts peers, as seen from this machine: on loopback if it listens there, or everywhere; else the first place that it
+    /// names. What it has for Tor alone does not count.
+    pub fn p2p_address(&self) -> SocketAddr {
+        // the default ports are neighbours (Bitcoin Core `src/kernel/chainparams.cpp`)
+        let port = self.of_network("port").and_then(|port| port.parse().ok()).unwrap_or(self.network.port + 1);
+        let mut named = Vec::new();
+        for bind in self.every("bind") {
+            let address =
+                bind.parse().or_else(|_| bind.trim_matches(['[', ']']).parse().map(|ip: IpAddr| SocketAddr::new(ip, port)));
+            // `=onion`, or nothing that a node would start with
+            let Ok(address) = address else { continue };
+            named.push(if address.ip().is_unspecified() { (Ipv4Addr::LOCALHOST, address.port()).into() } else { address });
+        }
+        let here = named.iter().find(|address| address.ip().is_loopback());
+        here.or(named.first()).copied().unwrap_or_else(|| (Ipv4Addr::LOCALHOST, port).into())
     }
 
     /// Where the node writes its log; `None` where it is told to write none.
@@ -397,6 +415,26 @@ mod tests {
         check(&[("d/bitcoin.conf", "regtest=1\n")], &["-regtest=0"], (8332, "d/.cookie", "d/bitcoind.pid"));
         check(&[("d/bitcoin.conf", "chain=signet\nchain=main\n")], &[], (38332, "d/signet/.cookie", "d/signet/bitcoind.pid"));
         check(&[("d/bitcoin.conf", "[signet]\nchain=signet\nmain.rpcport=1")], &[], (8332, "d/.cookie", "d/bitcoind.pid"));
+    }
+
+    #[test]
+    fn peers_are_accepted_where_it_listens() {
+        let check = |conf: &str, command: &[&str], expected: &str| {
+            let folder = TempDir::new().unwrap();
+            let address = settings(&folder, &[("d/bitcoin.conf", conf)], command).p2p_address();
+            assert_eq!(address.to_string(), expected, "{conf:?} {command:?}");
+        };
+        check("", &["-regtest"], "127.0.0.1:18444");
+        check("", &[], "127.0.0.1:8333");
+        check("[regtest]\nport=7\n", &["-regtest"], "127.0.0.1:7");
+        check("port=7\n", &["-regtest"], "127.0.0.1:18444");
+        check("", &["-regtest", "-bind=127.0.0.2:9=onion", "-bind=127.0.0.3:9"], "127.0.0.3:9");
+        check("", &["-regtest", "-port=8", "-bind=0.0.0.0"], "127.0.0.1:8");
+        check("", &["-regtest", "-bind=[::]:9"], "127.0.0.1:9");
+        check("", &["-regtest", "-bind=192.0.2.1:9", "-bind=127.0.0.1:8"], "127.0.0.1:8");
+        check("", &["-regtest", "-bind=192.0.2.1:9"], "192.0.2.1:9");
+        check("", &["-regtest", "-bind=[::1]"], "[::1]:18444");
+        check("", &["-regtest", "-bind=nonsense"], "127.0.0.1:18444");
     }
 
     #[test]

@@ -1,0 +1,590 @@
+//! `peer-observer attack`: whom it refuses, what each scenario does to a real node, and that an observer beside the node sees it.
+#![allow(clippy::unwrap_used, reason = "a test fails where it must")]
+
+mod program;
+#[path = "program/watch.rs"]
+mod watch;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use expect_test::{Expect, expect};
+use program::{Running, may_trace, output, program};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use testkit::attack::{SCENARIOS, Victim};
+use testkit::{Node, attack, node, wait};
+use watch::{Watch, finding};
+
+/// An attack that is under way.
+fn start(scenario: &str, node: &Node, more: &[&str]) -> Running {
+    Running::start(program().args(["attack", scenario, "--datadir"]).arg(node.datadir()).args(more))
+}
+
+/// An attack from beginning to end.
+#[track_caller]
+fn whole(scenario: &str, node: &Node) -> Vec<String> {
+    let mut running = start(scenario, node, &["--hold=1ms"]);
+    let lines = running.wait_for("the end", |line| line.starts_with("done after "));
+    let (_, errors, status) = running.end(Signal::CONT);
+    assert!(status.success(), "{errors:#?}");
+    lines
+}
+
+/// An attack up to a line, at whose point `look` is wanted to be so; then it is ended, and the node has no connection of it any more.
+#[track_caller]
+fn until(scenario: &str, node: &Node, line: &str, look: impl Fn() -> bool) {
+    let mut running = start(scenario, node, &["--hold=1h"]);
+    running.wait_for(line, |said| said.contains(line));
+    wait::until(format!("what `{scenario}` does"), wait::LONG, || Ok(look().then_some(()))).unwrap();
+    let (lines, errors, status) = running.end(Signal::INT);
+    assert!(status.success(), "{errors:#?}");
+    assert_eq!(lines.last().unwrap(), "ended by a signal; every connection is closed");
+    wait::until("all of it to be gone", wait::LONG, || Ok(peers(node).is_empty().then_some(()))).unwrap();
+}
+
+fn peers(node: &Node) -> Vec<Value> {
+    node.rpc("getpeerinfo", json!([])).unwrap().as_array().unwrap().clone()
+}
+
+/// What the node says of its peers from a range.
+fn from(node: &Node, range: &str) -> Vec<Value> {
+    let of_it = |peer: &Value| peer["addr"].as_str().unwrap().starts_with(range);
+    peers(node).into_iter().filter(of_it).collect()
+}
+
+fn number(node: &Node, method: &str, name: &str) -> u64 {
+    node.rpc(method, json!([])).unwrap()[name].as_u64().unwrap()
+}
+
+fn logging(categories: &[&'static str]) -> Node {
+    started(node::Options { debug: categories.to_vec(), ..node::Options::default() })
+}
+
+/// A node as it is watched: its initial download is over, and nothing waits until that is noticed.
+fn started(options: node::Options) -> Node {
+    let node = Node::start(options).unwrap();
+    attack::leave_download(&Victim::of(&node)).unwrap();
+    node
+}
+
+/// How many lines of the node's log contain this.
+fn logged(node: &Node, text: &str) -> usize {
+    node.log().unwrap().lines().filter(|line| line.contains(text)).count()
+}
+
+// ---- whom it refuses
+
+/// Fails with this code and these words, and prints nothing else.
+#[track_caller]
+fn refuses(folder: &Path, args: &[&str], code: i32, expect: Expect) {
+    let output = output(args);
+    let text = String::from_utf8(output.stderr).unwrap().replace(&folder.display().to_string(), "DIR");
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    assert_eq!(output.stdout, b"", "nothing was staged");
+    expect.assert_eq(&text);
+}
+
+#[test]
+fn a_scenario_that_is_none_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().to_str().unwrap();
+    refuses(
+        folder.path(),
+        &["attack", "adr-flood", "--datadir", dir],
+        2,
+        expect![[r#"
+        error: there is no scenario "adr-flood"
+        hint: did you mean `addr_flood`? `peer-observer attack --list` has them all
+    "#]],
+    );
+}
+
+#[test]
+fn a_data_directory_of_another_network_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("blocks")).unwrap();
+    fs::write(folder.path().join("bitcoind.pid"), std::process::id().to_string()).unwrap();
+    refuses(
+        folder.path(),
+        &["attack", "D01", "--datadir", folder.path().to_str().unwrap()],
+        3,
+        expect![[r#"
+        error: DIR is no data directory of a regtest node: there is no folder `regtest` in it
+        hint: attacks are for `bitcoind -regtest -datadir=DIR` only; name that DIR
+    "#]],
+    );
+}
+
+#[test]
+fn a_data_directory_without_a_node_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let regtest = folder.path().join("regtest");
+    fs::create_dir(&regtest).unwrap();
+    let args = ["attack", "D01", "--datadir", folder.path().to_str().unwrap()];
+    refuses(
+        folder.path(),
+        &args,
+        3,
+        expect![[r#"
+        error: no regtest node runs in DIR: failed to open DIR/regtest/bitcoind.pid: No such file or directory (os error 2)
+        hint: start it: `bitcoind -regtest -datadir=DIR -bind=127.0.0.1 -daemon`, and without `-pid=`
+    "#]],
+    );
+    // no process has this number
+    fs::write(regtest.join("bitcoind.pid"), "4194305").unwrap();
+    refuses(
+        folder.path(),
+        &args,
+        3,
+        expect![[r#"
+        error: no regtest node runs in DIR: its process 4194305 is gone: No such file or directory (os error 2)
+        hint: start it: `bitcoind -regtest -datadir=DIR -bind=127.0.0.1 -daemon`, and without `-pid=`
+    "#]],
+    );
+    fs::write(regtest.join("bitcoind.pid"), "x".repeat(100_000)).unwrap();
+    refuses(
+        folder.path(),
+        &args,
+        3,
+        expect![[r#"
+        error: no regtest node runs in DIR: DIR/regtest/bitcoind.pid has no process id in it: invalid digit found in string
+        hint: start it: `bitcoind -regtest -datadir=DIR -bind=127.0.0.1 -daemon`, and without `-pid=`
+    "#]],
+    );
+}
+
+/// A data directory whose pid file names a process with this command line, which is none of a node and serves what `answer` says at its RPC port.
+struct Pretended {
+    folder: tempfile::TempDir,
+    process: std::process::Child,
+}
+
+impl Pretended {
+    fn start(words: &[&str], answer: Option<&'static str>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let regtest = folder.path().join("regtest");
+        fs::create_dir(&regtest).unwrap();
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = server.local_addr().unwrap().port();
+        // `exec -a` gives a process whose command line is a node's
+        let script = format!("exec -a bitcoind bash -c 'read' bitcoind {} -rpcport={port}", words.join(" "));
+        let mut process = std::process::Command::new("bash")
+            .args(["-c", &script])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .expect("bash is there");
+        let line = format!("/proc/{}/cmdline", process.id());
+        wait::until("the process to call itself a node", wait::LONG, || {
+            Ok(fs::read(&line)?.starts_with(b"bitcoind\0").then_some(()))
+        })
+        .unwrap_or_else(|error| {
+            let _ = process.kill();
+            panic!("{error}");
+        });
+        fs::write(regtest.join("bitcoind.pid"), process.id().to_string()).unwrap();
+        fs::write(regtest.join(".cookie"), "__cookie__:00").unwrap();
+        if let Some(answer) = answer {
+            std::thread::spawn(move || server.incoming().flatten().for_each(|stream| serve(stream, answer)));
+        }
+        Self { folder, process }
+    }
+
+    #[track_caller]
+    fn refused(&self, code: i32, expect: Expect) {
+        let args = ["attack", "D01", "--datadir", self.folder.path().to_str().unwrap()];
+        let output = output(&args);
+        let pid = self.process.id().to_string();
+        let text = String::from_utf8(output.stderr).unwrap().replace(&self.folder.path().display().to_string(), "DIR");
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert_eq!(output.stdout, b"", "nothing was staged");
+        expect.assert_eq(&text.replace(&format!("process {pid}"), "process PID"));
+    }
+}
+
+impl Drop for Pretended {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Answers a call, whatever it is.
+fn serve(stream: std::net::TcpStream, result: &str) {
+    let mut reader = BufReader::new(&stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) <= 2 {
+            break;
+        }
+        if let Some((_, value)) = line.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    let mut body = vec![0; length];
+    let _ = reader.read_exact(&mut body);
+    let body = format!("{{\"result\":{result},\"error\":null,\"id\":1}}");
+    let _ = write!(&stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+}
+
+/// Where everything says regtest but the node, nothing is sent.
+#[test]
+fn a_node_that_says_signet_is_refused() {
+    Pretended::start(&["-regtest"], Some("{\"chain\":\"signet\"}")).refused(
+        3,
+        expect![[r#"
+        error: DIR is not attacked: the node says that its chain is "signet", not "regtest"
+        hint: attacks are for `bitcoind -regtest` only, in a data directory of their own
+    "#]],
+    );
+}
+
+#[test]
+fn a_process_of_another_network_is_refused() {
+    Pretended::start(&["-signet"], None).refused(
+        3,
+        expect![[r#"
+        error: process PID, which DIR/regtest/bitcoind.pid names, is no regtest node
+        hint: attacks are for `bitcoind -regtest` only; a file that a crash has left behind can be deleted
+    "#]],
+    );
+}
+
+#[test]
+fn a_node_that_is_not_on_loopback_is_refused() {
+    Pretended::start(&["-regtest", "-bind=192.0.2.1:18444"], Some("{\"chain\":\"regtest\"}")).refused(
+        3,
+        expect![[r#"
+        error: DIR is not attacked: the node's P2P port is at 192.0.2.1:18444, which is not of 127.0.0.0/8
+        hint: start it with `-bind=127.0.0.1:PORT`: attacks do not leave this machine
+    "#]],
+    );
+}
+
+/// The magic bytes of regtest are all that is ever sent, and all that is ever understood.
+#[test]
+fn a_port_that_does_not_speak_regtest_is_refused() {
+    let mainnet = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address: SocketAddr = mainnet.local_addr().unwrap();
+    let heard = std::thread::spawn(move || {
+        let (mut stream, _) = mainnet.accept().unwrap();
+        let mut magic = [0; 4];
+        stream.read_exact(&mut magic).unwrap();
+        // a verack, of mainnet
+        stream.write_all(b"\xf9\xbe\xb4\xd9verack\0\0\0\0\0\0\0\0\0\0\x5d\xf6\xe0\xe2").unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+        magic
+    });
+    let bind = format!("-bind={address}");
+    let pretended = Pretended::start(&["-regtest", &bind], Some("{\"chain\":\"regtest\"}"));
+    let output = output(&["attack", "D01", "--datadir", pretended.folder.path().to_str().unwrap()]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(3), 0), "{text}");
+    assert!(text.contains(&format!("no regtest node shakes hands at {address}: ")), "{text}");
+    assert_eq!(heard.join().unwrap(), [0xfa, 0xbf, 0xb5, 0xda]);
+}
+
+// ---- what can be staged
+
+#[test]
+fn the_list_and_the_manual_have_every_scenario() {
+    let output = output(&["attack", "--list"]);
+    assert!(output.status.success());
+    let list = String::from_utf8(output.stdout).unwrap();
+    let manual = include_str!("../../../docs/attack.md");
+    for scenario in SCENARIOS {
+        assert!(list.contains(&format!("{} {}\n", scenario.detector, scenario.name)), "{scenario:?}");
+        assert!(manual.contains(&format!("| {} | `{}` |", scenario.detector, scenario.name)), "{scenario:?}");
+    }
+    assert!(SCENARIOS.windows(2).all(|pair| pair[0].detector < pair[1].detector), "not in the order of the catalogue");
+}
+
+/// Not to be staged on loopback: strangers at several nodes and groups of outbound peers are told apart by addresses of the Internet (D13, D19), and
+/// D59 is about the observer.
+const ELSEWHERE: [&str; 3] = ["D13", "D19", "D59"];
+
+#[test]
+fn every_other_detector_has_a_scenario_of_its_name() {
+    for entry in detect::all().iter().filter(|entry| !ELSEWHERE.contains(&entry.about.id)) {
+        let scenario = SCENARIOS.iter().find(|scenario| scenario.detector == entry.about.id);
+        assert_eq!(scenario.map(|scenario| scenario.name), Some(entry.about.name), "{}", entry.about.id);
+    }
+}
+
+// ---- what it does to a node
+
+#[test]
+fn addr_flood() {
+    testkit::need_node!();
+    let node = logging(&[]);
+    until("addr_flood", &node, "it stays", || {
+        let [peer] = &from(&node, "127.71.1.")[..] else { return false };
+        peer["addr_processed"].as_u64().unwrap() + peer["addr_rate_limited"].as_u64().unwrap() == 250
+    });
+}
+
+#[test]
+fn addr_surge() {
+    testkit::need_node!();
+    let node = logging(&[]);
+    until("addr_surge", &node, "they stay", || {
+        let peers = from(&node, "127.72.");
+        let count = |peer: &Value| peer["addr_processed"].as_u64().unwrap() + peer["addr_rate_limited"].as_u64().unwrap();
+        peers.len() == 20 && peers.iter().map(count).sum::<u64>() == 3800
+    });
+}
+
+#[test]
+fn peer_loss() {
+    testkit::need_node!();
+    let node = logging(&[]);
+    let mut running = start("peer_loss", &node, &["--hold=1s"]);
+    running.wait_for("forty", |line| line.contains("they stay"));
+    assert_eq!(peers(&node).len(), 40);
+    running.wait_for("their end", |line| line.contains("three of four are gone, 10 are left"));
+    wait::until("thirty to be gone", wait::LONG, || Ok((peers(&node).len() == 10).then_some(()))).unwrap();
+    assert!(running.end(Signal::TERM).2.success());
+}
+
+#[test]
+fn slot_churn() {
+    testkit::need_node!();
+    let node = started(node::Options { max_connections: Some(32), debug: vec!["net"], ..node::Options::default() });
+    let mut running = start("slot_churn", &node, &["--hold=1s"]);
+    running.wait_for("the second wave", |line| line.contains(" more came, "));
+    assert_eq!(number(&node, "getnetworkinfo", "connections_in"), 21);
+    // of one group the youngest goes first: newcomers push out newcomers
+    assert!(!from(&node, "127.78.").is_empty());
+    assert!(running.end(Signal::TERM).2.success());
+}
+
+#[test]
+fn range_churn() {
+    testkit::need_node!();
+    let node = logging(&["net"]);
+    whole("range_churn", &node);
+    assert_eq!(logged(&node, "receive version message: /wallet:"), 25);
+}
+
+#[test]
+fn listener() {
+    testkit::need_node!();
+    let node = logging(&[]);
+    until("listener", &node, "they listen", || {
+        let peers = from(&node, "127.71.14.");
+        // an announcement takes 36 bytes
+        let told = |peer: &Value| peer["bytessent_per_msg"]["inv"].as_u64() >= Some(100 * 36);
+        let asks = |peer: &Value| peer["bytesrecv_per_msg"].get("getdata").is_some();
+        peers.len() == 6 && peers.iter().all(|peer| told(peer) && !asks(peer)) && number(&node, "getmempoolinfo", "size") == 600
+    });
+}
+
+#[test]
+fn false_identity() {
+    testkit::need_node!();
+    let node = logging(&["net"]);
+    whole("false_identity", &node);
+    for identity in testkit::attack::IDENTITIES {
+        let claim = format!("receive version message: {}: version {}, ", identity.user_agent, identity.version);
+        assert_eq!(logged(&node, &claim), 3, "{claim}");
+    }
+}
+
+#[test]
+fn agent_lottery() {
+    testkit::need_node!();
+    let node =
+        Node::start(node::Options { debug: vec!["net"], args: vec!["-logips".to_owned()], ..node::Options::default() }).unwrap();
+    whole("agent_lottery", &node);
+    let log = node.log().unwrap();
+    let of_host = |line: &&str| line.contains("receive version message: ") && line.contains("127.71.16.1:");
+    let agent = |line: &str| line.split("message: ").nth(1).unwrap().split(": version").next().unwrap().to_owned();
+    let agents: std::collections::BTreeSet<String> = log.lines().filter(of_host).map(agent).collect();
+    assert_eq!(agents.len(), 15, "{agents:?}");
+}
+
+#[test]
+fn ping_flood() {
+    testkit::need_node!();
+    let node = logging(&[]);
+    until("ping_flood", &node, "it stays", || {
+        let [peer] = &from(&node, "127.71.28.")[..] else { return false };
+        // a thousand, five with one nonce, and one more to know that they were seen; 32 bytes each
+        peer["bytesrecv_per_msg"]["ping"] == 1006 * 32
+    });
+}
+
+#[test]
+fn inv_queue() {
+    testkit::need_node!();
+    // on regtest, and only there, Bitcoin Core goes over its whole mempool after each transaction
+    let node = started(node::Options { args: vec!["-checkmempool=0".to_owned()], ..node::Options::default() });
+    until("inv_queue", &node, "they stay", || {
+        let waits = |peer: &Value| peer["inv_to_send"].as_u64().unwrap();
+        from(&node, "127.71.39.").iter().map(waits).max() > Some(10_000) && number(&node, "getmempoolinfo", "size") == 14_000
+    });
+}
+
+#[test]
+fn withheld_transaction() {
+    testkit::need_node!();
+    let node = logging(&[]);
+    until("withheld_transaction", &node, "they give nothing", || {
+        let asked = |peer: &Value| peer["bytessent_per_msg"]["getdata"].as_u64().unwrap_or_default();
+        // 36 bytes for each of them, whoever was asked first
+        from(&node, "127.71.42.").iter().map(asked).sum::<u64>() >= 25 * 36 && number(&node, "getmempoolinfo", "size") == 0
+    });
+}
+
+#[test]
+fn replacement() {
+    testkit::need_node!();
+    let node = logging(&["mempool"]);
+    until("replacement", &node, "it stays", || {
+        // 25 in the chain, two in each of three cycles; what stays are the chain's last, and each cycle's
+        logged(&node, "replacing mempool tx") == 31 && number(&node, "getmempoolinfo", "size") == 4
+    });
+}
+
+#[test]
+fn reconstruction() {
+    testkit::need_node!();
+    let node = logging(&["cmpctblock"]);
+    until("reconstruction", &node, "the peer stays", || {
+        let log = node.log().unwrap();
+        let asked = |line: &&str| line.contains("Successfully reconstructed block") && line.contains(" and 1 txn ");
+        log.lines().filter(asked).count() == 30
+    });
+}
+
+#[test]
+fn withheld_block() {
+    testkit::need_node!();
+    let node = logging(&[]);
+    until("withheld_block", &node, "those give nothing", || {
+        let culprits = from(&node, "127.71.51.");
+        let waits = |peer: &Value| peer["inflight"].as_array().unwrap().len() == 2;
+        culprits.len() == 3 && culprits.iter().all(waits) && from(&node, "127.74.51.").len() == 3
+    });
+}
+
+#[test]
+fn bad_block() {
+    testkit::need_node!();
+    let node = logging(&["net", "validation"]);
+    whole("bad_block", &node);
+    for reason in [
+        "mutated block",
+        "bad-cb-amount",
+        "invalid compact block/non-matching block transactions",
+        "header with invalid proof of work",
+    ] {
+        assert!(logged(&node, reason) > 0, "{reason}");
+    }
+    let tips = node.rpc("getchaintips", json!([])).unwrap();
+    assert!(tips.as_array().unwrap().iter().any(|tip| tip["status"] == "invalid"), "{tips:#}");
+}
+
+#[test]
+fn stale_tip() {
+    testkit::need_node!();
+    // its initial download goes on until the attack ends it
+    let node = Node::start(node::Options::default()).unwrap();
+    let behind = || number(&node, "getblockchaininfo", "headers") - number(&node, "getblockchaininfo", "blocks");
+    let mut running = start("stale_tip", &node, &["--hold=3s"]);
+    running.wait_for("the headers", |line| line.contains("nobody delivers them"));
+    assert_eq!(behind(), 12);
+    running.wait_for("the blocks", |line| line.contains("another peer has delivered them"));
+    assert_eq!((behind(), number(&node, "getblockchaininfo", "blocks")), (0, 14));
+    assert!(running.end(Signal::TERM).2.success());
+}
+
+#[test]
+fn fork() {
+    testkit::need_node!();
+    let node = logging(&[]);
+    until("fork", &node, "the peer stays", || {
+        let tips = node.rpc("getchaintips", json!([])).unwrap();
+        let tips = tips.as_array().unwrap();
+        let left = |tip: &Value| tip["status"] == "valid-fork" && tip["branchlen"] == 3;
+        tips.len() == 2 && tips.iter().any(left) && number(&node, "getblockchaininfo", "blocks") == 5
+    });
+}
+
+// ---- what is seen of it
+
+/// A scenario, how it is staged, and within which time the detector's line is there once the attack has said what it did.
+struct Seen {
+    scenario: &'static str,
+    /// More than `--datadir`.
+    more: &'static [&'static str],
+    /// How its node is started.
+    node: node::Options,
+    /// The line after whose coming it should be seen.
+    after: &'static str,
+    within: Duration,
+}
+
+/// From the last act of an attack to the line, where the product states no other time: the slowest tick of a detector (10 s), the two
+/// seconds for which the engine waits for late events, and as much again for a machine that has other things to do.
+const SOON: Duration = Duration::from_secs(25);
+
+/// One observer, with the thresholds of `detectors_real.rs` and a quarter of an hour less for listeners; a node and an attack for each detector.
+///
+/// Not here: D02, which judges every five minutes, and D09, for which those who come count for five minutes against those who go
+/// (`detectors_real.rs` has it, with peers that came before the observer).
+#[test]
+fn every_attack_is_seen() {
+    testkit::need_node!();
+    if !may_trace() {
+        return;
+    }
+    let plain = node::Options::default;
+    let few_slots = node::Options { max_connections: Some(32), ..plain() };
+    let unchecked = node::Options { args: vec!["-checkmempool=0".to_owned()], ..plain() };
+    let seen = [
+        Seen { scenario: "addr_flood", more: &[], node: plain(), after: "it stays", within: SOON },
+        Seen { scenario: "slot_churn", more: &["--hold=15s"], node: few_slots, after: "more came", within: SOON },
+        Seen { scenario: "range_churn", more: &[], node: plain(), after: "came and left", within: SOON },
+        Seen { scenario: "listener", more: &[], node: plain(), after: "they listen", within: Duration::from_mins(2) },
+        Seen { scenario: "inv_queue", more: &[], node: unchecked, after: "they stay", within: Duration::from_secs(60) },
+        Seen { scenario: "reconstruction", more: &[], node: plain(), after: "the peer stays", within: Duration::from_secs(90) },
+        Seen { scenario: "withheld_block", more: &[], node: plain(), after: "those give nothing", within: Duration::from_secs(40) },
+        Seen { scenario: "false_identity", more: &[], node: plain(), after: "sessions in all", within: Duration::from_secs(90) },
+        Seen { scenario: "agent_lottery", more: &[], node: plain(), after: "under 15 names", within: Duration::from_secs(60) },
+        Seen { scenario: "ping_flood", more: &[], node: plain(), after: "it stays", within: SOON },
+        Seen {
+            scenario: "withheld_transaction",
+            more: &[],
+            node: plain(),
+            after: "they give nothing",
+            within: Duration::from_secs(90),
+        },
+        Seen { scenario: "replacement", more: &[], node: plain(), after: "it stays", within: SOON },
+        Seen { scenario: "bad_block", more: &[], node: plain(), after: "a header without work", within: SOON },
+        Seen { scenario: "stale_tip", more: &[], node: plain(), after: "nobody delivers them", within: Duration::from_secs(100) },
+        Seen { scenario: "fork", more: &[], node: plain(), after: "the peer stays", within: SOON },
+    ];
+    // a detector may be younger than its scenario
+    let here = |seen: &Seen| detect::all().iter().any(|entry| entry.about.name == seen.scenario);
+    let seen: Vec<Seen> = seen.into_iter().filter(here).collect();
+    let nodes: Vec<(&str, Node)> = seen.iter().map(|seen| (seen.scenario, started(seen.node.clone()))).collect();
+    let named: Vec<(&str, &Node)> = nodes.iter().map(|(name, node)| (*name, node)).collect();
+    let mut watch = Watch::hurried_by(&named, "\"d14.age\" = 5\n");
+    for (seen, (name, node)) in seen.iter().zip(&named) {
+        let detector = SCENARIOS.iter().find(|scenario| scenario.name == *name).unwrap().detector;
+        let mut running = start(name, node, seen.more);
+        running.wait_for(seen.after, |line| line.contains(seen.after));
+        let begun = Instant::now();
+        // a chain that parts is a matter of the fleet
+        let of_node = if detector == "D55" { "\"node\":\"_fleet\"".to_owned() } else { format!("\"node\":\"{name}\"") };
+        watch.running.wait_within(detector, seen.within, |line| line.contains(&of_node) && finding(line, detector).is_some());
+        println!("{detector}: after {:.1} s", begun.elapsed().as_secs_f64());
+        assert!(running.end(Signal::INT).2.success());
+    }
+    watch.ends();
+}
