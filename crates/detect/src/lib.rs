@@ -77,8 +77,8 @@ pub const fn all() -> &'static [Entry] {
         entry::<detectors::reconstruction::Reconstruction>(),
         entry::<detectors::withheld_block::WithheldBlock>(),
         entry::<detectors::bad_block::BadBlock>(),
-        entry::<detectors::fork::Fork>(),
         entry::<detectors::stale_tip::StaleTip>(),
+        entry::<detectors::fork::Fork>(),
         entry::<detectors::monitor::Monitor>(),
     ];
     ALL

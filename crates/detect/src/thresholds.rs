@@ -207,12 +207,6 @@ thresholds! {
     D52Work = "d52.work", 0.25, "share", "S:Core", "A block whose target asks for at least this share of the work of the last one has real work; from one retarget to the next it changes by a factor of four at most";
     D52Lasts = "d52.lasts", 3600.0, "seconds", "O", "A finding is over when nothing bad came for so long";
 
-    // D55: stale blocks and reorganisations
-    D55Warn = "d55.depth_warn", 2.0, "blocks", "S37", "Warn: a node took so many blocks off its chain for others; one is told as information";
-    D55Critical = "d55.depth_critical", 3.0, "blocks", "O", "Critical: a node took so many blocks off its chain for others";
-    D55Surprise = "d55.surprise", 3.0, "", "O", "Warn: so many heights with two blocks among the last 2016 that it happens by chance once in so many powers of ten";
-    D55Usual = "d55.usual", 2.0, "heights", "O", "Heights with two blocks among 2016, until four such periods have shown how many are usual";
-    D55Lasts = "d55.lasts", 3600.0, "seconds", "O", "A finding is over when no other block came for so long";
     // D54: the chain does not grow
     D54GapInfo = "d54.gap_info", 3600.0, "seconds", "S8", "Worth knowing: no block for so long; by luck 130 times a year";
     D54GapWarn = "d54.gap_warn", 7200.0, "seconds", "S8", "Warn: no block for so long; by luck once in three years, while an hour and a half comes 6.5 times a year";
@@ -221,6 +215,13 @@ thresholds! {
     D54LagCritical = "d54.lag_critical", 600.0, "seconds", "O", "Critical: another node of the fleet has had more blocks for so long";
     D54Headers = "d54.headers", 10.0, "blocks", "S8", "Warn: more headers than blocks, by more than this, for `d54.lag_warn`";
     D54HeadersLong = "d54.headers_long", 600.0, "seconds", "O", "Warn: headers whose blocks have not come for so long, however few";
+
+    // D55: stale blocks and reorganisations
+    D55Warn = "d55.depth_warn", 2.0, "blocks", "S37", "Warn: a node took so many blocks off its chain for others; one is told as information";
+    D55Critical = "d55.depth_critical", 3.0, "blocks", "O", "Critical: a node took so many blocks off its chain for others";
+    D55Surprise = "d55.surprise", 3.0, "", "O", "Warn: so many heights with two blocks among the last 2016 that it happens by chance once in so many powers of ten";
+    D55Usual = "d55.usual", 2.0, "heights", "O", "Heights with two blocks among 2016, until four such periods have shown how many are usual";
+    D55Lasts = "d55.lasts", 3600.0, "seconds", "O", "A finding is over when no other block came for so long";
 
     // D59: the observer itself
     D59Silent = "d59.silent", 10.0, "seconds", "O", "Warn: a source has not beaten for so long";
