@@ -62,7 +62,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "addr_surge", detector: "D02", limit: minutes(5), hold: minutes(6), stage: addr_surge,
         does: "20 peers of as many ranges send 3,800 different addresses that lead nowhere",
-        shows: "nothing before a day, as it learns what is usual; with `d02.usual = 1000` critical, about the node, within six minutes",
+        shows: "nothing before a day, as it learns what is usual; with `d02.usual = 500` critical, about the node, within six minutes",
         leaves: "some of the addresses, in the node's table",
     },
     Scenario {
@@ -115,7 +115,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "withheld_transaction", detector: "D42", limit: minutes(3), hold: seconds(130), stage: withheld_transaction,
-        does: "two peers of one range announce the same 25 transactions and deliver none; the node asks the second a minute after the first",
+        does: "two peers of one range announce the same 80 transactions and deliver none; the node asks the other a minute after the one",
         shows: "a warning about the peers after a minute, and critical about 127.71.42.0/24 after two",
         leaves: "",
     },
@@ -350,8 +350,8 @@ fn inv_queue(stage: &mut Stage<'_>) -> anyhow::Result<()> {
 }
 
 fn withheld_transaction(stage: &mut Stage<'_>) -> anyhow::Result<()> {
-    // a node asks a peer for no more than a hundred at once
-    let count = stage.times(25, 100);
+    // the node asks each of the two for about half of them, and a peer for no more than a hundred at once
+    let count = stage.times(80, 150);
     let peers = crowd(stage.victim, [127, 71, 42], 2)?;
     withhold(&peers, count, SEED)?;
     stage.say(&format!("two peers of 127.71.42.0/24 announced {count} transactions; the node asked for them and gets none"));
