@@ -332,7 +332,7 @@ await step("a finding says why, from what, and what it does not prove", () =>
   visit(desk, async (page, context) => {
     await seek(context.request, { at: LATE, playing: false });
     const time = "1795345119006877256";
-    // detectors conclude nothing from the half minute of the bundled recording
+    // the bundled recording has events only: nobody wrote down what detectors conclude
     const finding = {
       detector: "D28",
       version: 1,

@@ -382,6 +382,7 @@ fn detect_looks_at_a_recording() {
     assert!(output.status.success(), "{}", stderr(&output));
     expect![[r#"
         10:58:38.896294 demo ! INFO opened D01 addr_flood address 127.228.132.171: 1 messages of more than 1000 addresses within ten minutes, the last of 1001: nobody may send that · 52a99656fb5bb273
+        10:58:39.074428 demo ! INFO opened D28 ping_flood peer 13 127.218.92.88:44461: 3 pings within ten minutes with nonces that no ordinary program sends · 70800c354df0432e
     "#]].assert_eq(&stdout(&output));
     let output = program().args(["detect", "--score", "tests/program"]).output().unwrap();
     assert_eq!(output.status.code(), Some(7));

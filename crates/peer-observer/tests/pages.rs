@@ -84,7 +84,7 @@ fn what_is_in_the_program_is_made_of_its_sources() {
     }
 }
 
-/// The bundled recording holds no attack. What a book made of two findings within its half minute, as a recording.
+/// The bundled recording holds no incident. What a book made of two findings within its half minute, as a recording.
 fn incidents(folder: &Path) -> String {
     const SECOND: u64 = 1_000_000_000;
     let at = |second: u64| (1_795_345_080 + second) * SECOND;
