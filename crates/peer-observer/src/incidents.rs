@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use bus::{Bus, Subscription};
 use event::IncidentState;
@@ -73,13 +74,26 @@ impl Asked {
     /// It cannot be used, or another program keeps it.
     pub fn open(self) -> Result<Keeper, Failure> {
         let path = self.config.place.incidents_book.as_deref().expect("it was asked for with one");
-        let book = Book::open(path).map_err(|error| match error {
+        let book = open_patiently(path).map_err(|error| match error {
             error @ BookError::Locked { .. } => Failure::new(Code::Failure, error)
                 .hint("another peer-observer keeps it: one program writes a book; name another file with `--incidents-book`"),
             error => unusable(error),
         })?;
         let (questions, guests) = door::questions();
         Ok(Keeper { asked: self, book, questions, guests })
+    }
+}
+
+/// Opens the book to keep it. A command that works with a book has it for a moment, which shall not keep its keeper from starting.
+fn open_patiently(path: &Path) -> Result<Book, BookError> {
+    const PATIENCE: Duration = Duration::from_secs(3);
+    const PAUSE: Duration = Duration::from_millis(50);
+    let begin = Instant::now();
+    loop {
+        match Book::open(path) {
+            Err(BookError::Locked { .. }) if begin.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+            opened => return opened,
+        }
     }
 }
 

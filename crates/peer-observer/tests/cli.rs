@@ -374,7 +374,8 @@ fn detect_says_what_it_needs_and_lists_its_thresholds() {
     assert!(page.ends_with("bob:guard.restart = 60\n"), "{page}");
 }
 
-/// Nothing worse happens to the nodes of the bundled recording than what the guard of a restart keeps back.
+/// What happens in the bundled recording besides what the guard of a restart keeps back: a message that is too large, peers that flood the node with
+/// pings, and two blocks of one height.
 #[test]
 fn detect_looks_at_a_recording() {
     let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo.rec");
@@ -383,6 +384,12 @@ fn detect_looks_at_a_recording() {
     expect![[r#"
         10:58:38.896294 demo ! INFO opened D01 addr_flood address 127.228.132.171: 1 messages of more than 1000 addresses within ten minutes, the last of 1001: nobody may send that · 52a99656fb5bb273
         10:58:39.074428 demo ! INFO opened D28 ping_flood peer 13 127.218.92.88:44461: 3 pings within ten minutes with nonces that no ordinary program sends · 70800c354df0432e
+        10:58:39.074961 demo ! WARN updated D28 ping_flood peer 13 127.218.92.88:44461: 11 pings within two minutes, 11 within one, 11 within ten seconds; 11 pings within ten minutes with nonces that no ordinary program sends · 70800c354df0432e
+        10:58:39.076959 demo ! INFO opened D28 ping_flood peer 14 127.139.180.233:34627: 3 pings within ten minutes with nonces that no ordinary program sends · d901ca3899587ff0
+        10:58:39.077294 demo ! WARN updated D28 ping_flood peer 14 127.139.180.233:34627: 11 pings within two minutes, 11 within one, 11 within ten seconds; 10 pings within ten minutes with nonces that no ordinary program sends · d901ca3899587ff0
+        10:58:39.081407 demo ! INFO opened D28 ping_flood peer 15 127.171.238.132:59973: 3 pings within ten minutes with nonces that no ordinary program sends · 2b095896cf81a11a
+        10:58:39.081801 demo ! WARN updated D28 ping_flood peer 15 127.171.238.132:59973: 11 pings within two minutes, 11 within one, 11 within ten seconds; 11 pings within ten minutes with nonces that no ordinary program sends · 2b095896cf81a11a
+        10:58:41.921781 _fleet ! INFO opened D55 fork fleet: two blocks at height 117, the second seen 0.1 s after the first; 1 height of the last 2016 had two blocks, 2.0 are usual · 2ef56f6c5cc7c9fa
     "#]].assert_eq(&stdout(&output));
     let output = program().args(["detect", "--score", "tests/program"]).output().unwrap();
     assert_eq!(output.status.code(), Some(7));
