@@ -88,8 +88,10 @@ const TALKATIVE: usize = 8;
 const COMPARE: u64 = 10 * MINUTE;
 /// What is usual is that of a day, and known after three hours.
 const USUAL: (usize, usize) = (144, 18);
-/// Fewer suppressions are never unusual: twenty detectors at a node that is restarted have ten.
-const FEW: f64 = 12.0;
+/// Fewer suppressions are never unusual.
+const FEW: f64 = 5.0;
+/// … nor so few soon after a restart: twenty detectors have ten kept back by it alone.
+const FEW_AT_RESTART: f64 = 12.0;
 /// Fewer events published say nothing of shares.
 const ENOUGH: f64 = 100.0;
 
@@ -236,11 +238,12 @@ impl Monitor {
             });
             of_it.last = count.saturating_sub(of_it.before) as f64;
             of_it.before = count;
+            let few = if guard == Guard::Restart { FEW_AT_RESTART } else { FEW };
             let z = of_it.usual.z(of_it.last, 1.0);
             let limit = context.limit(Limit::GuardUnusual);
             let judgement = match z {
-                Some(z) if z > limit && of_it.last >= FEW => Judgement::Fires(Severity::Warn),
-                Some(z) if z > limit / 2.0 && of_it.last >= FEW => Judgement::Holds,
+                Some(z) if z > limit && of_it.last >= few => Judgement::Fires(Severity::Warn),
+                Some(z) if z > limit / 2.0 && of_it.last >= few => Judgement::Holds,
                 _ => Judgement::Clear,
             };
             // what is usual is not learned from what is not
@@ -251,7 +254,7 @@ impl Monitor {
                 score: z.unwrap_or_default() / limit,
                 verdict: Verdict::Investigate,
                 inputs: vec![
-                    input("suppressed", of_it.last, "alarms", FEW),
+                    input("suppressed", of_it.last, "alarms", few),
                     input("deviations", z.unwrap_or_default(), "deviations", limit),
                 ],
                 from: context.since(COMPARE),
