@@ -136,6 +136,16 @@ pub enum Ingredient {
     Divergence(monitor::Divergence),
 }
 
+/// A number that the file leaves out.
+fn number<const N: u32, T: From<u32>>() -> T {
+    N.into()
+}
+
+/// A length of time that the file leaves out.
+fn seconds<const N: u64>() -> Duration {
+    Duration::from_secs(N)
+}
+
 /// What happens, with the time at which it begins, nanoseconds since the epoch.
 pub(super) type Playing = Vec<(u64, Box<dyn Play>)>;
 
@@ -167,18 +177,20 @@ impl Stage<'_> {
         self.playing.push((self.begin + at.as_nanos() as u64, Box::new(play)));
     }
 
-    fn truth(&mut self, detector: &str, (entity_kind, entity): (&'static str, String), at: Duration, lasts: Duration) {
-        let begin = self.begin + at.as_nanos() as u64;
-        let (detector, node) = (detector.to_owned(), self.node.to_owned());
-        self.truths.push(Truth { detector, node, entity_kind, entity, begin, end: begin + lasts.as_nanos() as u64 });
+    fn truth(&mut self, detector: &str, about: (&'static str, String), at: Duration, lasts: Duration) {
+        self.truth_of(self.node, detector, about, at, lasts);
     }
 
     /// What is found of all nodes together; said by one of them.
-    fn truth_of_fleet(&mut self, detector: &str, (entity_kind, entity): (&'static str, String), at: Duration, lasts: Duration) {
+    fn truth_of_fleet(&mut self, detector: &str, about: (&'static str, String), at: Duration, lasts: Duration) {
         /// The node of findings about all of them.
         const FLEET: &str = "_fleet";
+        self.truth_of(FLEET, detector, about, at, lasts);
+    }
+
+    fn truth_of(&mut self, node: &str, detector: &str, about: (&'static str, String), at: Duration, lasts: Duration) {
         let begin = self.begin + at.as_nanos() as u64;
-        let (detector, node) = (detector.to_owned(), FLEET.to_owned());
+        let (detector, node, (entity_kind, entity)) = (detector.to_owned(), node.to_owned(), about);
         self.truths.push(Truth { detector, node, entity_kind, entity, begin, end: begin + lasts.as_nanos() as u64 });
     }
 

@@ -30,24 +30,12 @@ const LONG: f64 = 30.0 * 86_400.0;
 pub struct Flood {
     #[serde(deserialize_with = "length")]
     at: Duration,
-    #[serde(deserialize_with = "length", default = "minute")]
+    #[serde(deserialize_with = "length", default = "super::seconds::<60>")]
     lasts: Duration,
-    #[serde(default = "five_hundred")]
+    #[serde(default = "super::number::<500, _>")]
     messages: u32,
-    #[serde(default = "ten")]
+    #[serde(default = "super::number::<10, _>")]
     entries: u32,
-}
-
-fn minute() -> Duration {
-    Duration::from_secs(60)
-}
-
-fn five_hundred() -> u32 {
-    500
-}
-
-fn ten() -> u32 {
-    10
 }
 
 impl Plan for Flood {
@@ -126,18 +114,10 @@ impl Play for Answer {
 pub struct Chatter {
     #[serde(deserialize_with = "length")]
     at: Duration,
-    #[serde(deserialize_with = "length", default = "hour")]
+    #[serde(deserialize_with = "length", default = "super::seconds::<3600>")]
     lasts: Duration,
-    #[serde(default = "five")]
+    #[serde(default = "super::number::<5, _>")]
     per_minute: f64,
-}
-
-fn hour() -> Duration {
-    Duration::from_hours(1)
-}
-
-fn five() -> f64 {
-    5.0
 }
 
 impl Plan for Chatter {
@@ -177,14 +157,10 @@ pub struct Surge {
     at: Duration,
     #[serde(deserialize_with = "length")]
     lasts: Duration,
-    #[serde(default = "quarter_million")]
+    #[serde(default = "super::number::<250_000, _>")]
     unique_per_day: f64,
     #[serde(default)]
     clustered: bool,
-}
-
-fn quarter_million() -> f64 {
-    250_000.0
 }
 
 impl Plan for Surge {
@@ -203,12 +179,8 @@ pub struct Churn {
     at: Duration,
     #[serde(deserialize_with = "length")]
     lasts: Duration,
-    #[serde(default = "sixteen_thousand")]
+    #[serde(default = "super::number::<16_000, _>")]
     unique_per_day: f64,
-}
-
-fn sixteen_thousand() -> f64 {
-    16_000.0
 }
 
 impl Plan for Churn {

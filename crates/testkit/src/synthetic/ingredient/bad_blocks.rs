@@ -42,12 +42,8 @@ pub struct MutatedBlocks {
     at: Duration,
     #[serde(deserialize_with = "length")]
     lasts: Duration,
-    #[serde(default = "four")]
+    #[serde(default = "super::number::<4, _>")]
     count: u32,
-}
-
-fn four() -> u32 {
-    4
 }
 
 impl Plan for MutatedBlocks {
@@ -170,12 +166,8 @@ impl Play for InvalidateBlock {
 pub struct LateTransactions {
     #[serde(deserialize_with = "length")]
     at: Duration,
-    #[serde(default = "ten")]
+    #[serde(default = "super::number::<10, _>")]
     blocks: u32,
-}
-
-fn ten() -> u32 {
-    10
 }
 
 impl Plan for LateTransactions {
@@ -215,7 +207,7 @@ pub struct OtherChain {
     at: Duration,
     #[serde(deserialize_with = "length")]
     lasts: Duration,
-    #[serde(default = "ten")]
+    #[serde(default = "super::number::<10, _>")]
     peers: u32,
     #[serde(skip)]
     talking: Option<u64>,

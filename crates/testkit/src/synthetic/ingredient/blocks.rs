@@ -75,14 +75,10 @@ pub struct WithheldBlock {
     at: Duration,
     #[serde(deserialize_with = "length")]
     lasts: Duration,
-    #[serde(default = "one")]
+    #[serde(default = "super::number::<1, _>")]
     peers: u32,
     #[serde(default = "four_fifths")]
     share: f64,
-}
-
-fn one() -> u32 {
-    1
 }
 
 fn four_fifths() -> f64 {
@@ -137,14 +133,10 @@ pub struct SlowLine {
     at: Duration,
     #[serde(deserialize_with = "length")]
     lasts: Duration,
-    #[serde(default = "eight")]
+    #[serde(default = "super::number::<8, _>")]
     seconds: f64,
     #[serde(skip)]
     began: bool,
-}
-
-fn eight() -> f64 {
-    8.0
 }
 
 impl Plan for SlowLine {

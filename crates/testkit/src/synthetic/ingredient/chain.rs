@@ -91,14 +91,10 @@ pub struct Eclipse {
     at: Duration,
     #[serde(deserialize_with = "length")]
     lasts: Duration,
-    #[serde(default = "eight")]
+    #[serde(default = "super::number::<8, _>")]
     peers: f64,
     #[serde(default)]
     node: Option<String>,
-}
-
-fn eight() -> f64 {
-    8.0
 }
 
 impl Plan for Eclipse {
@@ -156,12 +152,8 @@ pub struct OutboundTurnover {
     at: Duration,
     #[serde(deserialize_with = "length")]
     lasts: Duration,
-    #[serde(default = "ten")]
+    #[serde(default = "super::number::<10, _>")]
     peers: u32,
-}
-
-fn ten() -> u32 {
-    10
 }
 
 impl Plan for OutboundTurnover {

@@ -23,16 +23,12 @@ pub struct Loss {
     lasts: Duration,
     #[serde(default = "two_fifths")]
     share: f64,
-    #[serde(deserialize_with = "length", default = "twenty_minutes")]
+    #[serde(deserialize_with = "length", default = "super::seconds::<{ 20 * 60 }>")]
     holds: Duration,
 }
 
 fn two_fifths() -> f64 {
     0.4
-}
-
-fn twenty_minutes() -> Duration {
-    Duration::from_mins(20)
 }
 
 impl Plan for Loss {
@@ -96,12 +92,8 @@ pub struct Turnover {
     at: Duration,
     #[serde(deserialize_with = "length")]
     lasts: Duration,
-    #[serde(default = "thirty")]
+    #[serde(default = "super::number::<30, _>")]
     peers: u32,
-}
-
-fn thirty() -> u32 {
-    30
 }
 
 impl Plan for Turnover {
@@ -126,14 +118,10 @@ impl Play for Turnover {
 pub struct Restart {
     #[serde(deserialize_with = "length")]
     at: Duration,
-    #[serde(deserialize_with = "length", default = "forty_seconds")]
+    #[serde(deserialize_with = "length", default = "super::seconds::<40>")]
     down: Duration,
     #[serde(skip)]
     step: u32,
-}
-
-fn forty_seconds() -> Duration {
-    Duration::from_secs(40)
 }
 
 impl Plan for Restart {
@@ -180,18 +168,10 @@ pub struct SlotChurn {
     at: Duration,
     #[serde(deserialize_with = "length")]
     lasts: Duration,
-    #[serde(default = "forty")]
+    #[serde(default = "super::number::<40, _>")]
     per_minute: f64,
-    #[serde(default = "three")]
+    #[serde(default = "super::number::<3, _>")]
     ranges: u64,
-}
-
-fn forty() -> f64 {
-    40.0
-}
-
-fn three() -> u64 {
-    3
 }
 
 impl Plan for SlotChurn {
@@ -211,12 +191,8 @@ pub struct WalletRush {
     at: Duration,
     #[serde(deserialize_with = "length")]
     lasts: Duration,
-    #[serde(default = "per_minute_ten")]
+    #[serde(default = "super::number::<10, _>")]
     per_minute: f64,
-}
-
-fn per_minute_ten() -> f64 {
-    10.0
 }
 
 impl Plan for WalletRush {
@@ -327,28 +303,16 @@ pub struct RangeChurn {
     lasts: Duration,
     #[serde(default = "somewhere")]
     range: Prefix,
-    #[serde(default = "forty_addresses")]
+    #[serde(default = "super::number::<40, _>")]
     addresses: u64,
-    #[serde(default = "four")]
+    #[serde(default = "super::number::<4, _>")]
     per_minute: f64,
-    #[serde(deserialize_with = "length", default = "twenty_seconds")]
+    #[serde(deserialize_with = "length", default = "super::seconds::<20>")]
     life: Duration,
 }
 
 fn somewhere() -> Prefix {
     Prefix { first: Ipv4Addr::new(245, 65, 3, 0).into(), length: 24 }
-}
-
-fn forty_addresses() -> u64 {
-    40
-}
-
-fn four() -> f64 {
-    4.0
-}
-
-fn twenty_seconds() -> Duration {
-    Duration::from_secs(20)
 }
 
 impl Plan for RangeChurn {
@@ -368,14 +332,10 @@ impl Plan for RangeChurn {
 pub struct Campus {
     #[serde(deserialize_with = "length")]
     at: Duration,
-    #[serde(default = "ten")]
+    #[serde(default = "super::number::<10, _>")]
     peers: u64,
     #[serde(default = "somewhere")]
     range: Prefix,
-}
-
-fn ten() -> u64 {
-    10
 }
 
 impl Plan for Campus {

@@ -17,12 +17,8 @@ pub struct LostRecords {
     at: Duration,
     #[serde(deserialize_with = "length")]
     lasts: Duration,
-    #[serde(default = "thousand")]
+    #[serde(default = "super::number::<1_000, _>")]
     count: f64,
-}
-
-fn thousand() -> f64 {
-    1_000.0
 }
 
 impl Plan for LostRecords {

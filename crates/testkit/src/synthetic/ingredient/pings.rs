@@ -20,14 +20,10 @@ pub struct PingFlood {
     at: Duration,
     #[serde(deserialize_with = "length")]
     lasts: Duration,
-    #[serde(default = "forty")]
+    #[serde(default = "super::number::<40, _>")]
     per_minute: f64,
     #[serde(default)]
     counted: bool,
-}
-
-fn forty() -> f64 {
-    40.0
 }
 
 impl Plan for PingFlood {
@@ -50,12 +46,8 @@ pub struct ImpatientClient {
     at: Duration,
     #[serde(deserialize_with = "length")]
     lasts: Duration,
-    #[serde(default = "two")]
+    #[serde(default = "super::number::<2, _>")]
     per_minute: f64,
-}
-
-fn two() -> f64 {
-    2.0
 }
 
 impl Plan for ImpatientClient {

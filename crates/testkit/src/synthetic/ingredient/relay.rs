@@ -45,12 +45,8 @@ pub struct Listener {
     at: Duration,
     #[serde(deserialize_with = "length")]
     lasts: Duration,
-    #[serde(default = "one")]
+    #[serde(default = "super::number::<1, _>")]
     peers: u32,
-}
-
-fn one() -> u32 {
-    1
 }
 
 impl Plan for Listener {
@@ -109,11 +105,11 @@ pub struct InvQueue {
     at: Duration,
     #[serde(deserialize_with = "length")]
     lasts: Duration,
-    #[serde(default = "sixty_thousand")]
+    #[serde(default = "super::number::<60_000, _>")]
     peak: f64,
     #[serde(default = "nearly_all")]
     handler: f64,
-    #[serde(default = "twelve")]
+    #[serde(default = "super::number::<12, _>")]
     ping: f64,
     #[serde(skip)]
     began: Option<u64>,
@@ -121,16 +117,8 @@ pub struct InvQueue {
     usual: (f64, f64),
 }
 
-fn sixty_thousand() -> f64 {
-    60_000.0
-}
-
 fn nearly_all() -> f64 {
     0.97
-}
-
-fn twelve() -> f64 {
-    12.0
 }
 
 impl Plan for InvQueue {
@@ -172,16 +160,12 @@ impl Play for InvQueue {
 pub struct MempoolAnswer {
     #[serde(deserialize_with = "length")]
     at: Duration,
-    #[serde(default = "five_thousand")]
+    #[serde(default = "super::number::<5_000, _>")]
     entries: u64,
     #[serde(skip)]
     peer: Option<u64>,
     #[serde(skip)]
     stranger: Option<Stranger>,
-}
-
-fn five_thousand() -> u64 {
-    5_000
 }
 
 impl Plan for MempoolAnswer {
@@ -217,7 +201,7 @@ pub struct BusyBlocks {
     lasts: Duration,
     #[serde(default = "nine_tenths")]
     handler: f64,
-    #[serde(deserialize_with = "length", default = "twenty_seconds")]
+    #[serde(deserialize_with = "length", default = "super::seconds::<20>")]
     busy: Duration,
     #[serde(skip)]
     usual: Option<f64>,
@@ -225,10 +209,6 @@ pub struct BusyBlocks {
 
 fn nine_tenths() -> f64 {
     0.9
-}
-
-fn twenty_seconds() -> Duration {
-    Duration::from_secs(20)
 }
 
 impl Plan for BusyBlocks {

@@ -64,12 +64,8 @@ pub struct ReplacementCycling {
     at: Duration,
     #[serde(deserialize_with = "length")]
     lasts: Duration,
-    #[serde(default = "four")]
+    #[serde(default = "super::number::<4, _>")]
     rounds: f64,
-}
-
-fn four() -> f64 {
-    4.0
 }
 
 impl Plan for ReplacementCycling {
@@ -126,12 +122,8 @@ pub struct ReplacementStorm {
     at: Duration,
     #[serde(deserialize_with = "length")]
     lasts: Duration,
-    #[serde(default = "three_hundred")]
+    #[serde(default = "super::number::<300, _>")]
     per_minute: f64,
-}
-
-fn three_hundred() -> f64 {
-    300.0
 }
 
 impl Plan for ReplacementStorm {
@@ -150,12 +142,8 @@ pub struct FeeBumping {
     at: Duration,
     #[serde(deserialize_with = "length")]
     lasts: Duration,
-    #[serde(default = "twenty")]
+    #[serde(default = "super::number::<20, _>")]
     per_minute: f64,
-}
-
-fn twenty() -> f64 {
-    20.0
 }
 
 impl Plan for FeeBumping {

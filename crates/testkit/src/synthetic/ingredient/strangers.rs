@@ -18,22 +18,14 @@ use super::{Plan, Play, Stage};
 pub struct Scanner {
     #[serde(deserialize_with = "length")]
     at: Duration,
-    #[serde(deserialize_with = "length", default = "twenty_seconds")]
+    #[serde(deserialize_with = "length", default = "super::seconds::<20>")]
     gap: Duration,
-    #[serde(default = "all")]
+    #[serde(default = "super::number::<1, _>")]
     share: f64,
     #[serde(default = "one")]
     addresses: u8,
     #[serde(default)]
     says_so: bool,
-}
-
-fn twenty_seconds() -> Duration {
-    Duration::from_secs(20)
-}
-
-fn all() -> f64 {
-    1.0
 }
 
 fn one() -> u8 {
@@ -89,22 +81,14 @@ pub struct Hosting {
     at: Duration,
     #[serde(deserialize_with = "length")]
     lasts: Duration,
-    #[serde(default = "forty")]
+    #[serde(default = "super::number::<40, _>")]
     addresses: u64,
-    #[serde(default = "per_minute_one")]
+    #[serde(default = "super::number::<1, _>")]
     per_minute: f64,
     #[serde(default = "hosting")]
     range: Prefix,
     #[serde(skip)]
     began: bool,
-}
-
-fn forty() -> u64 {
-    40
-}
-
-fn per_minute_one() -> f64 {
-    1.0
 }
 
 fn hosting() -> Prefix {
@@ -148,7 +132,7 @@ pub struct AgentLottery {
     lasts: Duration,
     #[serde(default = "per_minute_half")]
     per_minute: f64,
-    #[serde(default = "four")]
+    #[serde(default = "super::number::<4, _>")]
     addresses: u64,
     #[serde(default = "lottery")]
     range: Prefix,
@@ -156,10 +140,6 @@ pub struct AgentLottery {
 
 fn per_minute_half() -> f64 {
     0.5
-}
-
-fn four() -> u64 {
-    4
 }
 
 fn lottery() -> Prefix {
@@ -231,7 +211,7 @@ pub struct Impostors {
     at: Duration,
     #[serde(deserialize_with = "length")]
     lasts: Duration,
-    #[serde(default = "per_minute_one")]
+    #[serde(default = "super::number::<1, _>")]
     per_minute: f64,
 }
 
@@ -251,7 +231,7 @@ pub struct OddGuests {
     at: Duration,
     #[serde(deserialize_with = "length")]
     lasts: Duration,
-    #[serde(default = "per_minute_one")]
+    #[serde(default = "super::number::<1, _>")]
     per_minute: f64,
 }
 

@@ -25,16 +25,12 @@ pub struct WithheldTransaction {
     lasts: Duration,
     #[serde(default = "one")]
     peers: u8,
-    #[serde(default = "ten")]
+    #[serde(default = "super::number::<10, _>")]
     per_minute: f64,
 }
 
 fn one() -> u8 {
     1
-}
-
-fn ten() -> f64 {
-    10.0
 }
 
 /// Where several who withhold together are.
@@ -71,14 +67,10 @@ pub struct SlowTransactions {
     at: Duration,
     #[serde(deserialize_with = "length")]
     lasts: Duration,
-    #[serde(default = "ten")]
+    #[serde(default = "super::number::<10, _>")]
     per_minute: f64,
-    #[serde(deserialize_with = "length", default = "half_a_minute")]
+    #[serde(deserialize_with = "length", default = "super::seconds::<30>")]
     late: Duration,
-}
-
-fn half_a_minute() -> Duration {
-    Duration::from_secs(30)
 }
 
 impl Plan for SlowTransactions {
