@@ -381,6 +381,8 @@ export interface Playback {
   speed?: Maybe<number>;
   /** On its way to a moment: what the pages show is not of it yet. */
   seeking?: Maybe<boolean>;
+  /** Grows with each change: answers and notes overtake each other. */
+  change?: Maybe<Int>;
   error?: Maybe<string>;
 }
 

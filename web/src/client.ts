@@ -1,6 +1,6 @@
 // The one connection to the server: what happens over the WebSocket, what is over /api. Reconnects by itself, and counts what was missed.
 
-import type { Int } from "./format.ts";
+import { num, type Int } from "./format.ts";
 import type { Answers, Playback } from "./api.ts";
 import { read } from "./wire.ts";
 import type { ConnectionType, Direction, Event, Kind } from "./schema.ts";
@@ -67,6 +67,8 @@ export class Client {
   /** Events that this page was told it missed. */
   missed = 0;
   playback: Playback | undefined;
+  /** Which change of the recording's state is known. */
+  private change: number | undefined;
   private socket: WebSocket | undefined;
   private attempt = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
@@ -95,6 +97,8 @@ export class Client {
     socket.onopen = () => {
       this.attempt = 0;
       this.unanswered = 0;
+      // another life of the server counts from the beginning
+      this.change = undefined;
       this.say({ state: "open" });
       this.send();
       this.heard();
@@ -120,6 +124,15 @@ export class Client {
       this.listener = {};
       this.send();
     });
+  }
+
+  /** Takes where the recording stands, wherever that was said, unless something newer is known. */
+  learn(playback: Playback): void {
+    const change = num(playback.change) ?? 0;
+    if (this.change !== undefined && change <= this.change) return;
+    this.change = change;
+    this.playback = playback;
+    this.changed();
   }
 
   /** Waits until a recording that jumps has arrived: before, the state is of neither moment. */
@@ -160,10 +173,7 @@ export class Client {
     }
     if (frame.subscribed !== undefined || frame.error !== undefined) this.unanswered = Math.max(0, this.unanswered - 1);
     if (frame.error !== undefined) this.listener.refused?.(frame.error);
-    if (frame.playback) {
-      this.playback = frame.playback;
-      this.changed();
-    }
+    if (frame.playback) this.learn(frame.playback);
     // on the way to a moment the state's time is of neither, and 0 before its first event
     if (frame.beat?.time && frame.beat.time !== "0" && this.playback?.playing && !this.playback.seeking) {
       this.playback = { ...this.playback, position: frame.beat.time };

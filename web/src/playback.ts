@@ -32,7 +32,7 @@ export class Bar {
   private held = false;
 
   constructor(
-    client: Client,
+    private readonly client: Client,
     private readonly remember: (at: string) => void,
   ) {
     this.toggle = button("Play", { class: "play" }, () => {
@@ -73,8 +73,7 @@ export class Bar {
 
   /** Learns whether this is a recording; goes to a moment if the link had one. */
   async start(at: string | undefined, signal: AbortSignal): Promise<void> {
-    const state = await get("playback", {}, signal);
-    this.show(state);
+    this.client.learn(await get("playback", {}, signal));
     if (at !== undefined) this.go(at);
   }
 
@@ -125,7 +124,7 @@ export class Bar {
   private ask(change: { playing?: boolean; speed?: number; at?: string }): void {
     play(change).then(
       (state) => {
-        this.show(state);
+        this.client.learn(state);
         write(this.said, "");
         if (change.at !== undefined) document.dispatchEvent(new Event("jumped"));
       },

@@ -94,10 +94,24 @@ test("a recording that seeks stands where it was told to go, whatever the state 
     socket.say({ beat: { time } });
     return client.playback?.position;
   };
-  socket.say({ playback: { recording: true, playing: true, position: "5000", seeking: true } });
+  socket.say({ playback: { recording: true, playing: true, position: "5000", seeking: true, change: "1" } });
   assert.deepEqual([at("0"), at("1400")], ["5000", "5000"]);
-  socket.say({ playback: { recording: true, playing: true, position: "5000", seeking: false } });
+  socket.say({ playback: { recording: true, playing: true, position: "5000", seeking: false, change: "2" } });
   assert.deepEqual([at("0"), at("5001")], ["5000", "5001"]);
+});
+
+test("an answer that was overtaken by something newer changes nothing, and another life of the server does", (context) => {
+  const { client, sockets } = connected(context);
+  const socket = sockets[0] as Socket;
+  socket.accept();
+  socket.say({ playback: { recording: true, position: "7000", change: "8" } });
+  client.learn({ recording: true, position: "5000", change: "7" });
+  assert.equal(client.playback?.position, "7000");
+  client.learn({ recording: true, position: "9000", change: "9" });
+  assert.equal(client.playback.position, "9000");
+  socket.accept();
+  socket.say({ playback: { recording: true, position: "100", change: "1" } });
+  assert.equal(client.playback.position, "100");
 });
 
 test("a page that is left wants nothing any more", (context) => {

@@ -119,6 +119,16 @@ async function has(page, selector, ...texts) {
   }
 }
 
+/** No element that fits the selector holds this text any more. */
+async function gone(page, selector, text) {
+  try {
+    await page.locator(selector).filter({ hasText: text }).first().waitFor({ state: "detached", timeout: PATIENCE });
+  } catch {
+    const bar = await page.locator(".playback").innerText();
+    throw new Error(`there is still a ${selector} with ${text}; the bar says: ${bar.replaceAll("\n", " ")}`);
+  }
+}
+
 /** These canvases are not blank. */
 async function drawn(page, selector, count) {
   await page.waitForFunction(
@@ -266,14 +276,14 @@ await step("a recording is played, paused, and gone through by keyboard", () =>
     await seek(context.request, { at: EARLY, playing: false, speed: 1 });
     await page.goto(`${base}/#/peers`);
     const slider = page.getByRole("slider", { name: "Moment of the recording" });
-    await page.waitForFunction(() => document.querySelector(".playback output")?.textContent?.includes("10:58:21 UTC"));
+    await has(page, ".playback output", "10:58:21 UTC");
     await slider.focus();
     await page.keyboard.press("End");
-    await page.waitForFunction(() => document.querySelector(".playback output")?.textContent?.includes("10:58:42 UTC"));
+    await has(page, ".playback output", "10:58:42 UTC");
     await has(page, "tbody tr", "evicted");
     await page.keyboard.press("Home");
-    await page.waitForFunction(() => document.querySelector(".playback output")?.textContent?.includes("10:58:16 UTC"));
-    await page.waitForFunction(() => !document.querySelector("tbody")?.textContent?.includes("evicted"));
+    await has(page, ".playback output", "10:58:16 UTC");
+    await gone(page, "tbody tr", "evicted");
     await page.getByRole("combobox", { name: "Speed" }).selectOption("10");
     await page.locator("main").focus();
     await page.keyboard.press("Space");
@@ -287,7 +297,7 @@ await step("a link leads to a page at a moment", () =>
   visit(desk, async (page, context) => {
     await seek(context.request, { at: LATE, playing: true });
     await page.goto(`${base}/#/blocks?node=demo&at=${encodeURIComponent(EARLY)}`);
-    await page.waitForFunction(() => document.querySelector(".playback output")?.textContent?.includes("10:58:21 UTC"));
+    await has(page, ".playback output", "10:58:21 UTC");
     await has(page, ".figures", "110");
     const state = await (await context.request.get(`${base}/api/playback`)).json();
     assert.equal(state.playing, false);
@@ -378,7 +388,7 @@ await step("a finding says why, from what, and what it does not prove", () =>
     }
     await page.getByRole("link", { name: "10:58:39" }).click();
     await page.getByRole("heading", { name: "Messages", level: 1 }).waitFor();
-    await page.waitForFunction(() => document.querySelector(".playback output")?.textContent?.includes("10:58:39 UTC"));
+    await has(page, ".playback output", "10:58:39 UTC");
     await page.goBack();
     await page.getByRole("link", { name: "peer 15" }).click();
     await has(page, ".who", "Peer 15");

@@ -233,7 +233,7 @@ pub async fn run(
         book,
     });
     tracing::info!(address = %listener.local_addr()?, "serving pages: http://{}/", listener.local_addr()?);
-    let mut feed = Feed { shared: Arc::clone(&shared), view, primary: vec![] };
+    let mut feed = Feed { shared: Arc::clone(&shared), view, primary: vec![], told: 0 };
     let fed = async {
         match input {
             Input::Live(events) => {
@@ -336,6 +336,8 @@ struct Feed {
     view: Option<public::View>,
     /// Events of a batch, and whether they count.
     primary: Vec<(Arc<Event>, bool)>,
+    /// How often it was told where the recording stands: of two answers that overtake each other, the one with more is the newer.
+    told: u64,
 }
 
 impl Feed {
@@ -443,15 +445,19 @@ impl Feed {
     }
 
     /// The recording stands elsewhere, or goes on in another way.
-    fn tell(&self, player: &Player) {
+    fn tell(&mut self, player: &Player) {
+        self.told += 1;
         let playback = self.shown(player);
-        self.shared.fanout().note(&note(&playback));
+        let text = note(&playback);
+        // first for those who come now, then for those who are there: who comes between the two is told twice, not never
         *self.shared.playback.lock().expect("nothing panics while it holds the lock") = playback;
+        self.shared.fanout().note(&text);
     }
 
     /// Where the recording stands. Strangers are not told what an error says: it names files, and files often name people and nodes.
     fn shown(&self, player: &Player) -> Value {
         let mut playback = player.show(Instant::now());
+        playback["change"] = json!(U64(self.told));
         if self.shared.public && !playback["error"].is_null() {
             playback["error"] = json!("a part of the recording cannot be read");
         }
