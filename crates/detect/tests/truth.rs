@@ -1,7 +1,7 @@
 //! Every scenario of `detectors/`, and what comes of it: `docs/detectors.md`.
 //!
 //! Without optimisation one seed is played, at strength 1; `cargo test --release -p po-detect --test truth` plays all of them and compares the page.
-//! `TRUTH=D09` in the environment plays those of one detector only.
+//! `TRUTH=D09` in the environment plays those of one detector only, `TRUTH=D09/fire` those of them that begin so, and prints what comes of it.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
@@ -59,14 +59,19 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The one detector that is asked for.
+/// Which detector and scenarios are asked for, if not all.
 fn only() -> Option<String> {
     std::env::var("TRUTH").ok()
 }
 
+/// Whether they are this one, by its place below `detectors/`.
+fn is_asked(place: &str) -> bool {
+    only().is_none_or(|only| place.starts_with(&only))
+}
+
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for entry in detect::all().iter().filter(|entry| only().is_none_or(|only| entry.about.id == only)) {
+    for entry in detect::all() {
         let directory = repository().join("detectors").join(entry.about.id);
         let files = std::fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
         let mut names: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
@@ -77,6 +82,9 @@ fn cases() -> Vec<Case> {
         for name in names.iter().filter_map(|name| name.strip_suffix(".toml")) {
             let known = ["fire", "hard", "twin"].iter().any(|kind| name.starts_with(kind));
             assert!(known, "{name} is neither to be found nor a twin");
+            if !is_asked(&format!("{}/{name}", entry.about.id)) {
+                continue;
+            }
             let toml = std::fs::read_to_string(directory.join(format!("{name}.toml"))).unwrap();
             cases.push(Case { detector: entry.about.id.to_owned(), name: name.to_owned(), toml });
         }
@@ -206,6 +214,11 @@ fn play_all(cases: &[Case]) -> Vec<Outcome> {
 fn detectors_find_what_is_true_and_nothing_else() {
     let cases = cases();
     let outcomes = play_all(&cases);
+    if only().is_some() {
+        let mut page = String::new();
+        attacks(&mut page, &cases, &outcomes);
+        println!("{page}");
+    }
     let mut wrong = String::new();
     for Outcome { case, strength, played } in &outcomes {
         let case = &cases[*case];
