@@ -31,7 +31,9 @@ impl Plan for Fork {
     fn plan(self, stage: &mut Stage<'_>) {
         let depth = (f64::from(self.depth) * stage.strength).max(1.0) as i32;
         if stage.script.nodes.first().is_some_and(|first| first == stage.node) {
-            stage.truth_of_fleet("D55", ("fleet", String::new()), self.at, Duration::from_mins(10));
+            // it parts once so many blocks were connected, and they come by chance
+            let wait = Duration::from_secs_f64(3.0 * f64::from(depth) * stage.script.population.block_interval);
+            stage.truth_of_fleet("D55", ("fleet", String::new()), self.at, wait + Duration::from_mins(10));
         }
         stage.play(self.at, Fork { depth, ..self });
     }
