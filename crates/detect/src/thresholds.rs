@@ -69,11 +69,11 @@ thresholds! {
     // D02: addresses from everybody
     D02Warn = "d02.times_warn", 2.0, "", "O", "Warn: different addresses within a day, against the median of the last 28 days";
     D02Critical = "d02.times_critical", 4.0, "", "O", "Critical: different addresses within a day, against the median of the last 28 days";
-    D02Lasting = "d02.lasting", 7200.0, "seconds", "O", "Warn: for so long";
+    D02Lasting = "d02.lasting", 1800.0, "seconds", "O", "Warn: for so long";
     D02Days = "d02.days", 7.0, "days", "O", "A day is not compared with fewer days than this (warm-up)";
     D02Hours = "d02.hours", 24.0, "hours", "O", "An hour is not compared with fewer hours than this (warm-up)";
     D02Drift = "d02.drift", 5.0, "deviations", "O", "Warn: hour after hour more different addresses than usual, added up (CUSUM)";
-    D02Hour = "d02.hour_times", 1.75, "", "O", "An hour of fewer than so many times the usual ends what was added up: a provider that renumbers its customers makes 1.6";
+    D02Hour = "d02.hour_times", 1.75, "", "O", "What is added up is an alarm in an hour of so many times the usual, or where the last day had `d02.times_warn` times as many as the day before: a provider that renumbers its customers makes 1.6 and 1.4";
     D02Least = "d02.least", 2000.0, "addresses", "O", "Fewer different addresses within an hour are never too many";
     D02Usual = "d02.usual", 0.0, "addresses", "O", "Different addresses of an ordinary day, where that is known; 0: learn it";
     D02Dead = "d02.dead", 0.95, "share", "O", "Confirmed: of those that were visited lately more than this had no node; ordinary gossip has 0.7 to 0.8";

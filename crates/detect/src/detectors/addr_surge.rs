@@ -6,7 +6,8 @@
 //! **Signal.** Different addresses in unsolicited messages (ten addresses or fewer: the answer to a `getaddr` has more), counted without keeping
 //! them (HyperLogLog):
 //! - of the last 24 hours, against the median of the last 28 days;
-//! - of each hour, against the hours of the last week, added up (CUSUM), which is sooner.
+//! - of each hour, against the hours of the last week, added up (CUSUM), which is sooner. It is an alarm where the hour, or the day that ends with
+//!   it, stands out by itself: at a busy node a surge doubles the day before any hour.
 //!
 //! How many of the last day's were not seen in 28 days, how they spread over ranges, and their networks are in the finding.
 //!
@@ -43,6 +44,10 @@ pub struct AddrSurge {
     /// Those per whole hour by the hour's number since the epoch: an afternoon is compared with afternoons.
     clock: VecDeque<(u64, f64)>,
     sum: Cusum,
+    /// Different addresses of the 24 hours before the end of each of the last two days' whole hours.
+    ends: VecDeque<f64>,
+    /// Whether what is added up is an alarm.
+    drifts: bool,
     /// Since when there are more than twice as many as usual.
     since: Option<u64>,
     spread: Spread,
@@ -71,6 +76,8 @@ const UNSOLICITED: usize = 10;
 const WEEK: usize = 24 * 7;
 /// What is kept of days.
 const DAYS: usize = 28;
+/// A day is compared with those that ended within two days.
+const ENDS: usize = 48;
 
 impl Default for AddrSurge {
     fn default() -> Self {
@@ -84,6 +91,8 @@ impl Default for AddrSurge {
             daily: Robust::new(DAYS, 1),
             clock: VecDeque::new(),
             sum: Cusum::default(),
+            ends: VecDeque::new(),
+            drifts: false,
             since: None,
             spread: Spread::default(),
             visits: Recent::default(),
@@ -97,7 +106,7 @@ impl Detector for AddrSurge {
     const ABOUT: About = About {
         id: "D02",
         name: "addr_surge",
-        version: 3,
+        version: 4,
         title: "Everybody passes on many more addresses than usual",
         scope: Scope::Node,
         kinds: &[KindId::NetAddr, KindId::NetAddrv2, KindId::ProbeAddress],
@@ -247,22 +256,40 @@ impl AddrSurge {
         if !whole {
             return;
         }
+        let day_times = self.day_times();
         let enough = self.hourly.warm_up().0 as f64 >= context.limit(Limit::D02Hours);
         if let Some(usual) = self.hourly.median().filter(|_| enough) {
             let usual = usual.max(self.usual_at(hour));
             let deviation = self.deviation(usual);
             self.sum.add(count, usual, deviation);
-            if count < context.limit(Limit::D02Least) || count < usual * context.limit(Limit::D02Hour) {
+            // an hour that is nothing special ends it
+            if count < context.limit(Limit::D02Least) || count < usual + deviation {
                 self.sum.reset();
             }
+            let stands_out = count >= usual * context.limit(Limit::D02Hour) || day_times >= context.limit(Limit::D02Warn);
+            self.drifts = stands_out && self.sum.get() > context.limit(Limit::D02Drift);
         }
-        if self.sum.get() <= context.limit(Limit::D02Drift) {
+        if !self.drifts {
             self.hourly.add(count);
             self.clock.push_back((hour, count));
             if self.clock.len() > WEEK {
                 self.clock.pop_front();
             }
         }
+    }
+
+    /// How many times as many there were within the last day as within the least of those that ended within two days.
+    fn day_times(&mut self) -> f64 {
+        if self.hours.len() < 24 {
+            return 0.0;
+        }
+        let count = self.last_day().estimate();
+        self.ends.push_back(count);
+        if self.ends.len() > ENDS {
+            self.ends.pop_front();
+        }
+        let least = self.ends.iter().copied().fold(f64::INFINITY, f64::min);
+        count / least.max(1.0)
     }
 
     /// What earlier days had at this time of day, and an hour before and after.
@@ -322,14 +349,14 @@ impl AddrSurge {
         let times = usual.map(|usual| count / usual.max(1.0));
         let many = times.is_some_and(|times| times > limit(Limit::D02Warn)) && count > limit(Limit::D02Least);
         let drift = self.sum.get() / limit(Limit::D02Drift).max(f64::MIN_POSITIVE);
-        self.since = if many || drift > 1.0 { self.since.or(Some(context.now)) } else { None };
+        self.since = if many || self.drifts { self.since.or(Some(context.now)) } else { None };
         let lasting = self.since.is_some_and(|since| context.now >= since.saturating_add(context.span(Limit::D02Lasting)));
         let very_many = times.is_some_and(|times| times > limit(Limit::D02Critical)) && count > limit(Limit::D02Least);
         let dead = self.dead(context);
         let confirmed = dead.is_some_and(|dead| dead > limit(Limit::D02Dead));
         let judgement = match () {
             () if very_many => Judgement::Fires(Severity::Critical),
-            () if many && lasting || drift > 1.0 => Judgement::Fires(Severity::Warn),
+            () if many && lasting || self.drifts => Judgement::Fires(Severity::Warn),
             () if self.since.is_some() => Judgement::Holds,
             () => Judgement::Clear,
         };
@@ -359,6 +386,7 @@ impl AddrSurge {
                 (None, None) => "nobody knows yet what is usual".to_owned(),
             };
             let visited = dead.map_or_else(String::new, |dead| format!("; of those visited {:.0} % had no node", dead * 100.0));
+            let drift = if self.drifts { drift } else { 0.0 };
             Case {
                 score: times.map_or(0.0, |times| times / limit(Limit::D02Warn)).max(drift),
                 verdict: if confirmed { Verdict::Act } else { Verdict::Investigate },

@@ -31,7 +31,7 @@ fn hour(stage: &mut Stage, hour: u32, from: u32, count: u32) {
 }
 
 #[test]
-fn more_than_twice_the_usual_for_two_hours() {
+fn more_than_twice_the_usual_for_half_an_hour() {
     check(
         &[("d02.usual", 40_000.0)],
         |stage| {
@@ -40,7 +40,10 @@ fn more_than_twice_the_usual_for_two_hours() {
             }
         },
         expect![[r#"
-            36600 opened D02 warn node: 110668 different addresses were passed on within a day: 2.8 times as many as usual
+            31200 opened D02 warn node: 88782 different addresses were passed on within a day: 2.2 times as many as usual
+            33000 updated D02 warn node: 95624 different addresses were passed on within a day: 2.4 times as many as usual
+            34800 updated D02 warn node: 103590 different addresses were passed on within a day: 2.6 times as many as usual
+            36600 updated D02 warn node: 110668 different addresses were passed on within a day: 2.8 times as many as usual
             38400 updated D02 warn node: 119080 different addresses were passed on within a day: 3.0 times as many as usual
             40200 updated D02 warn node: 126493 different addresses were passed on within a day: 3.2 times as many as usual
             42000 updated D02 warn node: 134220 different addresses were passed on within a day: 3.4 times as many as usual
@@ -123,9 +126,12 @@ fn visits_confirm_it_where_hardly_anybody_is_there() {
         99,
         VisitResult::TimedOut,
         expect![[r#"
-        36600 opened D02 warn node: 110668 different addresses were passed on within a day: 2.8 times as many as usual; of those visited 99 % had no node
-        38400 updated D02 warn node: 119080 different addresses were passed on within a day: 3.0 times as many as usual; of those visited 99 % had no node
-    "#]],
+            31200 opened D02 warn node: 88782 different addresses were passed on within a day: 2.2 times as many as usual; of those visited 99 % had no node
+            33000 updated D02 warn node: 95624 different addresses were passed on within a day: 2.4 times as many as usual; of those visited 99 % had no node
+            34800 updated D02 warn node: 103590 different addresses were passed on within a day: 2.6 times as many as usual; of those visited 99 % had no node
+            36600 updated D02 warn node: 110668 different addresses were passed on within a day: 2.8 times as many as usual; of those visited 99 % had no node
+            38400 updated D02 warn node: 119080 different addresses were passed on within a day: 3.0 times as many as usual; of those visited 99 % had no node
+        "#]],
     );
 }
 
@@ -135,16 +141,22 @@ fn visits_that_say_nothing_confirm_nothing() {
         99,
         VisitResult::ProxyFailed,
         expect![[r#"
-        36600 opened D02 warn node: 110668 different addresses were passed on within a day: 2.8 times as many as usual
-        38400 updated D02 warn node: 119080 different addresses were passed on within a day: 3.0 times as many as usual
-    "#]],
+            31200 opened D02 warn node: 88782 different addresses were passed on within a day: 2.2 times as many as usual
+            33000 updated D02 warn node: 95624 different addresses were passed on within a day: 2.4 times as many as usual
+            34800 updated D02 warn node: 103590 different addresses were passed on within a day: 2.6 times as many as usual
+            36600 updated D02 warn node: 110668 different addresses were passed on within a day: 2.8 times as many as usual
+            38400 updated D02 warn node: 119080 different addresses were passed on within a day: 3.0 times as many as usual
+        "#]],
     );
     visited(
         30,
         VisitResult::TimedOut,
         expect![[r#"
-        36600 opened D02 warn node: 110668 different addresses were passed on within a day: 2.8 times as many as usual
-        38400 updated D02 warn node: 119080 different addresses were passed on within a day: 3.0 times as many as usual
-    "#]],
+            31200 opened D02 warn node: 88782 different addresses were passed on within a day: 2.2 times as many as usual
+            33000 updated D02 warn node: 95624 different addresses were passed on within a day: 2.4 times as many as usual
+            34800 updated D02 warn node: 103590 different addresses were passed on within a day: 2.6 times as many as usual
+            36600 updated D02 warn node: 110668 different addresses were passed on within a day: 2.8 times as many as usual
+            38400 updated D02 warn node: 119080 different addresses were passed on within a day: 3.0 times as many as usual
+        "#]],
     );
 }
