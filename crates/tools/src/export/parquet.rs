@@ -121,9 +121,8 @@ fn pieces(
         }
         let there = |definitions: &[i16]| definitions.iter().filter(|definition| **definition == column.full()).count();
         let count = definitions.map_or(end - level, |definitions| there(&definitions[level..end]));
-        let part = |all: &[i16]| all[level..end].to_vec();
-        let (definitions, repetitions) = (definitions.map(part), repetitions.map(part));
-        write(value..value + count, definitions.as_deref(), repetitions.as_deref())?;
+        let (definitions, repetitions) = (definitions.map(|all| &all[level..end]), repetitions.map(|all| &all[level..end]));
+        write(value..value + count, definitions, repetitions)?;
         (level, value) = (end, value + count);
     }
     Ok(())

@@ -31,6 +31,11 @@ pub struct Rows {
 /// One column of them.
 #[derive(Debug)]
 pub(super) struct Cells {
+    /// What its values are, what the definition level of one is, and whether it is in lists: as the column says, but beside the values, so that
+    /// one look into memory suffices.
+    form: Form,
+    full: i16,
+    listed: bool,
     pub values: Values,
     /// Of each value and each null; empty where every row has one value.
     pub definitions: Vec<i16>,
@@ -126,7 +131,7 @@ impl Rows {
             Err(Odd) => {
                 (self.unfit, self.unknown) = (unfit, unknown);
                 let rows = self.rows;
-                self.cells.iter_mut().zip(&table.columns).for_each(|(cells, column)| cells.truncate(rows, column));
+                self.cells.iter_mut().for_each(|cells| cells.truncate(rows));
             }
         }
         pushed
@@ -135,7 +140,7 @@ impl Rows {
     fn stripe(&mut self, table: &Table, event: &[u8]) -> Result<(), Odd> {
         let kind = Envelope::of(event)?.kind.filter(|(number, _)| *number == table.id as u32).ok_or(Odd)?;
         let at = Place { definition: 0, repetition: 0 };
-        let mut writing = Writing { rows: self, columns: &table.columns };
+        let mut writing = Writing { rows: self };
         // the kind is no field of it
         writing.message(&table.envelope, event, KINDS, at)?;
         writing.message(&table.message, kind.1, u32::MAX, at)
@@ -157,7 +162,6 @@ struct Place {
 
 struct Writing<'a> {
     rows: &'a mut Rows,
-    columns: &'a [Column],
 }
 
 impl Writing<'_> {
@@ -233,19 +237,19 @@ impl Writing<'_> {
 
     /// A field that is not there: null where that is another thing than zero, no element of a list.
     fn missing(&mut self, field: &Field, at: Place) {
-        let column = &self.columns[field.columns.start];
+        let form = self.rows.cells[field.columns.start].form;
         let plain = matches!(field.what, What::Leaf(_)) && !field.repeated && !field.presence;
-        match column.form {
-            _ if !plain || matches!(column.form, Form::Hash) => self.absent(field.columns.clone(), at),
+        match form {
+            _ if !plain || matches!(form, Form::Hash) => self.absent(field.columns.clone(), at),
             Form::Text | Form::Bytes | Form::Address(_) => self.bytes(field.columns.start, at, |_| ()),
             _ => self.number(field.columns.start, 0, at),
         }
     }
 
     fn absent(&mut self, columns: Range<usize>, at: Place) {
-        for (cells, column) in self.rows.cells[columns.clone()].iter_mut().zip(&self.columns[columns]) {
+        for cells in &mut self.rows.cells[columns] {
             cells.definitions.push(at.definition);
-            if !column.lists.is_empty() {
+            if cells.listed {
                 cells.repetitions.push(at.repetition);
             }
         }
@@ -255,7 +259,7 @@ impl Writing<'_> {
         match (coding, value) {
             (Coding::Varint | Coding::ZigZag, Raw::Number(number)) => self.number(column, decoded(number, coding), at),
             (Coding::Fixed64, Raw::Fixed64(number)) => self.number(column, number, at),
-            (Coding::Bytes, Raw::Bytes(bytes)) => match self.columns[column].form {
+            (Coding::Bytes, Raw::Bytes(bytes)) => match self.rows.cells[column].form {
                 Form::Hash => self.hash(column, bytes, at),
                 Form::Text => {
                     let text = std::str::from_utf8(bytes).map_err(|_| Odd)?;
@@ -273,22 +277,20 @@ impl Writing<'_> {
     }
 
     fn number(&mut self, column: usize, number: u64, at: Place) {
-        let form = self.columns[column].form;
-        let seconds = |number: u64| (number as i64).checked_mul(1_000_000_000);
-        let time = match form {
-            Form::Nanos => Some(i64::try_from(number).ok()),
-            Form::Seconds => Some(seconds(number)),
-            _ => None,
+        let number = match self.rows.cells[column].form {
+            Form::Nanos => i64::try_from(number).ok(),
+            Form::Seconds => (number as i64).checked_mul(1_000_000_000),
+            _ => Some(number as i64),
         };
-        if time == Some(None) {
+        let Some(number) = number else {
             self.rows.unfit += 1;
             return self.absent(column..column + 1, at);
-        }
+        };
         match &mut self.cells(column, at).values {
             Values::Bool(values) => values.push(number != 0),
             Values::I32(values) | Values::Word(values) => values.push(number as i32),
-            Values::I64(values) => values.push(time.flatten().unwrap_or(number as i64)),
-            Values::Double(values) => values.push(f64::from_bits(number)),
+            Values::I64(values) => values.push(number),
+            Values::Double(values) => values.push(f64::from_bits(number as u64)),
             Values::Bytes(..) | Values::Hash(_) => unreachable!("numbers have columns of numbers"),
         }
     }
@@ -313,13 +315,13 @@ impl Writing<'_> {
     }
 
     /// The cells of a column, where a value comes.
+    #[inline]
     fn cells(&mut self, column: usize, at: Place) -> &mut Cells {
-        let described = &self.columns[column];
         let cells = &mut self.rows.cells[column];
-        if described.full() > 0 {
-            cells.definitions.push(described.full());
+        if cells.full > 0 {
+            cells.definitions.push(cells.full);
         }
-        if !described.lists.is_empty() {
+        if cells.listed {
             cells.repetitions.push(at.repetition);
         }
         cells
@@ -359,7 +361,8 @@ impl Cells {
             Form::Text | Form::Bytes | Form::Address(_) => Values::Bytes(Vec::new(), Vec::new()),
             Form::Hash => Values::Hash(Vec::new()),
         };
-        Self { values, definitions: Vec::new(), repetitions: Vec::new() }
+        let (form, full, listed) = (column.form, column.full(), !column.lists.is_empty());
+        Self { form, full, listed, values, definitions: Vec::new(), repetitions: Vec::new() }
     }
 
     fn clear(&mut self) {
@@ -369,11 +372,11 @@ impl Cells {
     }
 
     /// Forgets what came after so many rows.
-    fn truncate(&mut self, rows: usize, column: &Column) {
-        if column.full() == 0 {
+    fn truncate(&mut self, rows: usize) {
+        if self.full == 0 {
             return self.keep(rows);
         }
-        let levels = if column.lists.is_empty() {
+        let levels = if !self.listed {
             rows
         } else {
             // a row begins where the outermost list does
@@ -382,7 +385,7 @@ impl Cells {
         };
         self.definitions.truncate(levels);
         self.repetitions.truncate(levels);
-        self.keep(self.definitions.iter().filter(|definition| **definition == column.full()).count());
+        self.keep(self.definitions.iter().filter(|definition| **definition == self.full).count());
     }
 
     fn keep(&mut self, count: usize) {
