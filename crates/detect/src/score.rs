@@ -1,18 +1,20 @@
 //! How good the detectors are, by what is known to be true.
 //!
-//! A truth is found if a finding of its detector about its node and entity is open at some moment between begin and end, or is opened up to
-//! a minute later. Several findings about one truth count once. A finding of severity warn or worse that belongs to no truth is a false
-//! alarm; of what severity it is by the end counts. A finding about a whole (a range, the node, the fleet) belongs to the truths about its
-//! parts: twelve peers that listen are one node with too many listeners. It does not find them, though. Where only some detectors are looked
-//! at, only their findings are counted.
+//! What counts is what would have woken somebody. A truth is found by a finding of its detector about its node and entity that reaches the
+//! severity of the truth (warn, unless it says otherwise) between begin and end, or up to a minute later. What was open before, or is milder,
+//! finds nothing; so a detector that says a word of everything gains nothing by it. Several findings about one truth count once.
+//!
+//! A finding that reaches warn outside of every truth is a false alarm, however long it stays open. A finding about a whole (a range, the
+//! node, the fleet) belongs to the truths about its parts: twelve peers that listen are one node with too many listeners. It does not find
+//! them, though. Where only some detectors are looked at, only their findings are counted.
 
 use std::collections::BTreeMap;
 
-use event::{EntityKind, Event, Finding, Kind, Severity};
+use event::{EntityKind, Event, Finding, Severity};
 
 use crate::finding::Statement;
 use crate::of;
-use crate::time::{MINUTE, seconds};
+use crate::time::{MINUTE, SECOND, seconds};
 
 /// What a detector should find.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,6 +31,8 @@ pub struct Truth {
     pub begin: u64,
     /// When it is over.
     pub end: u64,
+    /// The mildest that finds it: warn, but for what is meant as information.
+    pub severity: Severity,
 }
 
 /// A finding from its opening to its end.
@@ -40,8 +44,8 @@ pub struct Found {
     pub finding: Finding,
     /// When it was opened.
     pub opened: u64,
-    /// When it was cleared or expired.
-    pub ended: Option<u64>,
+    /// When it was told for the first time that it is so severe, the mildest first.
+    reached: Vec<(i32, u64)>,
 }
 
 /// What a run of the detectors came to, per detector.
@@ -64,28 +68,32 @@ pub struct Tally {
     pub false_alarms: u64,
     /// Findings of severity info.
     pub infos: u64,
-    /// Times from the beginning of a truth to its finding, nanoseconds, sorted.
+    /// Times from the beginning of a truth to the moment that its finding was severe enough, nanoseconds, sorted.
     pub delays: Vec<u64>,
 }
 
 /// A finding is still about a truth that was over so long ago.
 const GRACE: u64 = MINUTE;
+/// A truth may begin so much later than its finding: times of labels are rounded, and clocks differ.
+const EARLY: u64 = 2 * SECOND;
 
 /// Puts together what was told of each finding, by the time of opening.
 pub fn found(statements: impl IntoIterator<Item = Statement>) -> Vec<Found> {
     let mut all: Vec<Found> = Vec::new();
     let mut places: BTreeMap<(String, String), usize> = BTreeMap::new();
     for Statement { time, node, kind, .. } in statements {
-        let ended = matches!(kind, Kind::FindingCleared(_) | Kind::FindingExpired(_)).then_some(time);
         let event = Event { kind: Some(kind), ..Event::default() };
         let Some(finding) = of(&event).cloned() else { continue };
         let place = *places.entry((node.to_string(), finding.id.clone())).or_insert_with(|| {
             let opened = finding.opened;
-            all.push(Found { node: node.to_string(), finding: finding.clone(), opened, ended: None });
+            all.push(Found { node: node.to_string(), finding: finding.clone(), opened, reached: Vec::new() });
             all.len() - 1
         });
-        all[place].finding = finding;
-        all[place].ended = ended;
+        let Found { reached, finding: latest, .. } = &mut all[place];
+        if reached.last().is_none_or(|(severity, _)| *severity < finding.severity) {
+            reached.push((finding.severity, time));
+        }
+        *latest = finding;
     }
     all
 }
@@ -97,20 +105,21 @@ pub fn score(found: &[Found], truths: &[Truth], only: Option<&str>) -> Score {
     for truth in truths.iter().filter(|truth| wanted(&truth.detector)) {
         let tally = score.tallies.entry(truth.detector.clone()).or_default();
         tally.truths += 1;
-        let first = found.iter().filter(|found| found.is_about(truth)).map(|found| found.opened).min();
-        if let Some(opened) = first {
+        let finding = found.iter().filter(|found| found.is_about(truth, truth.severity));
+        if let Some(told) = finding.filter_map(|found| found.told(truth.severity)).min() {
             tally.found += 1;
-            tally.delays.push(opened.saturating_sub(truth.begin));
+            tally.delays.push(told.saturating_sub(truth.begin));
         }
     }
     for one in found.iter().filter(|found| wanted(&found.finding.detector)) {
         let tally = score.tallies.entry(one.finding.detector.clone()).or_default();
-        if one.finding.severity < Severity::Warn as i32 {
+        if one.told(Severity::Warn).is_none() {
             tally.infos += 1;
             continue;
         }
         tally.alarms += 1;
-        tally.false_alarms += u64::from(!truths.iter().any(|truth| one.is_about(truth) || one.is_about_all_of(truth)));
+        let belongs = |truth: &Truth| one.is_about(truth, Severity::Warn) || one.is_about_all_of(truth);
+        tally.false_alarms += u64::from(!truths.iter().any(belongs));
     }
     for tally in score.tallies.values_mut() {
         tally.delays.sort_unstable();
@@ -119,7 +128,13 @@ pub fn score(found: &[Found], truths: &[Truth], only: Option<&str>) -> Score {
 }
 
 impl Found {
-    fn is_about(&self, truth: &Truth) -> bool {
+    /// When it was told that it is at least so severe; absent if it never was.
+    pub fn told(&self, severity: Severity) -> Option<u64> {
+        self.reached.iter().find(|(reached, _)| *reached >= severity as i32).map(|(_, time)| *time)
+    }
+
+    /// Whether it reached this severity at the truth's time, about the truth's entity.
+    fn is_about(&self, truth: &Truth, severity: Severity) -> bool {
         let Some(entity) = &self.finding.entity else { return false };
         let kind = EntityKind::try_from(entity.kind).unwrap_or_default();
         let same = truth.entity.is_empty()
@@ -128,7 +143,7 @@ impl Found {
                 EntityKind::Peer | EntityKind::Address | EntityKind::Range => entity.address == truth.entity,
                 _ => entity.name == truth.entity,
             };
-        self.is_then(truth) && self.node == truth.node && kind.word() == truth.entity_kind && same
+        self.is_then(truth, severity) && self.node == truth.node && kind.word() == truth.entity_kind && same
     }
 
     /// Whether it is about something that the truth's entity is a part of.
@@ -140,14 +155,13 @@ impl Found {
             EntityKind::Range => self.node == truth.node && truth.entity_kind == EntityKind::Peer.word(),
             _ => false,
         };
-        whole && self.is_then(truth)
+        whole && self.is_then(truth, Severity::Warn)
     }
 
     /// Of the same detector, at the same time.
-    fn is_then(&self, truth: &Truth) -> bool {
-        self.finding.detector == truth.detector
-            && self.opened <= truth.end.saturating_add(GRACE)
-            && self.ended.is_none_or(|ended| ended >= truth.begin)
+    fn is_then(&self, truth: &Truth, severity: Severity) -> bool {
+        let then = truth.begin.saturating_sub(EARLY)..=truth.end.saturating_add(GRACE);
+        self.finding.detector == truth.detector && self.told(severity).is_some_and(|told| then.contains(&told))
     }
 }
 
@@ -220,7 +234,7 @@ impl Tally {
 mod tests {
     use super::*;
     use crate::time::SECOND;
-    use event::{FindingCleared, FindingEntity, FindingOpened};
+    use event::{FindingCleared, FindingEntity, FindingOpened, FindingUpdated, Kind};
     use expect_test::expect;
 
     fn told(detector: &str, id: &str, severity: Severity, from: u64, to: u64) -> [Statement; 2] {
@@ -239,7 +253,8 @@ mod tests {
 
     fn truth(detector: &str, begin: u64, end: u64) -> Truth {
         let (begin, end) = (begin * SECOND, end * SECOND);
-        Truth { detector: detector.into(), node: "alice".into(), entity_kind: "node".into(), entity: String::new(), begin, end }
+        let (node, entity_kind, severity) = ("alice".into(), "node".into(), Severity::Warn);
+        Truth { detector: detector.into(), node, entity_kind, entity: String::new(), begin, end, severity }
     }
 
     #[test]
@@ -249,6 +264,43 @@ mod tests {
         let of = |begin| score(&found(told.clone()), &[peer(begin)], None).total();
         assert_eq!((of(100).found, of(100).false_alarms), (0, 0));
         assert_eq!((of(500).found, of(500).false_alarms), (0, 1));
+    }
+
+    /// Found, false alarms, delay in seconds.
+    fn of(told: &[Statement], truth: Truth) -> (u64, u64, Option<u64>) {
+        let Tally { found, false_alarms, delays, .. } = score(&found(told.to_vec()), &[truth], None).total();
+        (found, false_alarms, delays.first().map(|nanos| nanos / SECOND))
+    }
+
+    #[test]
+    fn what_wakes_nobody_finds_nothing() {
+        let info = told("D1", "a", Severity::Info, 110, 150);
+        assert_eq!(of(&info, truth("D1", 100, 200)), (0, 0, None));
+        let informs = Truth { severity: Severity::Info, ..truth("D1", 100, 200) };
+        assert_eq!(of(&info, informs.clone()), (1, 0, Some(10)));
+        // worse will do
+        assert_eq!(of(&told("D1", "a", Severity::Warn, 120, 150), informs), (1, 0, Some(20)));
+    }
+
+    #[test]
+    fn what_was_open_before_finds_nothing() {
+        let before = told("D1", "a", Severity::Warn, 90, 150);
+        assert_eq!(of(&before, truth("D1", 100, 200)), (0, 1, None));
+        // but for what clocks round
+        assert_eq!(of(&before, truth("D1", 91, 200)), (1, 0, Some(0)));
+    }
+
+    #[test]
+    fn a_finding_counts_from_when_it_was_severe() {
+        let [opened, cleared] = told("D1", "a", Severity::Info, 90, 150);
+        let finding = of_finding(&cleared.kind, Severity::Warn);
+        let raised = Statement { time: 130 * SECOND, kind: FindingUpdated { finding }.into(), ..opened.clone() };
+        assert_eq!(of(&[opened, raised, cleared], truth("D1", 100, 200)), (1, 0, Some(30)));
+    }
+
+    fn of_finding(kind: &Kind, severity: Severity) -> Option<Finding> {
+        let event = Event { kind: Some(kind.clone()), ..Event::default() };
+        crate::of(&event).map(|finding| Finding { severity: severity.into(), ..finding.clone() })
     }
 
     #[test]

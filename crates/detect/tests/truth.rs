@@ -148,6 +148,7 @@ impl Case {
             entity: truth.entity.clone(),
             begin: truth.begin,
             end: truth.end,
+            severity: truth.severity,
         };
         let script = scenario.script();
         let (nodes, begin) = (script.nodes.clone(), script.begin);

@@ -84,6 +84,8 @@ pub struct Truth {
     pub begin: u64,
     /// When it is over.
     pub end: u64,
+    /// The mildest finding that finds it.
+    pub severity: event::Severity,
 }
 
 /// A file that is no scenario.

@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use event::Severity;
 use event::text::Rfc3339;
 use extract::recording::Writer;
 use testkit::synthetic::{self, Run, Truth};
@@ -38,12 +39,15 @@ fn main() -> Result<()> {
         }
         writer.finish()?;
         // now that it is known when everything began
-        for Truth { detector, node, entity_kind, entity, begin, end } in scenario.truths() {
+        for Truth { detector, node, entity_kind, entity, begin, end, severity } in scenario.truths() {
             // the name of a node says nothing that `node` does not
             let entity = if entity_kind == "node" { "" } else { &entity };
             let (begin, end) = (Rfc3339::from_nanos(begin), Rfc3339::from_nanos(end));
             writeln!(labels, "\n[[truth]]\ndetector = {detector:?}\nnode = {node:?}\nkind = {entity_kind:?}")?;
             writeln!(labels, "entity = {entity:?}\nbegin = \"{begin}\"\nend = \"{end}\"")?;
+            if severity != Severity::Warn {
+                writeln!(labels, "severity = {:?}", severity.word())?;
+            }
         }
         fs::write(place.with_extension("truth.toml"), labels)?;
         println!("{}", place.display());

@@ -15,6 +15,7 @@ mod transactions;
 
 use std::time::Duration;
 
+use event::Severity;
 use serde::Deserialize;
 
 use super::script::Script;
@@ -77,7 +78,8 @@ pub enum Ingredient {
     Eclipse(chain::Eclipse),
     /// `peers` (10) outbound peers go within `lasts`, one after the other, and others are dialled.
     OutboundTurnover(chain::OutboundTurnover),
-    /// D28: a peer sends `per_minute` (40) × strength pings, with nonces that it draws, or `counted` (false) ones.
+    /// D28: a peer sends `per_minute` (40) × strength pings, with nonces that it draws, or `counted` (false) ones;
+    /// `slow` (false): they are too few for more than information.
     PingFlood(pings::PingFlood),
     /// A client pings `per_minute` (2) times.
     ImpatientClient(pings::ImpatientClient),
@@ -181,6 +183,14 @@ impl Stage<'_> {
         self.truth_of(self.node, detector, about, at, lasts);
     }
 
+    /// What is worth knowing, and wakes nobody.
+    fn truth_to_know(&mut self, detector: &str, about: (&'static str, String), at: Duration, lasts: Duration) {
+        self.truth(detector, about, at, lasts);
+        if let Some(truth) = self.truths.last_mut() {
+            truth.severity = Severity::Info;
+        }
+    }
+
     /// What is found of all nodes together; said by one of them.
     fn truth_of_fleet(&mut self, detector: &str, about: (&'static str, String), at: Duration, lasts: Duration) {
         /// The node of findings about all of them.
@@ -191,7 +201,8 @@ impl Stage<'_> {
     fn truth_of(&mut self, node: &str, detector: &str, about: (&'static str, String), at: Duration, lasts: Duration) {
         let begin = self.begin + at.as_nanos() as u64;
         let (detector, node, (entity_kind, entity)) = (detector.to_owned(), node.to_owned(), about);
-        self.truths.push(Truth { detector, node, entity_kind, entity, begin, end: begin + lasts.as_nanos() as u64 });
+        let (end, severity) = (begin + lasts.as_nanos() as u64, Severity::Warn);
+        self.truths.push(Truth { detector, node, entity_kind, entity, begin, end, severity });
     }
 
     fn node(&self) -> (&'static str, String) {

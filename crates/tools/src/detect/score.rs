@@ -15,9 +15,11 @@
 //! entity = ""            # address of a peer with its port, a range, the name of a source; empty: any
 //! begin = "2026-03-02T06:10:00Z"
 //! end = "2026-03-02T06:20:00Z"
+//! severity = "warn"      # the mildest finding that finds it: info, warn (without this line) or critical
 //! ```
 //!
-//! Every finding of severity warn or worse that belongs to no truth is a false alarm.
+//! A truth is found by a finding that is told as so severe at or after its begin. Every finding of severity warn or worse that belongs to no
+//! truth is a false alarm.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,7 +28,7 @@ use anyhow::{Context as _, bail};
 use detect::Engine;
 use detect::score::{Score, Truth};
 use detect::thresholds::Thresholds;
-use event::{EntityKind, NodeName};
+use event::{EntityKind, NodeName, Severity};
 use serde::Deserialize;
 
 use crate::archive::{self, Selection};
@@ -59,6 +61,7 @@ struct Label {
     entity: String,
     begin: String,
     end: String,
+    severity: Option<String>,
 }
 
 /// Runs the detectors over every recording of a set.
@@ -106,7 +109,7 @@ fn read(path: &Path) -> anyhow::Result<(Thresholds, Vec<Truth>)> {
         thresholds.set(None, &name, value)?;
     }
     let truth = |label: Label| {
-        let Label { detector, node, kind, entity, begin, end } = label;
+        let Label { detector, node, kind, entity, begin, end, severity } = label;
         if !detect::all().iter().any(|entry| entry.about.id == detector) {
             bail!("there is no detector `{detector}`");
         }
@@ -115,13 +118,20 @@ fn read(path: &Path) -> anyhow::Result<(Thresholds, Vec<Truth>)> {
             let words = kinds.by_ref().collect::<Vec<_>>().join(", ");
             bail!("findings are about no `{kind}`; they are about one of {words}");
         }
+        let severity = match severity.as_deref() {
+            None => Severity::Warn,
+            Some(text) => [Severity::Info, Severity::Warn, Severity::Critical]
+                .into_iter()
+                .find(|severity| severity.word() == text)
+                .with_context(|| format!("`{text}` is no severity; it is one of info, warn, critical"))?,
+        };
         let node: NodeName = node.parse()?;
         let time = |text: &str| -> anyhow::Result<u64> {
             let time: jiff::Timestamp = text.parse().with_context(|| format!("`{text}` is no time"))?;
             Ok(u64::try_from(time.as_nanosecond())?)
         };
         let (begin, end) = (time(&begin)?, time(&end)?);
-        Ok(Truth { detector, node: node.to_string(), entity_kind: kind, entity, begin, end })
+        Ok(Truth { detector, node: node.to_string(), entity_kind: kind, entity, begin, end, severity })
     };
     let truths = labels.truth.into_iter().map(truth).collect::<anyhow::Result<Vec<_>>>()?;
     Ok((thresholds, truths))

@@ -31,6 +31,7 @@ fn storm() -> (Vec<Event>, Vec<Truth>) {
         entity: truth.entity.clone(),
         begin: truth.begin,
         end: truth.end,
+        severity: truth.severity,
     };
     let events = scenario.by_ref().collect();
     (events, scenario.truths().iter().map(truth).collect())
@@ -170,6 +171,15 @@ fn a_labelled_set_is_scored() {
     assert_eq!(scored[0].score.total().alarms, 0);
     assert!(score::table(&scored).contains("| D39 | 1 | 1.000 | 1.000 | 1.000 | 0 |"));
 
+    // nobody is woken before it has begun: the label is wrong, or the alarm
+    let late = labels.replace(&rfc(begin), &rfc(end - detect::time::SECOND));
+    fs::write(place.path().join("storm.truth.toml"), late).unwrap();
+    let tally = &score::score(place.path()).unwrap()[1].score.tallies["D39"];
+    assert_eq!((tally.truths, tally.found, tally.false_alarms), (1, 0, 1));
+
+    fs::write(place.path().join("quiet.truth.toml"), format!("{labels}severity = \"loud\"\n")).unwrap();
+    let error = format!("{:#}", score::score(place.path()).err().unwrap());
+    assert!(error.contains("`loud` is no severity; it is one of info, warn, critical"), "{error}");
     fs::write(place.path().join("quiet.truth.toml"), labels.replace("D39", "D99")).unwrap();
     let error = format!("{:#}", score::score(place.path()).err().unwrap());
     assert!(error.ends_with("quiet.truth.toml is wrong: there is no detector `D99`"), "{error}");

@@ -24,12 +24,15 @@ pub struct PingFlood {
     per_minute: f64,
     #[serde(default)]
     counted: bool,
+    #[serde(default)]
+    slow: bool,
 }
 
 impl Plan for PingFlood {
     fn plan(self, stage: &mut Stage<'_>) {
         let stranger = stranger(stage, Manner::STILL);
-        stage.truth("D28", ("peer", stranger.address.clone()), self.at, self.lasts);
+        let truth = if self.slow { Stage::truth_to_know } else { Stage::truth };
+        truth(stage, "D28", ("peer", stranger.address.clone()), self.at, self.lasts);
         let wait = 60.0 / (self.per_minute * stage.strength);
         stage.play(
             self.at,

@@ -54,7 +54,7 @@ impl Plan for Listener {
         let peers = (f64::from(self.peers) * stage.strength).max(1.0) as u32;
         for _ in 0..peers {
             let stranger = stranger(stage, Manner::STILL);
-            stage.truth("D14", ("peer", stranger.address.clone()), self.at, self.lasts);
+            stage.truth_to_know("D14", ("peer", stranger.address.clone()), self.at, self.lasts);
             stage.play(self.at, Guest { stranger, stays: self.lasts.as_secs_f64() });
         }
     }
