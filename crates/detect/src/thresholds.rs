@@ -60,7 +60,7 @@ thresholds! {
     FindingSilent = "finding.silent", 3600.0, "seconds", "O", "A finding of which its detector heard nothing for so long expires";
 
     // D01: addresses from one peer
-    D01Warn = "d01.limited_warn", 250.0, "addresses", "O", "Warn: Bitcoin Core ignores so many addresses of one peer within ten minutes; 78 of the most talkative ordinary one (S9: 0.23 a second, of which it takes 0.1)";
+    D01Warn = "d01.limited_warn", 250.0, "addresses", "O", "Warn: Bitcoin Core ignores so many addresses of one peer within ten minutes: thrice the 78 of the most talkative ordinary one (S9: 0.23 a second, of which it takes 0.1)";
     D01Share = "d01.limited_share", 0.2, "share", "O", "Warn: and at least this share of what the peer sent";
     D01Critical = "d01.limited_critical", 1000.0, "addresses", "O", "Critical: Bitcoin Core ignores so many addresses of one peer within ten minutes";
     D01Tens = "d01.tens", 20.0, "messages", "S11", "Critical: messages of exactly ten addresses from one peer within ten minutes; ten is the most that is passed on";

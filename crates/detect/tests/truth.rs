@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,10 +19,42 @@ use detect::{Engine, Guard};
 use expect_test::expect_file;
 use testkit::synthetic::{self, Run};
 
-/// Scenarios that were written after the thresholds, and that no threshold is chosen by.
-const HELD_OUT: &str = "held-out";
-/// Other seeds than those of the others.
-const HELD_OUT_SEEDS: std::ops::RangeInclusive<u64> = 1001..=1005;
+/// A set of scenarios that were written after the thresholds, and that no threshold is chosen by.
+struct HeldOut {
+    /// Its directory.
+    name: &'static str,
+    /// Other seeds than those of the others.
+    seeds: RangeInclusive<u64>,
+    /// What it is, and what came of it when nobody had looked at it yet.
+    about: &'static str,
+}
+
+const HELD_OUT: [HeldOut; 2] = [
+    HeldOut {
+        name: "held-out",
+        seeds: 1001..=1005,
+        about: "Written for the first ten detectors. Scored for the first time, on 22 November 2026, with findings of any severity counted as found, they \
+                gave a precision of 0.657, a recall of 1.000 and F1 = 0.793. Of the 84 false alarms 61 were D01 in `surge-after-churn`, where so few \
+                peers pass on so much that each exceeds what Bitcoin Core takes from one: right, but not in the labels. 14 were D50; 5 of them, of slow \
+                answers only, were made information since then, the others go with withheld blocks. D02 was taught the time of day. So the scores below \
+                are no longer of what nobody looked at. What else is cried at stays here until a detector is mended for a reason of its own.",
+    },
+    HeldOut {
+        name: "held-out-second",
+        seeds: 2001..=2005,
+        about: "Written for all twenty, from the catalogue and from what ingredients do, by somebody who saw neither the detectors nor the thresholds. \
+                Scored for the first time, on 23 November 2026, they gave a precision of 0.928, a recall of 0.940 and F1 = 0.934, and no alarm at any of the \
+                eleven twins. Since then the label of `flood-of-three-giants` names the host, as Bitcoin Core disconnects each of its peers, and not one peer. \
+                What is missed: a drip of 24 addresses a minute, which stays below `d01.limited_warn` (at 160 every large surge was cried at peer by peer), and \
+                a loss that begins before the observer has learned for a day what is usual. What is cried at: the range of `ranges-in-turn` is of programs that \
+                are not what they say, which its label leaves out.",
+    },
+];
+
+/// The set of this directory.
+fn held_out_set(directory: &str) -> Option<&'static HeldOut> {
+    HELD_OUT.iter().find(|set| set.name == directory)
+}
 
 /// All of them, where that takes minutes and not an hour.
 const SEEDS: u64 = if cfg!(debug_assertions) { 1 } else { 20 };
@@ -29,7 +62,7 @@ const STRENGTHS: &[f64] = if cfg!(debug_assertions) { &[1.0] } else { &[0.5, 1.0
 
 /// A scenario of a detector.
 struct Case {
-    /// Its directory: the number of a detector, or [`HELD_OUT`].
+    /// Its directory: the number of a detector, or one of [`HELD_OUT`].
     detector: String,
     /// `fire`, `twin-nat`
     name: String,
@@ -93,15 +126,16 @@ fn cases() -> Vec<Case> {
 }
 
 /// What nobody looked at when thresholds were chosen.
-fn held_out() -> Vec<Case> {
-    let directory = repository().join("detectors").join(HELD_OUT);
+fn held_out(set: &HeldOut) -> Vec<Case> {
+    let directory = repository().join("detectors").join(set.name);
     let files = std::fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let mut names: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     let names = names.iter().filter_map(|name| name.strip_suffix(".toml"));
     names
+        .filter(|name| is_asked(&format!("{}/{name}", set.name)))
         .map(|name| Case {
-            detector: HELD_OUT.to_owned(),
+            detector: set.name.to_owned(),
             name: name.to_owned(),
             toml: std::fs::read_to_string(directory.join(format!("{name}.toml"))).unwrap(),
         })
@@ -109,17 +143,19 @@ fn held_out() -> Vec<Case> {
 }
 
 impl Case {
+    fn is_held_out(&self) -> bool {
+        held_out_set(&self.detector).is_some()
+    }
+
     /// Whether anything is to be found in it.
     fn fires(&self) -> bool {
-        self.name.starts_with("fire")
-            || self.name.starts_with("hard")
-            || (self.detector == HELD_OUT && !self.name.starts_with("twin"))
+        self.name.starts_with("fire") || self.name.starts_with("hard") || (self.is_held_out() && !self.name.starts_with("twin"))
     }
 
     /// Whose findings count: what an attack leads to besides is not judged, while a twin must leave everybody quiet. Held-out ones mix
     /// several, and everything counts.
     fn only(&self) -> Option<&str> {
-        (self.fires() && self.detector != HELD_OUT).then_some(self.detector.as_str())
+        (self.fires() && !self.is_held_out()).then_some(self.detector.as_str())
     }
 
     fn load(&self, seed: u64, strength: f64) -> synthetic::Scenario {
@@ -160,9 +196,18 @@ impl Case {
         assert_eq!(engine.totals().late, 0, "a scenario comes in order");
         let found = score::found(said);
         sum.score.add(&score::score(&found, &truths, self.only()));
-        if self.detector == HELD_OUT {
-            let wrong = |one: &&score::Found| score::score(std::slice::from_ref(*one), &truths, None).total().false_alarms > 0;
-            sum.wrong.extend(found.iter().filter(wrong).map(|one| one.finding.detector.clone()));
+        if self.is_held_out() {
+            let is_wrong = |one: &&score::Found| score::score(std::slice::from_ref(*one), &truths, None).total().false_alarms > 0;
+            for one in found.iter().filter(is_wrong) {
+                sum.wrong.push(one.finding.detector.clone());
+                if only().is_some() {
+                    let (at, finding) = (seconds(one.opened.saturating_sub(begin)), &one.finding);
+                    println!(
+                        "{}, seed {seed}, {at:.0} s: {} {:?}: {}",
+                        self.name, finding.detector, finding.entity, finding.summary
+                    );
+                }
+            }
             for truth in &truths {
                 let missed = score::score(&found, std::slice::from_ref(truth), Some(&truth.detector)).total().found == 0;
                 sum.missed.extend(missed.then(|| truth.detector.clone()));
@@ -185,7 +230,7 @@ impl Case {
 
 fn play_all(cases: &[Case]) -> Vec<Outcome> {
     let strengths = |case: &Case| {
-        let all = case.fires() && case.detector != HELD_OUT;
+        let all = case.fires() && !case.is_held_out();
         STRENGTHS.iter().copied().filter(|strength| *strength == 1.0 || all).collect::<Vec<_>>()
     };
     let jobs: Vec<(usize, f64)> =
@@ -195,8 +240,7 @@ fn play_all(cases: &[Case]) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         while let Some((case, strength)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
             let mut played = Played::default();
-            let held_out = cases[case].detector == HELD_OUT;
-            let seeds = if held_out { HELD_OUT_SEEDS } else { 1..=SEEDS };
+            let seeds = held_out_set(&cases[case].detector).map_or(1..=SEEDS, |set| set.seeds.clone());
             seeds.for_each(|seed| cases[case].play(seed, strength, &mut played));
             outcomes.push(Outcome { case, strength, played });
         }
@@ -218,6 +262,7 @@ fn detectors_find_what_is_true_and_nothing_else() {
     if only().is_some() {
         let mut page = String::new();
         attacks(&mut page, &cases, &outcomes);
+        HELD_OUT.iter().for_each(|set| held_out_set_scores(&mut page, set));
         println!("{page}");
     }
     let mut wrong = String::new();
@@ -233,14 +278,14 @@ fn detectors_find_what_is_true_and_nothing_else() {
         }
     }
     if SEEDS == 20 && only().is_none() {
-        let held_out = held_out();
-        let apart = play_all(&held_out);
-        expect_file![repository().join("docs/detectors.md")].assert_eq(&page(&cases, &outcomes, &held_out, &apart));
+        let mut held_out_scores = String::from(HELD_OUT_TITLE);
+        HELD_OUT.iter().for_each(|set| held_out_set_scores(&mut held_out_scores, set));
+        expect_file![repository().join("docs/detectors.md")].assert_eq(&page(&cases, &outcomes, &held_out_scores));
     }
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
-fn page(cases: &[Case], outcomes: &[Outcome], held_out: &[Case], apart: &[Outcome]) -> String {
+fn page(cases: &[Case], outcomes: &[Outcome], held_out_scores: &str) -> String {
     let mut page = String::from(
         "# Detectors\n\nGenerated by `cargo test --release -p po-detect --test truth`; do not edit. The directories in `detectors/` say what \
          each finding means and what to do.\n\nThe scores are of generated scenarios, 20 seeds each: numbers of the catalogue, not of the main \
@@ -260,7 +305,7 @@ fn page(cases: &[Case], outcomes: &[Outcome], held_out: &[Case], apart: &[Outcom
     let mut sum = Score::default();
     outcomes.iter().filter(|outcome| outcome.strength == 1.0).for_each(|outcome| sum.add(&outcome.played.score));
     write!(page, "\n## All together, at strength 1\n\n{}", sum.table()).unwrap();
-    held_out_scores(&mut page, held_out, apart);
+    page.push_str(held_out_scores);
     page.push_str("\n## Given\n\nWhat scenarios set for themselves; everything else is as in the table below.\n\n");
     for case in cases {
         for (_, row, value) in case.thresholds(case.load(1, 1.0).script()).changed() {
@@ -278,19 +323,22 @@ fn page(cases: &[Case], outcomes: &[Outcome], held_out: &[Case], apart: &[Outcom
     page
 }
 
-fn held_out_scores(page: &mut String, cases: &[Case], outcomes: &[Outcome]) {
+const HELD_OUT_TITLE: &str = "\n## Held out\n\nScenarios that were written after the thresholds, and that none was chosen by: several attacks at once, other \
+     strengths, other nodes, other noise. Every alarm of every detector counts. The best published accuracy for one node's traffic is F1 = 0.97 (LION, \
+     Fan and others).\n";
+
+fn held_out_set_scores(page: &mut String, set: &HeldOut) {
+    let cases = held_out(set);
+    if cases.is_empty() {
+        return;
+    }
+    let outcomes = play_all(&cases);
     let mut sum = Score::default();
     outcomes.iter().for_each(|outcome| sum.add(&outcome.played.score));
-    let seeds = HELD_OUT_SEEDS.count();
+    let (name, about, seeds) = (set.name, set.about, set.seeds.clone().count());
     write!(
         page,
-        "\n## Held out\n\n{} scenarios in `detectors/held-out/` that were written after the thresholds, and that none was chosen by: several \
-         attacks at once, other strengths, other nodes, other noise. {seeds} seeds each; every alarm of every detector counts. The best \
-         published accuracy for one node's traffic is F1 = 0.97 (LION, Fan and others).\n\nScored for the first time, on 22 November 2026, \
-         they gave a precision of 0.657, a recall of 1.000 and F1 = 0.793. Of the 84 false alarms 61 were D01 in `surge-after-churn`, where so \
-         few peers pass on so much that each exceeds what Bitcoin Core takes from one: right, but not in the labels. 14 were D50; 5 of them, of slow \
-         answers only, were made information since then, the others go with withheld blocks. D02 was taught the time of day. So the scores below are no longer of what \
-         nobody looked at. What else is cried at stays here until a detector is mended for a reason of its own.\n\n{}\n| scenario | missed | cried at nothing |\n|---|---|---|\n",
+        "\n### `detectors/{name}/`\n\n{} scenarios, {seeds} seeds each. {about}\n\n{}\n| scenario | missed | cried at nothing |\n|---|---|---|\n",
         cases.len(),
         sum.table(),
     )
@@ -300,7 +348,7 @@ fn held_out_scores(page: &mut String, cases: &[Case], outcomes: &[Outcome]) {
         names.iter().for_each(|name| *by.entry(name).or_default() += 1);
         by.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
     };
-    for Outcome { case, played, .. } in outcomes {
+    for Outcome { case, played, .. } in &outcomes {
         writeln!(page, "| {} | {} | {} |", cases[*case].title(), count(&played.missed), count(&played.wrong)).unwrap();
     }
 }

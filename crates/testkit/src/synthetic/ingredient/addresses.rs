@@ -23,6 +23,8 @@ fn sender(stage: &mut Stage<'_>) -> Stranger {
 }
 
 const LONG: f64 = 30.0 * 86_400.0;
+/// Addresses that a message may have (`MAX_ADDR_TO_SEND`, `net_processing.cpp`).
+const MOST: u32 = 1000;
 
 /// See [`super::Ingredient::AddressFlood`].
 #[derive(Clone, Deserialize, Debug)]
@@ -41,7 +43,10 @@ pub struct Flood {
 impl Plan for Flood {
     fn plan(self, stage: &mut Stage<'_>) {
         let stranger = sender(stage);
-        stage.truth("D01", ("peer", stranger.address.clone()), self.at, self.lasts);
+        // who sends more than a message may have is disconnected, and comes again as another peer of the same host
+        let host = stranger.address.rsplit_once(':').map_or_else(String::new, |(host, _)| host.to_owned());
+        let about = if self.entries > MOST { ("address", host) } else { ("peer", stranger.address.clone()) };
+        stage.truth("D01", about, self.at, self.lasts);
         let messages = (f64::from(self.messages) * stage.strength) as u64;
         let wait = self.lasts.as_secs_f64() / messages.max(1) as f64;
         // it is there before it begins, as the one of 2021 was
