@@ -524,6 +524,8 @@ struct Seen {
     more: &'static [&'static str],
     /// How its node is started.
     node: node::Options,
+    /// The line that comes before the observer does, where somebody has to be there already.
+    before: Option<&'static str>,
     /// The line after whose coming it should be seen.
     after: &'static str,
     within: Duration,
@@ -539,6 +541,10 @@ enum End {
     Says(&'static str),
     /// So many blocks come of which the node has everything.
     Blocks(u8),
+    /// So many peers come and stay.
+    Peers(u8),
+    /// Not before a day is over: that is not waited for.
+    Lasts,
 }
 
 /// From the last act of an attack to the line, where the product states no other time: the slowest tick of a detector (10 s), the two
@@ -550,11 +556,14 @@ const SOON: Duration = Duration::from_secs(25);
 const OVER: Duration = Duration::from_mins(6);
 
 /// As in docs/attack.md: nothing is held back because a node is young, and what would last for minutes, an hour or a day is over soon. None makes a
-/// detector see more, but for the quarter of an hour of listeners and the ten minutes of full slots, which are seconds here. An attack that waits for the
+/// detector see more, but for the quarter of an hour of peers who listen or are missed, and the ten minutes of full slots, which are seconds here, and for
+/// what is usual of addresses, which is learned for days. An attack that waits for the
 /// node does so by pings: those are no attack of their own.
 const LAB: &str = r#"
 "guard.restart" = 0
 "finding.settle" = 0
+"d02.usual" = 500
+"d09.established" = 5
 "d10.full" = 5
 "d10.evicted_warn" = 1000
 "d11.lasts" = 30
@@ -574,8 +583,11 @@ const STAYS: &[&str] = &["--hold=10m"];
 #[test]
 fn what_connections_do_is_told_everywhere_and_ends() {
     let few_slots = node::Options { max_connections: Some(32), ..plain() };
-    let seen = |scenario, after, within| Seen { scenario, more: STAYS, node: plain(), after, within, end: End::Leaves };
+    let seen =
+        |scenario, after, within| Seen { scenario, more: STAYS, node: plain(), before: None, after, within, end: End::Leaves };
     sees(vec![
+        // it looks every five minutes
+        Seen { end: End::Lasts, ..seen("addr_surge", "they stay", Duration::from_mins(6)) },
         seen("bad_block", "a header without work", SOON),
         Seen { node: few_slots, more: &["--hold=15s"], ..seen("slot_churn", "more came", SOON) },
         seen("addr_flood", "it stays", SOON),
@@ -589,9 +601,17 @@ fn what_connections_do_is_told_everywhere_and_ends() {
 #[test]
 fn what_transactions_and_blocks_do_is_told_everywhere_and_ends() {
     let unchecked = node::Options { args: vec!["-checkmempool=0".to_owned()], ..plain() };
-    let seen = |scenario, after, within| Seen { scenario, more: STAYS, node: plain(), after, within, end: End::Leaves };
+    let seen =
+        |scenario, after, within| Seen { scenario, more: STAYS, node: plain(), before: None, after, within, end: End::Leaves };
     let delivers = End::Says("another peer has delivered them");
     sees(vec![
+        // those who come count for five minutes against those who go
+        Seen {
+            more: &["--hold=1m"],
+            before: Some("they stay"),
+            end: End::Peers(50),
+            ..seen("peer_loss", "three of four are gone", Duration::from_mins(2))
+        },
         // first of its family: what is about the fleet joins the oldest that lasts
         seen("fork", "the peer stays", SOON),
         Seen { more: &["--hold=110s"], end: delivers, ..seen("stale_tip", "nobody delivers them", Duration::from_secs(100)) },
@@ -610,9 +630,6 @@ fn plain() -> node::Options {
 
 /// One observer, whose operator has a book, a webhook and an Alertmanager; a node and an attack for each detector. Each attack is seen in all four
 /// places, and its end is. The next is staged while one is waited for.
-///
-/// Not here: D02, which judges every five minutes and compares days, and D09, for which those who come count for five minutes against those who go
-/// (`detectors_real.rs` has it, with peers that came before the observer).
 #[track_caller]
 fn sees(seen: Vec<Seen>) {
     testkit::need_node!();
@@ -621,13 +638,26 @@ fn sees(seen: Vec<Seen>) {
     }
     let nodes: Vec<(&str, Node)> = seen.iter().map(|seen| (seen.scenario, started(seen.node.clone()))).collect();
     let named: Vec<(&str, &Node)> = nodes.iter().map(|(name, node)| (*name, node)).collect();
+    let begin = |seen: &Seen, node: &Node, line: &str| {
+        let mut running = start(seen.scenario, node, seen.more);
+        running.wait_for(line, |said| said.contains(line));
+        running
+    };
+    let before: Vec<Option<Running>> =
+        seen.iter().zip(&named).map(|(seen, (_, node))| seen.before.map(|line| begin(seen, node, line))).collect();
     let operator = Operator::beside(&named, LAB);
     std::thread::scope(|scope| {
-        for (seen, (name, node)) in seen.iter().zip(&named) {
-            let mut running = start(name, node, seen.more);
-            running.wait_for(seen.after, |line| line.contains(seen.after));
-            let (operator, begun) = (&operator, Instant::now());
-            scope.spawn(move || whole_way(operator, seen, node, running, begun));
+        for ((seen, (_, node)), before) in seen.iter().zip(&named).zip(before) {
+            let operator = &operator;
+            if let Some(mut running) = before {
+                scope.spawn(move || {
+                    running.wait_within(seen.after, wait::LONG * 3, |line| line.contains(seen.after));
+                    whole_way(operator, seen, node, running, Instant::now());
+                });
+            } else {
+                let (running, begun) = (begin(seen, node, seen.after), Instant::now());
+                scope.spawn(move || whole_way(operator, seen, node, running, begun));
+            }
         }
     });
     operator.ends();
@@ -639,22 +669,28 @@ fn whole_way(operator: &Operator, seen: &Seen, node: &Node, mut running: Running
     // a chain that parts is a matter of the fleet
     let matter = Matter { detector, node: if detector == "D55" { detect::FLEET } else { seen.scenario } };
     let (number, told) = operator.hears(matter, begun, seen.within);
+    let victim = Victim::of(node);
+    let mut others = Vec::new();
     match seen.end {
-        End::Leaves => {}
+        End::Leaves | End::Lasts => {}
         End::Says(line) => drop(running.wait_within(line, wait::LONG * 3, |said| said.contains(line))),
-        End::Blocks(count) => blocks_come(node, count),
+        End::Blocks(count) => blocks_come(&victim, count),
+        End::Peers(count) => others = attack::spread(&victim, 70, count).unwrap(),
     }
     let begun = Instant::now();
     assert!(running.end(Signal::INT).2.success());
+    if let End::Lasts = seen.end {
+        return println!("{detector} {}: told {told}", seen.scenario);
+    }
     let over = operator.hears_the_end(matter, number, begun, OVER);
     println!("{detector} {}: told {told}; over {over}", seen.scenario);
+    drop(others);
 }
 
 /// Blocks of which the node has everything, one after the other.
-fn blocks_come(node: &Node, count: u8) {
-    let victim = Victim::of(node);
-    let peer = Peer::connect(node.p2p_address(), &attack::at([127, 74, 50], 1)).unwrap();
+fn blocks_come(victim: &Victim, count: u8) {
+    let peer = Peer::connect(victim.p2p_address(), &attack::at([127, 70, 50], 1)).unwrap();
     for tag in 0..count {
-        attack::pass_on(&victim, &peer, &attack::mine_in_secret(&victim, &[], tag).unwrap()).unwrap();
+        attack::pass_on(victim, &peer, &attack::mine_in_secret(victim, &[], tag).unwrap()).unwrap();
     }
 }
