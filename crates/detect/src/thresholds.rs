@@ -114,6 +114,7 @@ thresholds! {
     D15Least = "d15.least", 10.0, "connections", "O", "A share of fewer such connections says nothing";
     D15Alike = "d15.alike", 20.0, "connections", "O", "Warn: so many of an hour under one name";
     D15Ahead = "d15.ahead", 144.0, "blocks", "O", "A height is beyond the chain if it is higher than the node's own by more than this, a day";
+    D15Lasts = "d15.lasts", 3600.0, "seconds", "O", "A finding is over when nobody came for so long who cannot be what he says";
 
     // D16: one stranger under many names
     D16Names = "d16.names", 5.0, "names", "S24", "Warn: so many different user agents of one range within a day, if one program has them";
@@ -128,6 +129,7 @@ thresholds! {
     D51Withheld = "d51.withheld", 30.0, "seconds", "O", "A block that was asked for and has not come by then is withheld";
     D51Warn = "d51.blocks_warn", 2.0, "blocks", "O", "Warn: so many withheld by one peer within a day; one alone is worth knowing";
     D51Critical = "d51.peers_critical", 2.0, "peers", "O", "Critical: so many peers of one range each withheld as many";
+    D51Lasts = "d51.lasts", 86_400.0, "seconds", "O", "A finding is over when no other block was withheld for so long";
     // D10: slots are taken, and peers pushed out
     D10EvictedWarn = "d10.evicted_warn", 10.0, "peers", "S6", "Warn: so many were evicted in five minutes, by so many newcomers as an attack has";
     D10EvictedCritical = "d10.evicted_critical", 50.0, "peers", "O", "Critical: so many were evicted in five minutes";
@@ -144,6 +146,7 @@ thresholds! {
     D11Life = "d11.life", 120.0, "seconds", "S24", "Sign: the median of the lives of its connections is shorter";
     D11Agents = "d11.agents", 0.5, "share", "S6", "Sign: different user agents per connection, more than this";
     D11Signs = "d11.signs", 3.0, "signs", "O", "So many of the five signs: connections, addresses, brief lives, many agents, nothing sent";
+    D11Lasts = "d11.lasts", 600.0, "seconds", "O", "A finding is over when nobody of the range came for so long";
 
     // D19: an eclipse, by points
     D19Warn = "d19.points_warn", 40.0, "points", "O", "Warn: the signs have so many points together, of 100";
@@ -191,6 +194,7 @@ thresholds! {
     D45Chain = "d45.chain", 20.0, "transactions", "O", "Worth knowing: the spender of one output was replaced more often within a day; ten is what somebody does who raises a fee with each block";
     D45Storm = "d45.storm", 6.0, "deviations", "O", "Warn: so many more replacements a minute than is usual at this node (robust z, after an hour of warm-up)";
     D45Least = "d45.storm_least", 100.0, "transactions", "O", "Warn: and at least so many a minute, over five minutes";
+    D45Lasts = "d45.lasts", 3600.0, "seconds", "O", "A finding about one output is over when its spender was not replaced again for so long";
 
     // D50: compact blocks that could not be put together
     D50Warn = "d50.rate_warn", 0.7, "share", "S7", "Warn: of the last blocks, the share put together without asking is below this";

@@ -71,9 +71,10 @@ impl Tip {
     }
 }
 
-/// Says of each tip whether it is behind another.
+/// Says of each tip whether it is behind another. There are as many chains for local tests as there are nodes: those are not compared.
 pub(crate) fn compare<'a>(tips: impl Iterator<Item = &'a mut Tip>, now: u64) {
-    let mut tips: Vec<&mut Tip> = tips.filter(|tip| tip.chain.is_some() && tip.height.is_some()).collect();
+    let compared = |tip: &&mut Tip| tip.height.is_some() && tip.chain.as_deref().is_some_and(|chain| chain != "regtest");
+    let mut tips: Vec<&mut Tip> = tips.filter(compared).collect();
     let mut best = BTreeMap::<String, u32>::new();
     for tip in &tips {
         if let (Some(chain), Some(height)) = (&tip.chain, tip.height) {
@@ -138,5 +139,13 @@ mod tests {
         tips[1].connected(102, 6);
         compare(tips.iter_mut(), 6);
         assert_eq!(tips[1].behind, None);
+    }
+
+    #[test]
+    fn nodes_for_local_tests_have_nothing_to_do_with_each_other() {
+        let mut tips = [at(100), at(7)];
+        tips.iter_mut().for_each(|tip| tip.chain = Some("regtest".into()));
+        compare(tips.iter_mut(), 2);
+        assert!(tips.iter().all(|tip| tip.behind.is_none()));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Context as _;
@@ -13,12 +14,15 @@ use crate::{http, wait};
 /// As Debian calls it, and as everybody else does.
 const NAMES: [&str; 2] = ["prometheus-alertmanager", "alertmanager"];
 
+/// In its folder.
+const LOG: &str = "alertmanager.log";
+
 /// One that runs; it ends when dropped.
 #[derive(Debug)]
 pub struct Alertmanager {
     child: Child,
     address: SocketAddr,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Alertmanager {
@@ -32,30 +36,41 @@ impl Alertmanager {
 
     /// Starts one that tells a webhook of each alert at once; `None`, visibly, where there is none to start.
     pub fn start(webhook: &str) -> anyhow::Result<Option<Self>> {
+        Self::configured(&format!(
+            "route:\n  receiver: operator\n  group_by: ['...']\n  group_wait: 0s\n  group_interval: 1s\nreceivers:\n  - name: operator\n    \
+             webhook_configs:\n      - url: {webhook}/\n        send_resolved: true\n"
+        ))
+    }
+
+    /// Starts one with this configuration, its own YAML; `None`, visibly, where there is none to start.
+    pub fn configured(yaml: &str) -> anyhow::Result<Option<Self>> {
         let Some(program) = Self::program() else {
             crate::skipped("needs prometheus-alertmanager");
             return Ok(None);
         };
         let folder = tempfile::Builder::new().prefix("testkit-alertmanager-").tempdir()?;
         let file = folder.path().join("alertmanager.yml");
-        let routes = format!(
-            "route:\n  receiver: operator\n  group_by: ['...']\n  group_wait: 0s\n  group_interval: 1s\nreceivers:\n  - name: operator\n    \
-             webhook_configs:\n      - url: {webhook}/\n        send_resolved: true\n"
-        );
-        fs::write(&file, routes)?;
+        fs::write(&file, yaml)?;
+        let log = fs::File::create(folder.path().join(LOG))?;
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let child = Command::new(program)
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.path={}", folder.path().join("alerts").display()))
             .arg(format!("--web.listen-address={address}"))
             .arg("--cluster.listen-address=")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
             .spawn()
             .with_context(|| format!("failed to start {program}"))?;
-        let alertmanager = Self { child, address, _folder: folder };
+        let alertmanager = Self { child, address, folder };
         wait::until("the Alertmanager", wait::LONG, || Ok(http::get(address, "/api/v2/status")))?;
         Ok(Some(alertmanager))
+    }
+
+    /// What it says of itself.
+    pub fn log(&self) -> PathBuf {
+        self.folder.path().join(LOG)
     }
 
     /// Where it is.
@@ -71,6 +86,15 @@ impl Alertmanager {
         let mut names: Vec<String> = alerts.as_array()?.iter().map(name).collect();
         names.sort();
         Some(names)
+    }
+
+    /// The severities of the alerts of an incident that are up: one, or none when it is over; `None` where it does not answer.
+    pub fn of_incident(&self, number: u64) -> Option<Vec<String>> {
+        let number = number.to_string();
+        let label = |alert: &Value, name: &str| alert["labels"][name].as_str().unwrap_or_default().to_owned();
+        let alerts = self.alerts()?;
+        let of_it = alerts.as_array()?.iter().filter(|alert| label(alert, "incident") == number);
+        Some(of_it.map(|alert| label(alert, "severity")).collect())
     }
 
     /// Everything that it says of alerts.

@@ -12,8 +12,8 @@ mod transactions;
 mod victim;
 
 pub use blocks::{
-    announce, announce_compact, complete, deliver, header_without_work, headers_ahead, mine_in_secret, overpaid, replace_tip,
-    spoil_reconstruction, tampered,
+    announce, announce_compact, complete, deliver, header_without_work, headers_ahead, mine_in_secret, overpaid, pass_on,
+    replace_tip, spoil_reconstruction, tampered,
 };
 pub use connections::{IDENTITIES, Identity, at, claim, crowd, draw_agents, fill, flood_pings, knock_in_vain, spread, visit};
 pub use gossip::{answer_getaddr, flood_addresses};

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use bitcoin::hashes::{Hash as _, HashEngine as _, Hmac, HmacEngine, sha256};
 use serde_json::Value;
 
 /// That it was taken.
@@ -14,7 +15,7 @@ pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A request that arrived whole.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Arrived {
     /// When.
     pub at: Instant,
@@ -30,6 +31,13 @@ impl Arrived {
     /// The value of a header; empty if there is none.
     pub fn header(&self, name: &str) -> &str {
         self.headers.iter().find(|(header, _)| header == name).map_or("", |(_, value)| value)
+    }
+
+    /// Whether somebody signed it who has this secret, as webhooks are signed (docs/messages.md).
+    pub fn is_signed_with(&self, secret: &str) -> bool {
+        let mut engine = HmacEngine::<sha256::Hash>::new(secret.as_bytes());
+        engine.input(format!("{}.{}", self.header("x-peer-observer-timestamp"), self.body).as_bytes());
+        self.header("x-peer-observer-signature") == format!("v1={}", Hmac::<sha256::Hash>::from_engine(engine))
     }
 
     /// Its body, which is JSON; null if it is not.

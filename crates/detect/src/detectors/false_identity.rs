@@ -147,7 +147,7 @@ impl Detector for FalseIdentity {
         guards: &[],
         // a greeting that was not seen could make a sign: that one is left out then, the others stand
         fooled_by_loss: false,
-        thresholds: &[Limit::D15Share, Limit::D15Least, Limit::D15Alike, Limit::D15Ahead],
+        thresholds: &[Limit::D15Share, Limit::D15Least, Limit::D15Alike, Limit::D15Ahead, Limit::D15Lasts],
         does_not_prove: "what they want: a crawler that copied a name is as false as a spy, and does no harm",
     };
 
@@ -201,6 +201,7 @@ impl Detector for FalseIdentity {
             let count = of_it.sessions.get(context.now) as f64;
             let entity = Entity::Agent(name);
             let judgement = match () {
+                () if !is_recent(&of_it.evidence, context) => Judgement::Clear,
                 () if count >= alike => Judgement::Fires(Severity::Warn),
                 () if count >= alike / 2.0 => Judgement::Holds,
                 () => Judgement::Clear,
@@ -292,6 +293,7 @@ impl FalseIdentity {
         let false_ones = self.false_ones.get(context.now) as f64;
         let (share, most) = (false_ones / sessions.max(1.0), context.limit(Limit::D15Share));
         let judgement = match () {
+            () if !is_recent(&self.evidence, context) => Judgement::Clear,
             () if false_ones < context.limit(Limit::D15Least) || share <= most / 2.0 => Judgement::Clear,
             () if share > most => Judgement::Fires(Severity::Warn),
             () => Judgement::Holds,
@@ -318,6 +320,11 @@ impl FalseIdentity {
             }
         });
     }
+}
+
+/// Whether somebody came lately who is in this evidence.
+fn is_recent(evidence: &Evidence, context: &Context<'_>) -> bool {
+    evidence.last().is_some_and(|time| time >= context.since(context.span(Limit::D15Lasts)))
 }
 
 /// Services, and the version of Bitcoin Core that had them first (`src/protocol.h`; BIPs 144, 159, 157, 324).

@@ -109,7 +109,15 @@ impl Detector for RangeChurn {
         guards: &[Guard::Restart],
         // a transaction that was not seen makes a range look greedier; the other signs do not need it
         fooled_by_loss: false,
-        thresholds: &[Limit::D11Warn, Limit::D11Critical, Limit::D11Addresses, Limit::D11Life, Limit::D11Agents, Limit::D11Signs],
+        thresholds: &[
+            Limit::D11Warn,
+            Limit::D11Critical,
+            Limit::D11Addresses,
+            Limit::D11Life,
+            Limit::D11Agents,
+            Limit::D11Signs,
+            Limit::D11Lasts,
+        ],
         does_not_prove: "who it is, or that anybody is being linked to anything: a range has many customers",
     };
 
@@ -157,7 +165,9 @@ impl Detector for RangeChurn {
                 self.busy.insert(net);
             }
             let signs = range.signs(count, context);
+            let recent = range.visits.back().is_some_and(|visit| visit.opened >= context.since(context.span(Limit::D11Lasts)));
             let judgement = match signs.judgement(context) {
+                _ if !recent => Judgement::Clear,
                 Judgement::Fires(_) if range.is_own(context) => Judgement::Fires(Severity::Info),
                 judgement => judgement,
             };

@@ -131,7 +131,7 @@ impl Detector for Replacement {
         guards: &[Guard::Restart, Guard::InitialDownload],
         // what was not seen makes circles and storms look smaller
         fooled_by_loss: false,
-        thresholds: &[Limit::D45Cycles, Limit::D45Chain, Limit::D45Storm, Limit::D45Least],
+        thresholds: &[Limit::D45Cycles, Limit::D45Chain, Limit::D45Storm, Limit::D45Least, Limit::D45Lasts],
         does_not_prove: "that the output is a channel's, or that whoever replaces wants anything but another fee",
     };
 
@@ -169,7 +169,7 @@ impl Detector for Replacement {
         self.circles.forget(context.since(DAY));
         self.evidence.forget(context.since(HOUR));
         findings.evicted(self.contests.take_evicted() + self.circles.take_evicted());
-        if self.longest.0 < context.since(HOUR) {
+        if self.longest.0 < context.since(context.span(Limit::D45Lasts)) {
             self.longest = (0, 0);
         }
         self.judge(context, findings);
@@ -248,7 +248,8 @@ impl Replacement {
 
     /// Of the outputs that went around lately.
     fn worst(&self, context: &Context<'_>) -> Worst {
-        let recently = self.circles.iter().map(|(_, circle)| circle).filter(|circle| circle.at >= context.since(HOUR));
+        let since = context.since(context.span(Limit::D45Lasts));
+        let recently = self.circles.iter().map(|(_, circle)| circle).filter(|circle| circle.at >= since);
         recently.fold(Worst::default(), |worst, circle| Worst {
             cycles: worst.cycles.max(circle.cycles),
             again: worst.again || circle.again,

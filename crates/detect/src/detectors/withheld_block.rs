@@ -106,7 +106,7 @@ impl Detector for WithheldBlock {
         guards: &[Guard::InitialDownload],
         // an answer that was not seen looks like none
         fooled_by_loss: true,
-        thresholds: &[Limit::D51Slow, Limit::D51Withheld, Limit::D51Warn, Limit::D51Critical],
+        thresholds: &[Limit::D51Slow, Limit::D51Withheld, Limit::D51Warn, Limit::D51Critical, Limit::D51Lasts],
         does_not_prove: "that the peer means harm: it may have lost its own link",
     };
 
@@ -266,7 +266,7 @@ impl WithheldBlock {
         let mut peers = BTreeMap::<&str, u32>::new();
         for (_, culprit) in self.culprits.iter().filter(|(_, culprit)| !culprit.range.is_empty()) {
             let many = culprit.count(context) as f64 >= context.limit(Limit::D51Warn);
-            *peers.entry(&culprit.range).or_default() += u32::from(many);
+            *peers.entry(&culprit.range).or_default() += u32::from(many && culprit.is_recent(context));
         }
         let most = context.limit(Limit::D51Critical);
         for (range, count) in peers {
@@ -293,8 +293,13 @@ impl Culprit {
         self.blocks.iter().filter(|(time, ())| *time >= context.since(DAY)).count()
     }
 
+    fn is_recent(&self, context: &Context<'_>) -> bool {
+        self.blocks.last().is_some_and(|(time, ())| *time >= context.since(context.span(Limit::D51Lasts)))
+    }
+
     fn judgement(&self, context: &Context<'_>) -> Judgement {
         match self.count(context) {
+            _ if !self.is_recent(context) => Judgement::Clear,
             0 => Judgement::Clear,
             count if count as f64 >= context.limit(Limit::D51Warn) => Judgement::Fires(Severity::Warn),
             _ => Judgement::Fires(Severity::Info),

@@ -51,6 +51,11 @@ impl Evidence {
         self.latest.push_back(reference);
     }
 
+    /// When the latest event was.
+    pub fn last(&self) -> Option<u64> {
+        self.latest.back().or(self.first.last()).map(|reference| reference.until)
+    }
+
     /// Forgets what ended before.
     pub fn forget(&mut self, before: u64) {
         self.first.retain(|reference| reference.until >= before);

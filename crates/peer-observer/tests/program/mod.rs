@@ -83,6 +83,11 @@ impl Running {
         }
     }
 
+    /// Lines on standard output from now on, for somebody else who reads them.
+    pub fn take_stdout(&mut self) -> Receiver<String> {
+        std::mem::replace(&mut self.stdout, channel().1)
+    }
+
     /// The next line on standard error that fits.
     pub fn wait_for_error(&mut self, what: &str, fits: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;

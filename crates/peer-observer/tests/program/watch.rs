@@ -56,14 +56,9 @@ impl Watch {
 
     /// With a configuration that shortens what would hold up a test; `detectors_real.rs` says what, and why.
     pub fn hurried(nodes: &[(&str, &Node)]) -> Self {
-        Self::hurried_by(nodes, "")
-    }
-
-    /// As [`Watch::hurried`], with more thresholds, a line each.
-    pub fn hurried_by(nodes: &[(&str, &Node)], thresholds: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(CONFIG);
-        let mut text = format!("{HURRIED}{thresholds}\n");
+        let mut text = HURRIED.to_owned();
         text += &format!("[archive]\ndir = {:?}\n", folder.path().join("archive"));
         for (name, node) in nodes {
             text += &format!("[node.{name}]\ndatadir = {:?}\n", node.datadir());

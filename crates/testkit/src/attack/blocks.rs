@@ -57,6 +57,14 @@ pub fn complete(victim: &Victim, peer: &Peer, block: &Block) -> anyhow::Result<(
     wait_tip(victim, block.block_hash())
 }
 
+/// Sends a block of nothing but a coinbase in its compact form, so that the node has to ask for nothing, and waits until it is the node's tip: what
+/// makes up for blocks that it had to ask for (D50).
+pub fn pass_on(victim: &Victim, peer: &Peer, block: &Block) -> anyhow::Result<()> {
+    let compact_block = HeaderAndShortIds::from_block(block, 1, 2, &[]).context("a block has a compact form")?;
+    peer.send(NetworkMessage::CmpctBlock(CmpctBlock { compact_block }))?;
+    wait_tip(victim, block.block_hash())
+}
+
 /// Sends a block that nobody asked this peer for, and waits until the node has looked at it.
 pub fn deliver(peer: &Peer, block: &Block) -> anyhow::Result<()> {
     peer.send(NetworkMessage::Block(block.clone()))?;

@@ -11,6 +11,7 @@ use bus::{Bus, Limits};
 use event::{Direction, Event, HealthLost, Kind, LossStage, NetPing, Source};
 use serde_json::Value;
 use tempfile::TempDir;
+use testkit::Alertmanager;
 
 use super::{installed, place};
 
@@ -90,22 +91,33 @@ fn delivered(listener: &TcpListener) -> Option<Value> {
     serde_json::from_slice(&body).ok()
 }
 
-/// The committed configuration, but for its addresses and times.
-fn configuration(folder: &TempDir, metrics: SocketAddr, alertmanager: u16, webhook: SocketAddr) {
-    let read = |file: &str| fs::read_to_string(place("deploy/prometheus").join(file)).unwrap();
+fn committed(file: &str) -> String {
+    fs::read_to_string(place("deploy/prometheus").join(file)).unwrap()
+}
+
+/// The committed configuration of Prometheus, but for its addresses and times.
+fn configuration(folder: &TempDir, metrics: SocketAddr, alertmanager: &Alertmanager) {
     let write = |file: &str, text: String| fs::write(folder.path().join(file), text).unwrap();
-    let prometheus = read("prometheus.yml")
+    let prometheus = committed("prometheus.yml")
         .replace("127.0.0.1:28445", &metrics.to_string())
-        .replace("127.0.0.1:9093", &format!("127.0.0.1:{alertmanager}"))
+        .replace("127.0.0.1:9093", alertmanager.url().trim_start_matches("http://"))
         .replace("15s", "1s");
     assert!(prometheus.contains(&metrics.to_string()) && prometheus.contains("scrape_interval: 1s"));
     write("prometheus.yml", prometheus);
-    write("alerts.yml", read("alerts.yml"));
-    write("recording.yml", read("recording.yml").replace("interval: 1m", "interval: 1s").replace("interval: 5m", "interval: 1s"));
+    write("alerts.yml", committed("alerts.yml"));
+    write(
+        "recording.yml",
+        committed("recording.yml").replace("interval: 1m", "interval: 1s").replace("interval: 5m", "interval: 1s"),
+    );
+}
+
+/// That of the Alertmanager, but for a receiver, and for how long it waits.
+fn routes(webhook: SocketAddr) -> String {
     let receiver = format!("  - name: operator\n    webhook_configs:\n      - url: http://{webhook}/\n");
-    let routes = read("alertmanager.yml").replace("group_wait: 10s", "group_wait: 0s").replace("  - name: operator\n", &receiver);
+    let routes = committed("alertmanager.yml");
+    let routes = routes.replace("group_wait: 10s", "group_wait: 0s").replace("  - name: operator\n", &receiver);
     assert!(routes.contains("webhook_configs"));
-    write("alertmanager.yml", routes);
+    routes
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,20 +168,12 @@ fn watch(metrics: SocketAddr, scraped: tokio::sync::mpsc::Sender<()>) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let webhook = TcpListener::bind("127.0.0.1:0").unwrap();
     webhook.set_nonblocking(true).unwrap();
-    let (prometheus, alertmanager) = (free_port(), free_port());
-    configuration(&folder, metrics, alertmanager, webhook.local_addr().unwrap());
+    let alertmanager = Alertmanager::configured(&routes(webhook.local_addr().unwrap())).unwrap().expect("it is installed");
+    let prometheus = free_port();
+    configuration(&folder, metrics, &alertmanager);
     let path = |name: &str| folder.path().join(name);
-    let logs = [path("prometheus.log"), path("alertmanager.log")];
+    let logs = [path("prometheus.log"), alertmanager.log()];
     let logs = logs.each_ref().map(std::path::PathBuf::as_path);
-    let _alertmanager = start(
-        Command::new("prometheus-alertmanager")
-            .arg(format!("--config.file={}", path("alertmanager.yml").display()))
-            .arg(format!("--storage.path={}", path("alerts").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{alertmanager}"))
-            .arg("--cluster.listen-address="),
-        logs[1],
-    );
-    until("the Alertmanager", &logs, || get(alertmanager, "/api/v2/status"));
     let _prometheus = start(
         Command::new("prometheus")
             .arg(format!("--config.file={}", path("prometheus.yml").display()))

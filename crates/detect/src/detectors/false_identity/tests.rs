@@ -128,6 +128,24 @@ fn twenty_under_one_name_are_a_warning() {
 }
 
 #[test]
+fn it_is_over_when_nobody_came_for_so_long() {
+    let mut stage = Stage::new(ONLY, &[("d15.lasts", 300.0)]);
+    for n in 0..20_u32 {
+        let mut version = honest(n.into());
+        version.user_agent = "/Sat0shi:31.0.0/".into();
+        greet(&mut stage, 10.0 + f64::from(n) * 8.0, version);
+    }
+    stage.until(1000.0);
+    expect![[r#"
+        120 opened D15 warn node: 14 of 14 who came within an hour cannot be what they say; mostly: a name that is nearly Satoshi
+        180 opened D15 warn agent /Sat0shi:31.0.0/: 20 connections within an hour say so, and contradict it
+        540 cleared D15 warn node: 14 of 14 who came within an hour cannot be what they say; mostly: a name that is nearly Satoshi
+        540 cleared D15 warn agent /Sat0shi:31.0.0/: 20 connections within an hour say so, and contradict it
+    "#]]
+    .assert_eq(&stage.told());
+}
+
+#[test]
 fn greetings_and_transports_are_known_later() {
     check(
         |stage| {

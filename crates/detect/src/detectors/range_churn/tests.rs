@@ -71,6 +71,22 @@ fn brief_visits_under_many_names_are_found_and_clear() {
     );
 }
 
+#[test]
+fn it_is_over_when_nobody_came_for_so_long() {
+    let play = |stage: &mut Stage| {
+        lion(stage, 24, Visitor::new);
+        stage.until(1500.0);
+    };
+    check(
+        &[("d11.lasts", 60.0)],
+        play,
+        expect![[r#"
+        490 opened D11 warn range 240.65.3.0/24: 20 connections in ten minutes from 20 addresses of 240.65.3.0/24, half of them shorter than 20 s, none gave anything
+        710 cleared D11 warn range 240.65.3.0/24: 20 connections in ten minutes from 20 addresses of 240.65.3.0/24, half of them shorter than 20 s, none gave anything
+    "#]],
+    );
+}
+
 /// The value of an input of the first finding.
 fn first_input(stage: &mut Stage, name: &str) -> Option<f64> {
     stage.engine.finish(&mut stage.said);

@@ -80,6 +80,25 @@ fn twice_is_a_warning_and_the_same_transaction_twice_critical() {
 }
 
 #[test]
+fn it_is_over_when_nothing_went_around_for_so_long() {
+    let mut stage = Stage::new(ONLY, &[("d45.lasts", 300.0)]);
+    cycle(&mut stage, 10.0, "A", "x");
+    cycle(&mut stage, 100.0, "B", "y");
+    // and a long row
+    take(&mut stage, 140.0, "0", &["output"]);
+    for n in 0..22 {
+        replace(&mut stage, 141.0 + f64::from(n), &n.to_string(), &(n + 1).to_string(), &["output"]);
+    }
+    stage.until(1000.0);
+    expect![[r#"
+        50 opened D45 info node: the spender of one output was replaced and the output left unspent once
+        140 updated D45 warn node: the spender of one output was replaced and the output left unspent 2 times
+        530 cleared D45 warn node: the spender of one output was replaced and the output left unspent 2 times
+    "#]]
+    .assert_eq(&stage.told());
+}
+
+#[test]
 fn raising_the_fee_is_no_circle() {
     check(
         |stage| {

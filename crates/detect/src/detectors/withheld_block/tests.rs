@@ -12,7 +12,12 @@ const ONLY: &[Entry] = &[entry::<WithheldBlock>()];
 
 #[track_caller]
 fn check(play: impl FnOnce(&mut Stage), expect: Expect) {
-    let mut stage = Stage::new(ONLY, &[]);
+    check_with(&[], play, expect);
+}
+
+#[track_caller]
+fn check_with(set: &[(&str, f64)], play: impl FnOnce(&mut Stage), expect: Expect) {
+    let mut stage = Stage::new(ONLY, set);
     for peer in 1..=8 {
         let address = format!("192.0.2.{peer}:8333");
         stage.at(0.5, ConnOpened { peer, address, ..Default::default() });
@@ -181,6 +186,29 @@ fn several_of_one_range_are_one_story() {
             330 updated D51 warn peer 2: 2 blocks were asked for and not delivered within a day
             430 updated D51 warn peer 1: 2 blocks were asked for and not delivered within a day
             430 opened D51 critical range 192.0.2.0/24: 2 hosts of one range each withheld blocks within a day
+        "#]],
+    );
+}
+
+#[test]
+fn it_is_over_when_nothing_was_withheld_for_so_long() {
+    check_with(
+        &[("d51.lasts", 100.0)],
+        |stage| {
+            for block in 1..=4 {
+                ask(stage, f64::from(block) * 10.0, u64::from(block % 2 + 1), block);
+            }
+            stage.until(500.0);
+        },
+        expect![[r#"
+            40 opened D51 info peer 2: 1 block was asked for and not delivered within a day
+            50 opened D51 info peer 1: 1 block was asked for and not delivered within a day
+            60 updated D51 warn peer 2: 2 blocks were asked for and not delivered within a day
+            70 updated D51 warn peer 1: 2 blocks were asked for and not delivered within a day
+            70 opened D51 critical range 192.0.2.0/24: 2 hosts of one range each withheld blocks within a day
+            221 cleared D51 warn peer 2: 2 blocks were asked for and not delivered within a day
+            221 cleared D51 critical range 192.0.2.0/24: 2 hosts of one range each withheld blocks within a day
+            231 cleared D51 warn peer 1: 2 blocks were asked for and not delivered within a day
         "#]],
     );
 }
