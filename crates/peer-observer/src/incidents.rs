@@ -51,8 +51,11 @@ pub fn asked(
     section: bool,
 ) -> Result<Option<Asked>, Failure> {
     let receivers = messages.receivers().map_err(|error| {
-        Failure::new(Code::Usage, error)
-            .hint("files are read before rights are given up; a secret is made with `head -c 32 /dev/urandom | base64 > FILE`")
+        let hint = error.downcast_ref().map_or(
+            "files are read before rights are given up; a secret is made with `head -c 32 /dev/urandom | base64 > FILE`",
+            |incomplete: &messages::Incomplete| incomplete.hint,
+        );
+        Failure::new(Code::Usage, error).hint(hint)
     })?;
     if config.place.incidents_book.is_none() {
         return if section || !receivers.is_empty() {

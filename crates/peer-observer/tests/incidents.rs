@@ -240,6 +240,9 @@ fn what_is_wrong_with_a_book_is_a_sentence() {
     let messages = output(&["detect", "--recording", "x", "--messages-alertmanager", "http://127.0.0.1:1"]);
     let said = String::from_utf8(messages.stderr).unwrap();
     assert!(messages.status.code() == Some(2) && said.contains("need a book"), "{said}");
+    let mail = output(&["detect", "--recording", "x", "--messages-mail", "smtps://mail.example"]);
+    let said = String::from_utf8(mail.stderr).unwrap();
+    assert!(mail.status.code() == Some(2) && said.contains("need a sender\nhint: give `--messages-mail-from"), "{said}");
 }
 
 fn now() -> u64 {

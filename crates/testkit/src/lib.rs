@@ -35,6 +35,7 @@ pub mod python;
 pub mod rpc;
 pub mod scenario;
 pub mod secrets;
+pub mod smtp;
 pub mod synthetic;
 pub mod tls;
 pub mod wait;
@@ -44,6 +45,7 @@ pub use moto::Moto;
 pub use nats::NatsServer;
 pub use node::Node;
 pub use peer::Peer;
+pub use smtp::Smtp;
 
 use std::io::Write as _;
 use std::path::PathBuf;

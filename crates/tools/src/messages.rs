@@ -4,8 +4,10 @@
 //! letters wait: one for each incident, the latest, so that what waits is bounded and what is old is not told. A task for each receiver
 //! delivers; nobody waits for it. What was delivered is written into the book, so that a restart tells what was not.
 
+mod error;
 mod http;
 mod letter;
+mod mail;
 mod receiver;
 mod round;
 mod waiting;
@@ -25,9 +27,11 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 
 use crate::archive::amount::Age;
 use crate::incidents::{Audience, Book, BookError, Receipt};
+pub use error::SendError;
 use http::Client;
-pub use http::{SendError, Url};
+pub use http::Url;
 pub use letter::{Letter, Writer};
+pub use mail::{Address, Mailbox, Server};
 pub use receiver::{Receiver, Secret};
 use waiting::Waiting;
 
@@ -59,6 +63,29 @@ pub struct Config {
     /// The token for these topics: the first line of this file
     #[arg(long, value_name = "FILE")]
     pub messages_ntfy_token_file: Option<PathBuf>,
+
+    /// Tell people by mail, through this server: `smtps://mail.example.org`
+    ///
+    /// `smtps://` is encrypted from the start (port 465), `smtp://` before anything else is said (STARTTLS, port 587); a server that offers
+    /// neither is told nothing. `smtp+plain://` does without (port 25): for a server on this machine, or one that wants no password.
+    #[arg(long, value_name = "URL")]
+    pub messages_mail: Option<Server>,
+
+    /// Who sends these mails: an address that the server lets us send from
+    #[arg(long, value_name = "ADDRESS")]
+    pub messages_mail_from: Option<Address>,
+
+    /// Who gets them; each address gets its own
+    #[arg(long, value_delimiter = ',', value_name = "ADDRESS")]
+    pub messages_mail_to: Vec<Address>,
+
+    /// Who we are to the mail server, if it wants to know
+    #[arg(long, value_name = "NAME")]
+    pub messages_mail_user: Option<String>,
+
+    /// The password for it: the first line of this file
+    #[arg(long, value_name = "FILE")]
+    pub messages_mail_password_file: Option<PathBuf>,
 
     /// Believe receivers whose certificate is of an authority in this file (PEM), besides those that the system trusts
     #[arg(long, value_name = "FILE")]
@@ -94,7 +121,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// A secret or a certificate cannot be read, or is none.
+    /// A secret or a certificate cannot be read, or is none; or something is missing ([`Incomplete`]).
     pub fn receivers(&self) -> anyhow::Result<Receivers> {
         let read = |path: &Option<PathBuf>| path.as_deref().map(Secret::read).transpose();
         let mut receivers: Vec<Receiver> = self.messages_alertmanager.iter().cloned().map(Receiver::Alertmanager).collect();
@@ -105,6 +132,7 @@ impl Config {
         }
         let token = read(&self.messages_ntfy_token_file)?;
         receivers.extend(self.messages_ntfy.iter().cloned().map(|url| Receiver::Ntfy(url, token.clone())));
+        receivers.extend(self.mailboxes()?.into_iter().map(Receiver::Mail));
         if receivers.is_empty() {
             return Ok(Receivers(vec![]));
         }
@@ -112,6 +140,54 @@ impl Config {
         let client = Client::trusting(authorities).context("failed to use a certificate of `--messages-ca-file`")?;
         Ok(Receivers(receivers.into_iter().map(|receiver| (receiver, client.clone())).collect()))
     }
+
+    fn mailboxes(&self) -> anyhow::Result<Vec<Mailbox>> {
+        let incomplete = |problem: &str, hint| anyhow::Error::new(Incomplete { problem: problem.to_owned(), hint });
+        let Self {
+            messages_mail_from: from,
+            messages_mail_to: to,
+            messages_mail_user: user,
+            messages_mail_password_file: file,
+            ..
+        } = self;
+        let Some(server) = &self.messages_mail else {
+            let none = from.is_none() && to.is_empty() && user.is_none() && file.is_none();
+            let missing = || incomplete("mails need a server to go through", "name it with `--messages-mail smtps://HOST`");
+            return if none { Ok(vec![]) } else { Err(missing()) };
+        };
+        let from = from.as_ref().ok_or_else(|| {
+            incomplete("mails need a sender", "give `--messages-mail-from ADDRESS`, one that the server lets you send from")
+        })?;
+        if to.is_empty() {
+            return Err(incomplete("mails need somebody who gets them", "give `--messages-mail-to ADDRESS,…`"));
+        }
+        let login = match (user, file) {
+            (Some(user), Some(file)) => Some((user.clone(), Secret::password(file)?)),
+            (None, None) => None,
+            (Some(_), None) => {
+                let hint = "write it into the first line of a file, and give `--messages-mail-password-file FILE`";
+                return Err(incomplete("the user of the mail server needs a password", hint));
+            }
+            (None, Some(_)) => {
+                return Err(incomplete("whose is the password of the mail server?", "give `--messages-mail-user NAME`"));
+            }
+        };
+        if login.is_some() && !server.is_private() {
+            let problem = format!("a password would go to {server} in the clear");
+            return Err(incomplete(&problem, "use `smtps://`, or `smtp://` with STARTTLS; or give no user, if it wants none"));
+        }
+        let mailbox = |to: &Address| Mailbox { server: server.clone(), from: from.clone(), to: to.clone(), login: login.clone() };
+        Ok(to.iter().map(mailbox).collect())
+    }
+}
+
+/// What was said of receivers does not fit together.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem}")]
+pub struct Incomplete {
+    problem: String,
+    /// What to do about it.
+    pub hint: &'static str,
 }
 
 /// The certificates in a file.

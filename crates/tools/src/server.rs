@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
@@ -56,17 +57,27 @@ impl Trust {
         Ok(Self(TlsConnector::from(Arc::new(config))))
     }
 
-    /// Connects to a host, which may be a literal address as it stands in a URL, in brackets.
+    /// Connects to a host, as [`reach`] does.
     pub async fn open(&self, secure: bool, host: &str, port: u16) -> Result<Box<dyn Stream>, OpenError> {
-        let name = host.trim_matches(['[', ']']);
-        let tcp = TcpStream::connect((name, port)).await.map_err(|error| OpenError::new("reach", error))?;
-        // requests are written whole
-        tcp.set_nodelay(true).map_err(|error| OpenError::new("reach", error))?;
-        if !secure {
-            return Ok(Box::new(tcp));
-        }
-        let server = ServerName::try_from(name.to_owned()).map_err(|error| OpenError::new("name", error))?;
-        let tls = self.0.connect(server, tcp).await.map_err(|error| OpenError::new(TRUST, error))?;
-        Ok(Box::new(tls))
+        let tcp = reach(host, port).await?;
+        if secure { Ok(Box::new(self.secure(host, tcp).await?)) } else { Ok(Box::new(tcp)) }
     }
+
+    /// Encrypts a connection to a host.
+    pub async fn secure(&self, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, OpenError> {
+        let server = ServerName::try_from(bare(host).to_owned()).map_err(|error| OpenError::new("name", error))?;
+        self.0.connect(server, tcp).await.map_err(|error| OpenError::new(TRUST, error))
+    }
+}
+
+/// Connects to a host, which may be a literal address as it stands in a URL, in brackets.
+pub(crate) async fn reach(host: &str, port: u16) -> Result<TcpStream, OpenError> {
+    let tcp = TcpStream::connect((bare(host), port)).await.map_err(|error| OpenError::new("reach", error))?;
+    // requests are written whole
+    tcp.set_nodelay(true).map_err(|error| OpenError::new("reach", error))?;
+    Ok(tcp)
+}
+
+fn bare(host: &str) -> &str {
+    host.trim_matches(['[', ']'])
 }

@@ -11,14 +11,13 @@ use hyper_util::rt::TokioIo;
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
-use crate::server::{OpenError, Stream, TRUST, Trust};
+use super::error::{SendError, told};
+use crate::server::{OpenError, Stream, Trust};
 
 /// How long all of it may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What is read of an answer: only its first words are told.
 const ANSWER: usize = 64 << 10;
-/// So many of them.
-const TOLD: usize = 200;
 
 /// Where a receiver is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -60,66 +59,6 @@ impl std::fmt::Display for Url {
     }
 }
 
-/// Why a receiver did not take a message.
-#[derive(Debug, thiserror::Error)]
-pub enum SendError {
-    /// It cannot be reached, or goes away.
-    #[error("failed to {attempt} {to}: {source}")]
-    Connection {
-        /// What was tried.
-        attempt: &'static str,
-        /// Whom.
-        to: Url,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// It takes too long.
-    #[error("{to} did not answer within {} s", PATIENCE.as_secs())]
-    Slow {
-        /// Who.
-        to: Url,
-    },
-    /// It sends elsewhere, where a signed message may not belong.
-    #[error("{to} answered {status}: redirects are not followed")]
-    Redirect {
-        /// Who.
-        to: Url,
-        /// What it said.
-        status: u16,
-    },
-    /// It does not take it.
-    #[error("{to} answered {status}: {said}")]
-    Refused {
-        /// Who.
-        to: Url,
-        /// What it said.
-        status: u16,
-        /// In what words, cut.
-        said: String,
-    },
-}
-
-impl SendError {
-    /// What to do about it; empty where the sentence says it.
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::Connection { attempt: TRUST, .. } => {
-                "give the certificate of its authority as `--messages-ca-file`; its name has to be the one in the address"
-            }
-            Self::Connection { .. } | Self::Slow { .. } => "is it running, and does a firewall let this machine reach it?",
-            Self::Redirect { .. } => "give the address that it sends to, if you trust that",
-            Self::Refused { status: 401 | 403, .. } => "look at the secret or token that it wants",
-            Self::Refused { .. } => "",
-        }
-    }
-
-    /// Whether the same message would be refused again: the receiver understood it, and did not want it.
-    pub fn is_final(&self) -> bool {
-        matches!(self, Self::Refused { status: 400..=499, .. })
-            && !matches!(self, Self::Refused { status: 401 | 403 | 404 | 408 | 429, .. })
-    }
-}
-
 /// Sends requests.
 #[derive(Clone)]
 pub struct Client {
@@ -136,6 +75,11 @@ impl Client {
         Ok(Self { trust: Trust::of_the_system_and(authorities)? })
     }
 
+    /// Whom it trusts.
+    pub(super) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     /// Posts a body to a path below an address.
     ///
     /// # Errors
@@ -144,12 +88,12 @@ impl Client {
     pub async fn post(&self, to: &Url, below: &str, headers: &[(&'static str, String)], body: Vec<u8>) -> Result<(), SendError> {
         match tokio::time::timeout(PATIENCE, self.answer(to, below, headers, body)).await {
             Ok(answered) => answered,
-            Err(_) => Err(SendError::Slow { to: to.clone() }),
+            Err(_) => Err(SendError::Slow { to: to.to_string(), patience: PATIENCE }),
         }
     }
 
     async fn answer(&self, to: &Url, below: &str, headers: &[(&'static str, String)], body: Vec<u8>) -> Result<(), SendError> {
-        let failed = |OpenError { attempt, source }| SendError::Connection { attempt, to: to.clone(), source };
+        let failed = |OpenError { attempt, source }| SendError::Connection { attempt, to: to.to_string(), source };
         let io = self.trust.open(to.secure, &to.host, to.port).await.map_err(failed)?;
         let path = format!("{}{below}", to.path);
         let path = if path.is_empty() { "/".to_owned() } else { path };
@@ -160,7 +104,7 @@ impl Client {
         }
         let request = request.body(Full::new(Bytes::from(body))).map_err(|error| failed(OpenError::new("write to", error)))?;
         let (status, said) = exchange(io, request).await.map_err(|error| failed(OpenError::new("speak with", error)))?;
-        let to = to.clone();
+        let to = to.to_string();
         match status {
             200..=299 => Ok(()),
             300..=399 => Err(SendError::Redirect { to, status }),
@@ -181,8 +125,7 @@ async fn exchange(io: Box<dyn Stream>, request: Request<Full<Bytes>>) -> Result<
             // an answer that is too long, or breaks off, is an answer all the same
             let body = Limited::new(answer.into_body(), ANSWER).collect().await.map(http_body_util::Collected::to_bytes);
             let body = body.unwrap_or_default();
-            let words: String = String::from_utf8_lossy(&body).chars().take(TOLD).collect();
-            Ok((status, event::text::Printable(words.trim()).to_string()))
+            Ok((status, told(&String::from_utf8_lossy(&body))))
         }
         Err(error) => Err(error),
     };

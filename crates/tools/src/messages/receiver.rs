@@ -7,8 +7,10 @@ use event::text::Rfc3339;
 use event::{IncidentState, Severity};
 use serde_json::{Value, json};
 
-use super::http::{Client, SendError, Url};
+use super::error::SendError;
+use super::http::{Client, Url};
 use super::letter::Letter;
+use super::mail::Mailbox;
 
 /// How long an alert is up if nobody says again that it is: five times as long as between two sayings.
 pub const EXPIRES: u64 = 300_000_000_000;
@@ -32,17 +34,38 @@ impl Secret {
     /// It cannot be read, or is too short to be a secret.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         const SHORTEST: usize = 16;
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| anyhow::Error::new(error).context(format!("failed to read the secret {}", path.display())))?;
-        let line = text.lines().next().unwrap_or_default().trim();
+        let line = first_line(path)?;
         if line.len() < SHORTEST || !line.bytes().all(|byte| byte.is_ascii_graphic()) {
             anyhow::bail!(
                 "the secret {} has fewer than {SHORTEST} characters, or some that are no letters, digits or signs",
                 path.display()
             );
         }
-        Ok(Self(line.to_owned()))
+        Ok(Self(line))
     }
+
+    /// The first line of a file, as somebody else chose it: of any length, with spaces within.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or is empty.
+    pub fn password(path: &Path) -> anyhow::Result<Self> {
+        let line = first_line(path)?;
+        anyhow::ensure!(!line.is_empty(), "the first line of {} is empty, where a password was expected", path.display());
+        anyhow::ensure!(!line.contains(char::is_control), "the password in {} has letters that nobody can type", path.display());
+        Ok(Self(line))
+    }
+
+    /// For whom it is meant.
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+fn first_line(path: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| anyhow::Error::new(error).context(format!("failed to read the secret {}", path.display())))?;
+    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
 }
 
 /// A receiver.
@@ -54,6 +77,8 @@ pub enum Receiver {
     Webhook(Url, Secret),
     /// A topic of ntfy.
     Ntfy(Url, Option<Secret>),
+    /// A mailbox.
+    Mail(Mailbox),
 }
 
 impl Receiver {
@@ -63,13 +88,16 @@ impl Receiver {
             Self::Alertmanager(_) => "alertmanager",
             Self::Webhook(..) => "webhook",
             Self::Ntfy(..) => "ntfy",
+            Self::Mail(_) => "mail",
         }
     }
 
     /// Its name in the book and in the log; without the part of its address that may be a secret.
     pub fn name(&self) -> String {
-        let (Self::Alertmanager(url) | Self::Webhook(url, _) | Self::Ntfy(url, _)) = self;
-        format!("{} {url}", self.word())
+        match self {
+            Self::Alertmanager(url) | Self::Webhook(url, _) | Self::Ntfy(url, _) => format!("{} {url}", self.word()),
+            Self::Mail(Mailbox { server, to, .. }) => format!("{} {to} {server}", self.word()),
+        }
     }
 
     /// Whether it has to be told again and again that an alert is up.
@@ -96,6 +124,7 @@ impl Receiver {
                 headers.extend(token.iter().map(|token| ("authorization", format!("Bearer {}", token.0))));
                 client.post(url, "", &headers, letter.text().into_bytes()).await
             }
+            Self::Mail(mailbox) => mailbox.deliver(client.trust(), letter, now).await,
         }
     }
 
@@ -118,8 +147,8 @@ impl Receiver {
                 let beat = json!({"version": 1, "type": "heartbeat", "book": book});
                 post_signed(client, url, secret, bytes(&beat), now).await
             }
-            // everybody's telephone would ring
-            Self::Ntfy(..) => Ok(()),
+            // everybody's telephone would ring, and mailboxes fill
+            Self::Ntfy(..) | Self::Mail(_) => Ok(()),
         }
     }
 }
@@ -222,6 +251,19 @@ mod tests {
             std::fs::write(&file, text).unwrap();
             assert_eq!(Secret::read(&file).is_ok(), fine, "{text}");
         }
+    }
+
+    #[test]
+    fn a_password_is_what_somebody_chose() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("password");
+        let read = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            Secret::password(&file).map(|password| password.0).ok()
+        };
+        assert_eq!(read("short\nmore").as_deref(), Some("short"));
+        assert_eq!(read("pässword with spaces\r\n").as_deref(), Some("pässword with spaces"));
+        assert_eq!((read(""), read("\nsecond"), read("a\0b")), (None, None, None));
     }
 
     #[test]

@@ -112,7 +112,7 @@ labels! {
     }
 
     /// Who gets messages about incidents.
-    Receiver as "receiver" { Alertmanager = "alertmanager", Webhook = "webhook", Ntfy = "ntfy", Other = "other", }
+    Receiver as "receiver" { Alertmanager = "alertmanager", Webhook = "webhook", Ntfy = "ntfy", Mail = "mail", Other = "other", }
 
     /// The detectors, by their numbers in the catalogue.
     Detector as "detector" {

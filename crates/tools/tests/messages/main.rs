@@ -1,6 +1,8 @@
 //! Messages on their way: to receivers that answer, and to those that do not; to a real Alertmanager; and what is in them.
 #![allow(clippy::unwrap_used, reason = "a test fails where it must")]
 
+mod mail;
+
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -57,6 +59,11 @@ fn config(alertmanager: &[&str], webhook: &[&str], ntfy: &[&str], folder: &Path)
         messages_webhook_secret_file: Some(secret),
         messages_ntfy: urls(ntfy),
         messages_ntfy_token_file: None,
+        messages_mail: None,
+        messages_mail_from: None,
+        messages_mail_to: vec![],
+        messages_mail_user: None,
+        messages_mail_password_file: None,
         messages_ca_file: None,
         messages_severity: Severity::Warn,
         messages_plain: false,
