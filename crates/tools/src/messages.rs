@@ -41,7 +41,7 @@ use waiting::Waiting;
 pub struct Config {
     /// Tell Alertmanagers, over their own API: `http://127.0.0.1:9093`
     ///
-    /// An alert for each incident, ended when it is resolved; it ends by itself when the observer has said nothing for five minutes. Another
+    /// An alert for each incident, ended when it is resolved; it ends by itself when the observer has said nothing for five minutes, or five heartbeats. Another
     /// alert, `PeerObserverWatches`, is always up: who routes it to a dead man's switch learns when nobody watches any more.
     #[arg(long, value_delimiter = ',', value_name = "URL")]
     pub messages_alertmanager: Vec<Url>,
@@ -266,7 +266,8 @@ impl Post {
         let mut tasks = tokio::task::JoinSet::new();
         let mut boxes = Vec::new();
         for ((receiver, client), place) in receivers.0.into_iter().zip(0..) {
-            let known = book.sent(&receiver.name())?;
+            let key = receiver.key(&book.key());
+            let known = book.sent(&key)?;
             let waiting = Arc::new(Waiting::default());
             // the oldest first
             for incident in incidents.iter().rev().filter(|incident| incident.severity() >= least) {
@@ -276,7 +277,7 @@ impl Post {
                     waiting.put(letter);
                 }
             }
-            let way = round::Way { receiver, place, client, waiting: Arc::clone(&waiting) };
+            let way = round::Way { receiver, key, place, client, waiting: Arc::clone(&waiting) };
             tasks.spawn(round::deliver(way, rhythm, writer.book().to_owned(), out.clone(), receipts.clone()));
             boxes.push(waiting);
         }

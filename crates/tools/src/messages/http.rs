@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper::header::{HOST, HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri};
@@ -16,8 +16,10 @@ use crate::server::{OpenError, Stream, Trust};
 
 /// How long all of it may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What is read of an answer: only its first words are told.
-const ANSWER: usize = 64 << 10;
+/// What is read of an answer that is a refusal: only its first words are told.
+const ANSWER: usize = 4 << 10;
+/// How long these words are waited for: an answer that does not end is an answer all the same.
+const WORDS: Duration = Duration::from_secs(1);
 
 /// Where a receiver is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,6 +50,13 @@ impl std::str::FromStr for Url {
         let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let path = uri.path_and_query().map_or("", |path| path.as_str()).trim_end_matches('/').to_owned();
         if host.is_empty() { Err(wrong()) } else { Ok(Self { secure, host, port, path }) }
+    }
+}
+
+impl Url {
+    /// Path and query. They may be a secret: whoever knows a topic may read it.
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 }
 
@@ -121,11 +130,21 @@ async fn exchange(io: Box<dyn Stream>, request: Request<Full<Bytes>>) -> Result<
     let answer = sender.send_request(request).await;
     let result = match answer {
         Ok(answer) => {
-            let status = answer.status().as_u16();
-            // an answer that is too long, or breaks off, is an answer all the same
-            let body = Limited::new(answer.into_body(), ANSWER).collect().await.map(http_body_util::Collected::to_bytes);
-            let body = body.unwrap_or_default();
-            Ok((status, told(&String::from_utf8_lossy(&body))))
+            let (status, mut body) = (answer.status(), answer.into_body());
+            let mut words = Vec::new();
+            let read = async {
+                while let Some(Ok(frame)) = body.frame().await {
+                    words.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+                    if words.len() >= ANSWER {
+                        return;
+                    }
+                }
+            };
+            // what was taken was taken, whatever follows
+            if !status.is_success() {
+                let _ = tokio::time::timeout(WORDS, read).await;
+            }
+            Ok((status.as_u16(), told(&String::from_utf8_lossy(&words))))
         }
         Err(error) => Err(error),
     };
@@ -147,6 +166,30 @@ mod tests {
         for wrong in ["", "ntfy.example", "ftp://x/", "http://", "/path", "https://user:secret@host/"] {
             assert!(url(wrong).is_err(), "{wrong}");
         }
+    }
+
+    /// What a client is told by a server that says this, and keeps the connection.
+    async fn told_by(answer: &'static str) -> Result<(), SendError> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let server = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut socket, answer.as_bytes()).await.unwrap();
+            std::future::pending::<()>().await;
+            drop(socket);
+        };
+        let client = Client::trusting(vec![]).unwrap();
+        tokio::select! {
+            () = server => unreachable!("it stays"),
+            told = client.post(&url, "", &[], vec![]) => told,
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_end_is_an_answer() {
+        told_by("HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        let error = told_by("HTTP/1.1 500 Sad\r\n\r\nno room").await.unwrap_err();
+        assert!(matches!(&error, SendError::Refused { status: 500, said, .. } if said == "no room"), "{error}");
     }
 
     proptest! {

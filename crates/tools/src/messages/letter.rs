@@ -26,6 +26,8 @@ pub struct Letter {
     pub paragraphs: Vec<(&'static str, String)>,
     /// As others may see it.
     pub incident: Incident,
+    /// How often its receiver understood it and did not want it.
+    pub refusals: u32,
 }
 
 /// Makes letters: the one place where incidents become something that leaves.
@@ -74,6 +76,7 @@ impl Writer {
             title: words::title(&incident),
             paragraphs: words::paragraphs(&incident),
             incident,
+            refusals: 0,
         })
     }
 }

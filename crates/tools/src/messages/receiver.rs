@@ -12,9 +12,6 @@ use super::http::{Client, Url};
 use super::letter::Letter;
 use super::mail::Mailbox;
 
-/// How long an alert is up if nobody says again that it is: five times as long as between two sayings.
-pub const EXPIRES: u64 = 300_000_000_000;
-
 /// A secret from a file.
 #[derive(Clone)]
 pub struct Secret(String);
@@ -110,14 +107,25 @@ impl Receiver {
         !self.forgets()
     }
 
-    /// Delivers. `now` is nanoseconds since the epoch.
+    /// What a book knows it by: the same for the same place only. The part of an address that may be a secret is in it under the book's key.
+    pub fn key(&self, book: &[u8; 32]) -> String {
+        let name = self.name();
+        let (Self::Alertmanager(url) | Self::Webhook(url, _) | Self::Ntfy(url, _)) = self else { return name };
+        let mut engine = HmacEngine::<sha256::Hash>::new(book);
+        engine.input(b"peer-observer receiver 1\0");
+        engine.input(url.path().as_bytes());
+        let place = Hmac::from_engine(engine).to_byte_array();
+        place[..8].iter().fold(name + " ", |key, byte| key + &format!("{byte:02x}"))
+    }
+
+    /// Delivers. `now` is nanoseconds since the epoch; alerts end at `ends` if nobody says again that they are up.
     ///
     /// # Errors
     ///
     /// It did not arrive, or was not taken.
-    pub async fn deliver(&self, client: &Client, letter: &Letter, now: u64) -> Result<(), SendError> {
+    pub async fn deliver(&self, client: &Client, letter: &Letter, now: u64, ends: u64) -> Result<(), SendError> {
         match self {
-            Self::Alertmanager(url) => client.post(url, "/api/v2/alerts", &[is_json()], bytes(&alerts(letter, now))).await,
+            Self::Alertmanager(url) => client.post(url, "/api/v2/alerts", &[is_json()], bytes(&alerts(letter, now, ends))).await,
             Self::Webhook(url, secret) => post_signed(client, url, secret, bytes(&letter.json()), now).await,
             Self::Ntfy(url, token) => {
                 let mut headers = vec![("title", ascii(&letter.subject())), ("priority", priority(letter).to_owned())];
@@ -133,13 +141,13 @@ impl Receiver {
     /// # Errors
     ///
     /// It did not arrive, or was not taken.
-    pub async fn beat(&self, client: &Client, book: &str, now: u64) -> Result<(), SendError> {
+    pub async fn beat(&self, client: &Client, book: &str, now: u64, ends: u64) -> Result<(), SendError> {
         match self {
             Self::Alertmanager(url) => {
                 let alert = json!([{
                     "labels": {"alertname": "PeerObserverWatches", "observer": book, "severity": "none"},
                     "annotations": {"summary": "peer-observer watches; when this alert ends, nobody does"},
-                    "endsAt": Rfc3339::from_nanos(now.saturating_add(EXPIRES)).to_string(),
+                    "endsAt": Rfc3339::from_nanos(ends).to_string(),
                 }]);
                 client.post(url, "/api/v2/alerts", &[is_json()], bytes(&alert)).await
             }
@@ -180,8 +188,8 @@ fn signature(secret: &Secret, seconds: &str, body: &[u8]) -> String {
 
 /// The alert of an incident, and the ends of those that it may have been before: labels say how bad it is, so that routes can tell, and
 /// an alert is what its labels are.
-fn alerts(letter: &Letter, now: u64) -> Value {
-    let (time, soon) = (|nanos| Rfc3339::from_nanos(nanos).to_string(), now.saturating_add(EXPIRES));
+fn alerts(letter: &Letter, now: u64, ends: u64) -> Value {
+    let time = |nanos| Rfc3339::from_nanos(nanos).to_string();
     let alert = |severity: Severity| {
         let up = severity == letter.severity() && !letter.is_over();
         json!({
@@ -199,7 +207,7 @@ fn alerts(letter: &Letter, now: u64) -> Value {
             },
             // a node's clock may be ahead of this one
             "startsAt": time(letter.incident.opened.min(now)),
-            "endsAt": time(if up { soon } else { now }),
+            "endsAt": time(if up { ends } else { now }),
         })
     };
     [Severity::Info, Severity::Warn, Severity::Critical].into_iter().map(alert).collect()
@@ -264,6 +272,18 @@ mod tests {
         assert_eq!(read("short\nmore").as_deref(), Some("short"));
         assert_eq!(read("pässword with spaces\r\n").as_deref(), Some("pässword with spaces"));
         assert_eq!((read(""), read("\nsecond"), read("a\0b")), (None, None, None));
+    }
+
+    #[test]
+    fn places_on_one_server_are_two() {
+        let keys = ["https://ntfy.example/one", "https://ntfy.example/two", "https://ntfy.example/one"].map(|url| {
+            let receiver = Receiver::Ntfy(url.parse().unwrap(), None);
+            assert_eq!(receiver.name(), "ntfy https://ntfy.example:443");
+            receiver.key(&[7; 32])
+        });
+        assert_ne!(keys[0], keys[1]);
+        assert_eq!(keys[0], keys[2]);
+        assert!(keys.iter().all(|key| key.starts_with("ntfy https://ntfy.example:443 ") && !key.contains("one")));
     }
 
     #[test]

@@ -9,15 +9,19 @@ use event::IncidentDelivered;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 
-use super::Rhythm;
 use super::http::Client;
 use super::letter::Letter;
 use super::receiver::Receiver;
 use super::waiting::{MOST, Waiting};
+use super::{Rhythm, SendError};
 use crate::incidents::{Receipt, now};
 
 /// How often a letter is tried that its receiver understands and does not want.
 const REFUSALS: u32 = 3;
+/// How long an alert is up, at least, if nobody says again that it is…
+const EXPIRES: Duration = Duration::from_mins(5);
+/// …and so many times as long as between two sayings.
+const BEATS: u32 = 5;
 /// How long what still waits at the end may take.
 const END: Duration = Duration::from_secs(5);
 /// How often it is said how it goes, where nothing changes.
@@ -26,6 +30,8 @@ const SAID: Duration = Duration::from_secs(15);
 /// A receiver, the way to it, and what waits for it.
 pub(super) struct Way {
     pub receiver: Receiver,
+    /// What the book knows it by.
+    pub key: String,
     /// Among the receivers.
     pub place: u32,
     pub client: Client,
@@ -34,7 +40,7 @@ pub(super) struct Way {
 
 /// Delivers what waits, until nothing more comes.
 pub(super) async fn deliver(
-    Way { receiver, place, client, waiting }: Way,
+    Way { receiver, key, place, client, waiting }: Way,
     rhythm: Rhythm,
     book: String,
     out: Publisher,
@@ -44,13 +50,13 @@ pub(super) async fn deliver(
     let mut round = Round {
         client,
         up: BTreeMap::new(),
-        refusals: 0,
         failures: 0,
         after: Instant::now(),
         tokens: f64::from(rhythm.burst),
         filled: Instant::now(),
         told: None,
         receiver,
+        key,
         waiting,
         rhythm,
         book,
@@ -83,8 +89,14 @@ pub(super) async fn deliver(
     round.say();
 }
 
+/// How long an alert is up that is said again so often.
+fn patience(heartbeat: Duration) -> Duration {
+    heartbeat.saturating_mul(BEATS).max(EXPIRES)
+}
+
 struct Round {
     receiver: Receiver,
+    key: String,
     client: Client,
     waiting: Arc<Waiting>,
     rhythm: Rhythm,
@@ -93,8 +105,6 @@ struct Round {
     receipts: mpsc::Sender<Receipt>,
     /// Alerts that have to be said again.
     up: BTreeMap<u64, Letter>,
-    /// How often the letter at hand was refused.
-    refusals: u32,
     /// Failures in a row, and when it is tried again.
     failures: u32,
     after: Instant,
@@ -119,16 +129,15 @@ impl Round {
     }
 
     async fn one(&mut self) {
-        let Some(letter) = self.waiting.take() else { return };
-        match self.receiver.deliver(&self.client, &letter, now()).await {
+        let Some(mut letter) = self.waiting.take() else { return };
+        match self.deliver(&letter).await {
             Ok(()) => {
                 self.tokens -= 1.0;
-                self.refusals = 0;
                 self.total.sent += 1;
                 self.worked();
                 let sent = vec![(letter.number, letter.revision, !letter.is_over())];
                 // the book is closed when the program ends: then it is told once more
-                let _ = self.receipts.send(Receipt { receiver: self.receiver.name(), sent }).await;
+                let _ = self.receipts.send(Receipt { receiver: self.key.clone(), sent }).await;
                 if letter.is_over() {
                     self.up.remove(&letter.number);
                 } else if self.receiver.forgets() && self.up.len() < MOST {
@@ -136,11 +145,10 @@ impl Round {
                 }
             }
             Err(error) => {
-                self.refusals = if error.is_final() { self.refusals + 1 } else { 0 };
-                if self.refusals < REFUSALS {
+                letter.refusals += u32::from(error.is_final());
+                if letter.refusals < REFUSALS {
                     self.waiting.put_back(letter);
                 } else {
-                    self.refusals = 0;
                     self.total.refused += 1;
                     tracing::error!(incident = letter.number, %error, "a message was refused, and is not sent again");
                 }
@@ -149,14 +157,24 @@ impl Round {
         }
     }
 
+    async fn deliver(&self, letter: &Letter) -> Result<(), SendError> {
+        self.receiver.deliver(&self.client, letter, now(), self.ends()).await
+    }
+
+    /// When an alert ends that nobody repeats, nanoseconds since the epoch.
+    fn ends(&self) -> u64 {
+        let patience = patience(self.rhythm.heartbeat);
+        now().saturating_add(u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX))
+    }
+
     /// Says that all is well, and what is not: an alert that nobody repeats ends by itself.
     async fn beat(&mut self) {
-        let mut done = self.receiver.beat(&self.client, &self.book, now()).await;
+        let mut done = self.receiver.beat(&self.client, &self.book, now(), self.ends()).await;
         for letter in self.up.values() {
             if done.is_err() {
                 break;
             }
-            done = self.receiver.deliver(&self.client, letter, now()).await;
+            done = self.deliver(letter).await;
         }
         match done {
             Ok(()) if self.receiver.forgets() => self.worked(),
@@ -176,7 +194,7 @@ impl Round {
         self.say();
     }
 
-    fn failed(&mut self, error: &super::SendError) {
+    fn failed(&mut self, error: &SendError) {
         let pause = self.rhythm.retry.saturating_mul(1 << self.failures.min(16)).min(self.rhythm.patience);
         self.failures += 1;
         self.after = Instant::now() + pause;
@@ -195,5 +213,17 @@ impl Round {
         (self.total.waiting, self.total.dropped) = self.waiting.count();
         self.out.publish(now(), None, self.total.clone());
         self.out.beat(now(), None, 0, None, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_does_not_end_between_two_sayings() {
+        assert_eq!(patience(Duration::from_secs(1)), EXPIRES);
+        assert_eq!(patience(Duration::from_mins(10)), Duration::from_mins(50));
+        assert_eq!(patience(Duration::MAX), Duration::MAX);
     }
 }

@@ -94,7 +94,16 @@ mod tests {
 
     fn letter(number: u64, revision: u64) -> Letter {
         let incident = event::Incident { number, revision, ..Default::default() };
-        Letter { number, revision, book: String::new(), change: "", title: String::new(), paragraphs: vec![], incident }
+        Letter {
+            number,
+            revision,
+            book: String::new(),
+            change: "",
+            title: String::new(),
+            paragraphs: vec![],
+            incident,
+            refusals: 0,
+        }
     }
 
     fn taken(waiting: &Waiting) -> Vec<(u64, u64)> {

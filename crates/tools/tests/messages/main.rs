@@ -223,6 +223,29 @@ async fn a_receiver_that_does_not_take_it_is_asked_again() {
     assert_eq!(Book::existing(&folder.path().join("book")).unwrap().incidents(None, 9).unwrap().len(), 1);
 }
 
+/// Each message has its own attempts: one refusal of each of three gives none of them up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_once_is_sent_again_beside_others() {
+    const WRONG: &str = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+    // the first request is a heartbeat
+    let (url, arrivals) = receiver(|number| if (1..=3).contains(&number) { WRONG } else { OK });
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&[], &[&url], &[], folder.path());
+    let world = World::new(folder, config, QUICK).await;
+    for (id, detector) in [(1, "D39"), (2, "D50"), (3, "D52")] {
+        world.findings.publish(START, None, opened(id, detector));
+    }
+    let mut arrivals = arrivals;
+    let mut told = std::collections::BTreeMap::new();
+    for _ in 0..6 {
+        let (message, more) = message(arrivals).await;
+        *told.entry(message.json()["number"].to_string()).or_insert(0) += 1;
+        arrivals = more;
+    }
+    assert_eq!(told.into_values().collect::<Vec<_>>(), [2, 2, 2]);
+    world.end().await;
+}
+
 /// A receiver over TLS that takes everything, and says each body.
 async fn secure_receiver(certificates: &testkit::tls::Certificates) -> (String, mpsc::Receiver<String>) {
     let certificate = CertificateDer::from_pem_file(certificates.certificate()).unwrap();

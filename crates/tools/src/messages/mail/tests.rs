@@ -19,6 +19,7 @@ fn letter(title: &str, paragraph: &str) -> Letter {
         title: title.into(),
         paragraphs: vec![("What", paragraph.into())],
         incident,
+        refusals: 0,
     }
 }
 
