@@ -6,7 +6,7 @@ mod world;
 use std::fs;
 use std::path::Path;
 
-use event::archive::segment::Header;
+use event::archive::segment::{Header, Index, TAIL};
 use event::archive::{Head, Packer};
 use event::{Event, KindId, NetPing, Source};
 use tools::archive::copy::{copy, seal};
@@ -99,6 +99,56 @@ fn an_index_that_is_missing_or_lies_was_never_there() {
     fs::write(&path, &lying).unwrap();
     let (got, _) = read(&path);
     assert_eq!(got, events);
+}
+
+/// Every checksum is in order: whoever wrote it was wrong, or wants something not to be found.
+#[test]
+fn an_index_that_hides_something_hides_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (events, bytes, places) = three_frames(directory.path());
+    let path = directory.path().join("lying.poa");
+    let entries = Segment::open(&directory.path().join("three.poa"), |_, _| true).unwrap().unwrap().entries;
+    let index = |which: &[usize], change: &dyn Fn(&mut Head)| {
+        let mut index = Index::default();
+        for entry in which.iter().map(|at| &entries[*at]) {
+            let mut head = entry.head.clone();
+            change(&mut head);
+            index.push(entry.place, &head, &head.to_bytes());
+        }
+        index.to_bytes(places[3])
+    };
+    let same = |_: &mut Head| ();
+    // as large as before, so that no gap gives it away
+    let other_times = |head: &mut Head| (head.first, head.last) = (head.first - 1_000_000_000_000, head.last - 1_000_000_000_000);
+    let mut early = index(&[0, 1, 2], &same);
+    let tail = early.len() - TAIL;
+    early[tail + 24..tail + 40].copy_from_slice(&[1_u64.to_le_bytes(), 2_u64.to_le_bytes()].concat());
+    let sum = event::archive::checksum(&early[tail..tail + TAIL - 4]);
+    early[tail + TAIL - 4..].copy_from_slice(&sum.to_le_bytes());
+    let part = Selection { times: events[12].time..=events[17].time, ..Selection::default() };
+    for (name, index, trusted) in [
+        ("the truth", index(&[0, 1, 2], &same), true),
+        ("no last frame", index(&[0, 1], &same), false),
+        ("no first frame", index(&[1, 2], &same), false),
+        ("no frame in the middle", index(&[0, 2], &same), false),
+        ("no frame", index(&[], &same), false),
+        ("the tail says another time", early, false),
+        ("the heads say another time", index(&[0, 1, 2], &other_times), false),
+    ] {
+        fs::write(&path, [&bytes[..places[3] as usize], &index].concat()).unwrap();
+        assert_eq!(all(&path), events, "{name}");
+        let verified = verify::verify(std::slice::from_ref(&path)).unwrap();
+        let faults = verified.info.faults;
+        assert_eq!((verified.events, faults.len()), (30, usize::from(!trusted)), "{name}: {faults:?}");
+        assert!(faults.iter().all(|fault| fault.contains("its index; everything in it can be read")), "{name}: {faults:?}");
+        // who is asked for a time does not read the whole index of a segment of another one; `verify` does
+        if name != "the heads say another time" {
+            assert_eq!(read_part(&path, &part).0, events[12..=17], "{name}");
+        }
+        seal(&path).unwrap().unwrap();
+        assert_eq!(all(&path), events, "{name}");
+        assert!(verify::verify(std::slice::from_ref(&path)).unwrap().is_whole(), "{name}");
+    }
 }
 
 #[test]

@@ -231,7 +231,8 @@ pub(super) fn pack<T>(
 ///
 /// It cannot be read or written, or is damaged. Then it stays as it is.
 pub fn seal(path: &Path) -> Result<Option<u64>, CopyError> {
-    let Some(segment) = Segment::open(path, |_, _| true)? else { return Ok(None) };
+    // what its index does not tell would be gone
+    let Some(segment) = Segment::scanned(path)? else { return Ok(None) };
     let small =
         |frames: &[event::archive::segment::Entry]| frames.windows(2).any(|two| two.iter().all(|entry| entry.head.bytes < SMALL));
     if segment.end == End::Finished && !small(&segment.entries) {

@@ -129,6 +129,8 @@ pub struct Segment {
     pub size: u64,
     file: File,
     start: u64,
+    /// Where its index begins, by its tail.
+    index: Option<u64>,
 }
 
 /// Pieces in which a file is searched for the next frame.
@@ -154,11 +156,13 @@ impl Segment {
             size,
             file,
             start: 0,
+            index: None,
         };
         segment.read_header()?;
         // an index that is wrong was never there
         if let Some(tail) = segment.tail() {
-            if !wanted(tail.first, tail.last) {
+            segment.index = Some(tail.index);
+            if !wanted(tail.first, tail.last) && segment.fits(&tail) {
                 return Ok(None);
             }
             if let Some(entries) = segment.index(&tail) {
@@ -168,6 +172,30 @@ impl Segment {
             }
         }
         segment.scan()?;
+        Ok(Some(segment))
+    }
+
+    /// Opens a segment and finds its frames from head to head, also where there is an index; one that says otherwise is a fault. For whoever
+    /// must not be deceived: [`Segment::open`] believes an index that does not contradict itself.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or is no segment.
+    pub fn scanned(path: &Path) -> Result<Option<Self>, ReadError> {
+        let Some(mut segment) = Self::open(path, |_, _| true)? else { return Ok(None) };
+        if segment.end == End::Finished {
+            let stated = std::mem::take(&mut segment.entries);
+            segment.rescan()?;
+            // a frame that is damaged is a fault of its own, and the index is right about it
+            let is_stated = |entry: &Entry| {
+                stated.binary_search_by_key(&entry.place, |stated| stated.place).is_ok_and(|at| stated[at] == *entry)
+            };
+            if let End::Unindexed(_) = segment.end
+                && segment.entries.iter().all(is_stated)
+            {
+                segment.end = End::Finished;
+            }
+        }
         Ok(Some(segment))
     }
 
@@ -239,7 +267,15 @@ impl Segment {
 
     fn index(&self, tail: &Tail) -> Option<Vec<Entry>> {
         let length = usize::try_from(self.size - TAIL as u64 - tail.index).ok()?;
-        segment::read_index(tail, &self.read(tail.index, length).ok()?).ok()
+        // where the header is damaged, nobody knows where the frames begin
+        let start = self.faults.is_empty().then_some(self.start);
+        segment::read_index(tail, start, &self.read(tail.index, length).ok()?).ok()
+    }
+
+    /// Whether a tail may be believed without reading the index: whoever wants a minute of a year cannot read all of them.
+    fn fits(&self, tail: &Tail) -> bool {
+        let length = (self.size - TAIL as u64 - tail.index).min(Tail::GLANCE as u64);
+        self.read(tail.index, length as usize).is_ok_and(|glance| tail.fits(self.start, &glance))
     }
 
     /// From head to head; behind what is none, on to the next frame that is whole.
@@ -307,8 +343,12 @@ impl Segment {
         let fixed = self.read(place, left.min(FIXED as u64) as usize)?;
         let length = match Head::length(&fixed) {
             Ok(length) => length,
-            // an index begins with the place of the first frame
-            Err(_) if self.entries.first().is_some_and(|first| fixed.starts_with(&first.place.to_le_bytes())) => {
+            // an index begins with the place of the first frame; one that lies may begin with anything, where the tail says
+            Err(_)
+                if self.index == Some(place)
+                    || segment::begins_tail(&fixed)
+                    || self.entries.first().is_some_and(|first| fixed.starts_with(&first.place.to_le_bytes())) =>
+            {
                 return Ok(Found::Index);
             }
             Err(_) if left < FIXED as u64 => return Ok(Found::Cut),
