@@ -198,6 +198,8 @@ struct Recorder {
     sources: Sources,
     /// When a write failed, and none since succeeded.
     failed: Option<Instant>,
+    /// It failed because there is no room.
+    full: bool,
     /// Events for which there was no room.
     dropped: u64,
     sealer: Sealer,
@@ -219,6 +221,7 @@ impl Recorder {
             synced: now,
             sources: Sources::new(bus),
             failed: None,
+            full: false,
             dropped: 0,
             sealer,
         };
@@ -300,9 +303,14 @@ impl Recorder {
         if self.failed.is_some_and(|since| since.elapsed() < self.rhythm.again) {
             return;
         }
+        if self.full {
+            // what is beyond the limits may be what takes the room
+            self.retain();
+        }
         let events = self.packer.events();
         match self.attempt() {
             Ok(()) => {
+                self.full = false;
                 if self.failed.take().is_some() {
                     tracing::info!(dropped = self.dropped, "writing to the archive again");
                 }
@@ -381,6 +389,14 @@ impl Recorder {
             self.complain(&error);
         }
         self.sealer.seal(path);
+        self.retain();
+        if let Ok(forecast) = Forecast::of(self.store.directory(), now()) {
+            tracing::info!(%forecast, "archive");
+        }
+    }
+
+    /// Deletes what is beyond the limits.
+    fn retain(&self) {
         match self.store.retain(&self.config.limits(), now()) {
             Ok(gone) => {
                 if let (Some(first), Some(last)) = (gone.first(), gone.last()) {
@@ -394,13 +410,13 @@ impl Recorder {
             }
             Err(error) => tracing::error!(%error, "failed to delete what is beyond the limits"),
         }
-        if let Ok(forecast) = Forecast::of(self.store.directory(), now()) {
-            tracing::info!(%forecast, "archive");
-        }
     }
 
     fn finish(mut self) -> anyhow::Result<()> {
         let directory = self.store.directory().display().to_string();
+        if self.full {
+            self.retain();
+        }
         let events = self.packer.events() + self.dropped;
         let last = self.attempt().and_then(|()| {
             if self.dropped > 0 {
@@ -417,6 +433,7 @@ impl Recorder {
     }
 
     fn complain(&mut self, error: &io::Error) {
+        self.full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         if self.failed.replace(Instant::now()).is_none() {
             tracing::error!(%error, "failed to write to the archive; trying again, and what there is no room for is counted");
         }
