@@ -476,6 +476,31 @@ fn verify_finds_what_is_wrong() {
 }
 
 #[test]
+fn what_is_missing_does_not_depend_on_the_order_of_the_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    let events = pings(0..100);
+    let part = |name: &str, from: usize, to: usize| {
+        written(&place(name), &events[from..to].chunks(10).collect::<Vec<_>>());
+        place(name)
+    };
+    let (early, late, between) = (part("early.poa", 0, 30), part("late.poa", 60, 100), part("between.poa", 25, 55));
+    for (files, expected) in [
+        (vec![&early, &late], (70, 30, 0)),
+        (vec![&late, &early], (70, 30, 0)),
+        (vec![&late, &between, &early], (100, 5, 5)),
+        (vec![&between, &early, &late], (100, 5, 5)),
+        (vec![&early, &early], (60, 0, 30)),
+    ] {
+        let files: Vec<_> = files.into_iter().cloned().collect();
+        let of = |info: &info::Info| (info.events, info.sources[0].missing, info.sources[0].repeated);
+        assert_eq!(of(&info::info(&files, 0).unwrap()), expected, "{files:?}");
+        assert_eq!(of(&verify::verify(&files).unwrap().info), expected, "{files:?}");
+        assert_eq!(info::info(&files, 0).unwrap().sources[0].from, 0);
+    }
+}
+
+#[test]
 fn a_clock_that_goes_back_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("clock.poa");

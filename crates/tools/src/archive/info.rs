@@ -150,11 +150,64 @@ pub fn info_watched(paths: &[PathBuf], now: u64, progress: &Progress) -> Result<
     Ok(info)
 }
 
+/// Events of one run of a source, without those of other frames between them.
+#[derive(Clone, Copy, Default)]
+struct Stretch {
+    first: u64,
+    last: u64,
+    events: u64,
+    missing: u64,
+    repeated: u64,
+}
+
+impl Stretch {
+    fn count(&mut self, other: &Self) {
+        self.last = self.last.max(other.last);
+        self.events = self.events.saturating_add(other.events);
+        self.missing = self.missing.saturating_add(other.missing);
+        self.repeated = self.repeated.saturating_add(other.repeated);
+    }
+}
+
+/// Those of one run of a source. Files may be given in any order, so what is missing is known only at the end.
+#[derive(Default)]
+struct Stretches(Vec<Stretch>);
+
+impl Stretches {
+    fn push(&mut self, stream: &Stream) {
+        let Stream { first, last, events, missing, repeated, .. } = *stream;
+        let next = Stretch { first: first.min(last), last: first.max(last), events, missing, repeated };
+        match self.0.last_mut() {
+            // as nearly always: one needs no more room than another
+            Some(stretch) if stretch.last.checked_add(1) == Some(next.first) => stretch.count(&next),
+            _ => self.0.push(next),
+        }
+    }
+
+    /// All of them, with the gaps between them, and what lies where another one was already.
+    fn sum(mut self) -> Stretch {
+        self.0.sort_unstable_by_key(|stretch| (stretch.first, stretch.last));
+        let mut stretches = self.0.into_iter();
+        let Some(mut sum) = stretches.next() else { return Stretch::default() };
+        for stretch in stretches {
+            match stretch.first.checked_sub(sum.last.saturating_add(1)) {
+                Some(gap) => sum.missing = sum.missing.saturating_add(gap),
+                None => {
+                    let overlap = (sum.last.min(stretch.last) - stretch.first).saturating_add(1);
+                    sum.repeated = sum.repeated.saturating_add(overlap.min(stretch.events));
+                }
+            }
+            sum.count(&stretch);
+        }
+        sum
+    }
+}
+
 /// Adds up heads.
 #[derive(Default)]
 pub(crate) struct Summary {
     info: Info,
-    streams: BTreeMap<(String, i32, u64), Stream>,
+    streams: BTreeMap<(String, i32, u64), Stretches>,
     kinds: BTreeMap<u32, (u64, u64)>,
     progress: Progress,
 }
@@ -232,18 +285,7 @@ impl Summary {
 
     fn stream(&mut self, stream: &Stream) {
         let key = (stream.node.clone(), stream.source, stream.run);
-        let Some(known) = self.streams.get_mut(&key) else {
-            self.streams.insert(key, stream.clone());
-            return;
-        };
-        match stream.first.checked_sub(known.last.saturating_add(1)) {
-            Some(gap) => known.missing = known.missing.saturating_add(gap),
-            None => known.repeated = known.repeated.saturating_add(1),
-        }
-        known.missing = known.missing.saturating_add(stream.missing);
-        known.repeated = known.repeated.saturating_add(stream.repeated);
-        known.events = known.events.saturating_add(stream.events);
-        known.last = known.last.max(stream.last);
+        self.streams.entry(key).or_default().push(stream);
     }
 
     pub(crate) fn lost(&mut self, event: &Event) {
@@ -309,15 +351,10 @@ impl Summary {
     }
 
     pub(crate) fn finish(self) -> Info {
-        let source = |((node, source, run), stream): ((String, i32, u64), Stream)| SourceInfo {
-            node,
-            source: Source::try_from(source).unwrap_or_default().word(),
-            run: Time(run),
-            events: stream.events,
-            from: stream.first,
-            to: stream.last,
-            missing: stream.missing,
-            repeated: stream.repeated,
+        let source = |((node, source, run), stretches): ((String, i32, u64), Stretches)| {
+            let Stretch { first: from, last: to, events, missing, repeated } = stretches.sum();
+            let source = Source::try_from(source).unwrap_or_default().word();
+            SourceInfo { node, source, run: Time(run), events, from, to, missing, repeated }
         };
         let name = |number: u32| KindId::ALL.into_iter().find(|id| *id as u32 == number).map(|id| id.name().to_owned());
         let kind = |(number, (events, bytes)): (u32, (u64, u64))| KindInfo {
