@@ -410,22 +410,47 @@ fn recordings_of_the_first_form_are_recordings() {
     assert_eq!(of(first), of(&to));
 }
 
+/// What is before the block with the fault is read; nothing is promised of what is behind it.
 #[test]
-fn a_fault_of_the_first_form_is_within_its_file() {
+fn a_fault_of_the_first_form_is_told_where_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("changed.rec");
-    let bytes = fs::read(world::DEMO).unwrap();
+    let mut stream = Vec::new();
+    let events = demo();
+    // several blocks, of 128 kB at most
+    while stream.len() < 1 << 20 {
+        events.iter().for_each(|event| event::recording::write(event, &mut stream));
+    }
+    let bytes = zstd::encode_all(&stream[..], 1).unwrap();
+    let mut some = 0;
     for at in (0..bytes.len()).step_by(bytes.len() / 40) {
         let mut changed = bytes.clone();
         changed[at] ^= 4;
         fs::write(&path, &changed).unwrap();
-        let (events, error) = read(&path);
-        let place = error.map(|error| match error {
-            ReadError::Damaged { offset, .. } | ReadError::Read { offset, .. } => offset,
-            _ => 0,
-        });
-        assert!(place.map_or(events.len() == demo().len(), |place| place <= bytes.len() as u64), "byte {at}: {place:?}");
+        let (got, error) = read(&path);
+        let place = match &error {
+            // a bit that is not missed, or the beginning of the file
+            None | Some(ReadError::Foreign { .. } | ReadError::Open { .. }) => continue,
+            Some(ReadError::Broken { offset, .. }) => *offset,
+            Some(other) => panic!("byte {at}: {other}"),
+        };
+        // the fault shows where it is, or later, in what it was made into
+        assert!(place <= bytes.len() as u64, "byte {at}: {place}");
+        assert!(error.unwrap().hint().contains("nothing behind that place can be read"));
+        assert!(at < bytes.len() / 2 || !got.is_empty(), "byte {at} of {}, and nothing was read before {place}", bytes.len());
+        some += u32::from(!got.is_empty() && place > 0);
     }
+    assert!(some > 20, "{some}");
+}
+
+#[test]
+fn what_is_less_than_a_header_promises_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tiny.poa");
+    fs::write(&path, b"\x89po").unwrap();
+    let error = read(&path).1.unwrap();
+    assert!(error.to_string().ends_with("tiny.poa at byte 0: it ends before its header does"), "{error}");
+    assert_eq!(error.hint(), "nothing behind that place can be read; was the file copied whole?");
 }
 
 /// Written by version 1; every later release reads it.

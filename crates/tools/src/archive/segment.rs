@@ -51,6 +51,16 @@ pub enum ReadError {
         /// Why.
         what: String,
     },
+    /// It is not as it was written, and nothing tells where what comes behind begins.
+    #[error("failed to read the recording {} at byte {offset}: {what}", path.display())]
+    Broken {
+        /// Which.
+        path: PathBuf,
+        /// Where what cannot be read begins.
+        offset: u64,
+        /// Why.
+        what: String,
+    },
     /// The disk fails.
     #[error("failed to read the recording {} at byte {offset}: {source}", path.display())]
     Read {
@@ -67,7 +77,7 @@ impl ReadError {
     /// Where it is within its file, without saying which file: for whoever must not know its name.
     pub fn place(&self) -> String {
         match self {
-            Self::Damaged { offset, what, .. } => format!("damaged at byte {offset}: {what}"),
+            Self::Damaged { offset, what, .. } | Self::Broken { offset, what, .. } => format!("damaged at byte {offset}: {what}"),
             Self::Read { offset, .. } => format!("failed to read at byte {offset}"),
             Self::Newer { version, .. } => format!("a segment of version {version}"),
             Self::Open { .. } => "failed to open".to_owned(),
@@ -87,6 +97,7 @@ impl ReadError {
             Self::Damaged { .. } | Self::Read { .. } => {
                 "everything else was read; was the file copied whole? `archive verify` lists every fault"
             }
+            Self::Broken { .. } => "nothing behind that place can be read; was the file copied whole?",
         }
     }
 }
@@ -172,6 +183,10 @@ impl Segment {
             }
         }
         segment.scan()?;
+        // its header is damaged, and there is nothing else
+        if let (Some(Fault { offset, what }), true) = (segment.faults.first(), segment.entries.is_empty()) {
+            return Err(ReadError::Broken { path: path.to_owned(), offset: *offset, what: what.clone() });
+        }
         Ok(Some(segment))
     }
 
