@@ -300,7 +300,7 @@ pub fn recorded(paths: &[PathBuf], selection: &Selection) -> Result<Events, Fail
     match paths {
         [path] if is_capture(path) => {
             let events = extract::recording::open(path).map_err(wiring::recording_failure)?;
-            Ok(Box::new(events.map(|event| event.map_err(wiring::recording_failure))))
+            Ok(all_told(events))
         }
         paths if paths.iter().any(|path| is_capture(path)) => Err(Failure::new(
             Code::Usage,
@@ -311,6 +311,21 @@ pub fn recorded(paths: &[PathBuf], selection: &Selection) -> Result<Events, Fail
             Ok(Box::new(events.map(|event| event.map_err(unreadable))))
         }
     }
+}
+
+/// Whoever reads a recording ends with the first fault of it: so one is kept to the end, and the others are told on the way.
+fn all_told(mut events: extract::recording::Events) -> Events {
+    let mut fault = None;
+    Box::new(std::iter::from_fn(move || {
+        loop {
+            match events.next() {
+                Some(Ok(event)) => return Some(Ok(event)),
+                Some(Err(error)) if fault.is_none() => fault = Some(error),
+                Some(Err(error)) => tracing::warn!(%error, "passed over what cannot be read"),
+                None => return fault.take().map(|error| Err(wiring::recording_failure(error))),
+            }
+        }
+    }))
 }
 
 /// Events of a recording.

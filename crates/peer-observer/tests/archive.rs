@@ -134,6 +134,29 @@ fn what_is_damaged_is_named_and_the_rest_is_read() {
     assert!(text(&printed.stderr).contains("x.poa is damaged at byte "), "{}", text(&printed.stderr));
 }
 
+/// Messages as Bitcoin Core captures them: time in microseconds, type, payload.
+fn captured(time: u64, message_type: &[u8; 12], payload: &[u8]) -> Vec<u8> {
+    [&time.to_le_bytes()[..], message_type, &(payload.len() as u32).to_le_bytes(), payload].concat()
+}
+
+#[test]
+fn every_fault_of_a_capture_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let peer = directory.path().join("203.0.113.7_8333");
+    std::fs::create_dir(&peer).unwrap();
+    let ping = |time| captured(time, b"ping\0\0\0\0\0\0\0\0", b"12345678");
+    std::fs::write(peer.join("msgs_recv.dat"), [ping(1), ping(u64::MAX - 4), ping(3)].concat()).unwrap();
+    std::fs::write(peer.join("msgs_sent.dat"), [ping(2), vec![0xff; 30]].concat()).unwrap();
+    let printed = output(&["logger", "--recording", directory.path().to_str().unwrap()]);
+    let said = text(&printed.stderr);
+    assert_eq!((printed.status.code(), text(&printed.stdout).lines().count()), (Some(7), 3), "{said}");
+    for part in
+        ["msgs_recv.dat at byte 32: no message: its time", "1 such record was passed over", "msgs_sent.dat at byte 32: no message"]
+    {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+}
+
 #[test]
 fn mistakes_say_what_to_do() {
     let directory = tempfile::tempdir().unwrap();

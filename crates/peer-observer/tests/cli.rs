@@ -105,7 +105,7 @@ fn what_bitcoin_core_captured_is_a_recording() {
     assert_eq!(event["netVerack"]["address"], "203.0.113.7:8333");
     expect![[r#"
         error: failed to read the capture DIR/203.0.113.7_8333/msgs_recv.dat at byte 24: the file ends in the middle of a message
-        hint: everything else was read; a node that runs may be in the middle of writing that file
+        hint: nothing behind that place in that file can be read; a node that runs may be in the middle of writing it
     "#]]
     .assert_eq(&stderr(&output).replace(&directory.path().display().to_string(), "DIR"));
 }

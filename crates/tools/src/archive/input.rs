@@ -579,6 +579,9 @@ fn pull<T: Reading>(input: &mut Input, fault: &mut Option<ReadError>) -> Option<
     match input.next()? {
         Ok(next) => Some(next),
         Err(error) => {
+            if fault.is_some() {
+                tracing::warn!(%error, "passed over what cannot be read");
+            }
             fault.get_or_insert(error);
             None
         }
