@@ -32,7 +32,8 @@ pub fn run(options: cli::Archive) -> Result<ExitCode, Failure> {
         cli::Archive::Info(options) => {
             let info =
                 shown(&options.files, 1, |progress| info::info_watched(&options.files, now(), progress)).map_err(unreadable)?;
-            print(&info, options.format).map(|()| ExitCode::SUCCESS)
+            print(&info, options.format)?;
+            Ok(if info.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(Code::Recording as u8) })
         }
         cli::Archive::Verify(options) => {
             let verified =
@@ -49,7 +50,17 @@ pub fn run(options: cli::Archive) -> Result<ExitCode, Failure> {
         }
         cli::Archive::Export(options) => crate::export::run(*options),
         cli::Archive::Ship(options) => crate::ship::run(*options),
-        cli::Archive::Merge(options) => copied(&options.files, &Selection::default(), &options.output),
+        cli::Archive::Merge(options) => {
+            let code = copied(&options.files, &Selection::default(), &options.output)?;
+            // of what was just written, from its heads
+            let twice = info::info(std::slice::from_ref(&options.output), now()).map_or(0, |info| info.repeated());
+            if twice > 0 {
+                eprintln!(
+                    "warning: {twice} events are there twice or out of order\nhint: `archive info FILES` tells which source they are of"
+                );
+            }
+            Ok(code)
+        }
     }
 }
 

@@ -53,6 +53,19 @@ fn what_was_cut_and_merged_is_what_there_was() {
     succeeds(&["archive", "verify", &path("c.poa")]);
 }
 
+#[test]
+fn what_is_merged_twice_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    succeeds(&["archive", "cut", DEMO, "-o", &path("a.poa"), "--to", "+10s"]);
+    let merged = text(&succeeds(&["archive", "merge", &path("a.poa"), DEMO, "-o", &path("c.poa")]).stderr);
+    assert!(merged.contains("events are there twice or out of order"), "{merged}");
+    let page = text(&succeeds(&["archive", "verify", &path("c.poa")]).stdout);
+    assert!(page.contains("events are there twice or out of order") && !page.contains("no sequence is missing"), "{page}");
+    let apart = text(&succeeds(&["archive", "merge", &path("a.poa"), "-o", &path("d.poa")]).stderr);
+    assert!(!apart.contains("twice"), "{apart}");
+}
+
 /// What is cut for others has nobody's address or name, and nothing links two files unless a key does.
 #[test]
 fn a_slice_for_others_names_nobody() {
@@ -129,6 +142,14 @@ fn what_is_damaged_is_named_and_the_rest_is_read() {
     let verify = output(&["archive", "verify", &path_text]);
     assert_eq!(verify.status.code(), Some(7));
     assert!(text(&verify.stdout).contains("is damaged at byte "), "{}", text(&verify.stdout));
+    // heads are all that `info` looks at; that of the file tells when it was begun
+    let mut begun = whole.clone();
+    begun[14] ^= 1;
+    std::fs::write(&path, &begun).unwrap();
+    let info = output(&["archive", "info", &path_text]);
+    assert_eq!(info.status.code(), Some(7), "{}", text(&info.stdout));
+    assert!(text(&info.stdout).contains("FAULT     "), "{}", text(&info.stdout));
+    std::fs::write(&path, &changed).unwrap();
     let printed = output(&["logger", "--recording", &path_text]);
     assert_eq!(printed.status.code(), Some(7));
     assert!(text(&printed.stderr).contains("x.poa is damaged at byte "), "{}", text(&printed.stderr));

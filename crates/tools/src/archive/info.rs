@@ -373,6 +373,11 @@ impl Info {
     pub fn missing(&self) -> u64 {
         self.sources.iter().fold(0, |sum, source| sum.saturating_add(source.missing))
     }
+
+    /// Events that are there twice, or out of order, of all sources.
+    pub fn repeated(&self) -> u64 {
+        self.sources.iter().fold(0, |sum, source| sum.saturating_add(source.repeated))
+    }
 }
 
 /// As a page for people.
@@ -426,6 +431,9 @@ impl Info {
         let mut parts = Vec::new();
         if self.missing() > 0 {
             parts.push(format!("{} sequences are missing", self.missing()));
+        }
+        if self.repeated() > 0 {
+            parts.push(format!("{} events are there twice or out of order", self.repeated()));
         }
         let lost = self.lost.values().fold(0_u64, |sum, count| sum.saturating_add(*count));
         if lost > 0 {
