@@ -549,6 +549,15 @@ fn an_empty_archive_is_one() {
     assert!(!info.to_string().is_empty());
 }
 
+#[test]
+fn a_name_without_end_is_cut_where_it_is_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let ping = Event { time: 5, run: 1, ..Event::new("é".repeat(10_000), Source::Ebpf, NetPing::default()) };
+    let path = segment_of(directory.path(), &ping.to_bytes());
+    let page = info::info(&[path], 0).unwrap().to_string();
+    assert!(page.len() < 2000 && page.contains("éé…"), "{page}");
+}
+
 /// What this release does not know survives being copied by it.
 #[test]
 fn what_a_later_release_wrote_survives() {

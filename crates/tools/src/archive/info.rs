@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use event::archive::{Head, Stream};
 use event::text::Rfc3339;
-use event::{Event, KindId, Source};
+use event::{Event, KindId, NodeName, Source};
 use serde::Serialize;
 
 use super::amount::Size;
@@ -415,7 +415,10 @@ impl fmt::Display for Info {
         writeln!(f, "\n{:<16} {:<8} {:<30} {:>10} {:>10} {:>10}", "node", "source", "since", "events", "missing", "repeated")?;
         for source in &self.sources {
             let SourceInfo { node, source, run, events, missing, repeated, .. } = source;
-            let node = event::text::Printable(node).to_string();
+            // in a segment a name may be as long as its writer liked
+            let end = node.floor_char_boundary(NodeName::MAX);
+            let rest = if end < node.len() { "…" } else { "" };
+            let node = format!("{}{rest}", event::text::Printable(&node[..end]));
             writeln!(f, "{node:<16} {source:<8} {:<30} {events:>10} {missing:>10} {repeated:>10}", run.to_string())?;
         }
         writeln!(f, "\n{:<32} {:>10} {:>12}", "kind", "events", "bytes")?;
