@@ -142,10 +142,17 @@ pub struct Segment {
     start: u64,
     /// Where its index begins, by its tail.
     index: Option<u64>,
+    /// How many bytes may still be read of what looks like a frame, while one is searched.
+    doubts: u64,
 }
 
 /// Pieces in which a file is searched for the next frame.
 const SEARCH: usize = 1 << 20;
+/// What looks like a frame is read to find out, so many times as much as there is of the file: a disk leaves a few such places, somebody who
+/// wants it to take hours leaves one every forty bytes. Beyond that, the search ends, and says so.
+const DOUBTS: u64 = 2;
+/// So much is never too much.
+const LEAST_DOUBTS: u64 = 64 << 20;
 
 impl Segment {
     /// Opens a segment and finds its frames: by its index, or from head to head. `None` if the index says that nothing in it is of a
@@ -168,6 +175,7 @@ impl Segment {
             file,
             start: 0,
             index: None,
+            doubts: size.saturating_mul(DOUBTS).saturating_add(LEAST_DOUBTS),
         };
         segment.read_header()?;
         // an index that is wrong was never there
@@ -324,16 +332,42 @@ impl Segment {
     }
 
     /// Where the next frame begins that is whole. A head alone is not enough: an index is full of them.
-    fn frame_behind(&self, mut from: u64) -> Result<Option<u64>, ReadError> {
-        while let Some(place) = self.next_frame(from)? {
-            if let Found::Frame(entry) = self.head(place)?
-                && self.body(&entry).is_ok()
-            {
-                return Ok(Some(place));
+    fn frame_behind(&mut self, mut from: u64) -> Result<Option<u64>, ReadError> {
+        while from < self.size {
+            let piece = self.read(from, (self.size - from).min(SEARCH as u64) as usize)?;
+            let mut at = 0;
+            while let Some(found) = segment::next_frame(&piece, at) {
+                let place = from + found as u64;
+                // most of what looks like one is told by the bytes that are here
+                let rest = &piece[found..];
+                if (rest.len() < FIXED || Head::length(rest).is_ok()) && self.is_frame(place)? {
+                    return Ok(Some(place));
+                }
+                if self.doubts == 0 {
+                    let what = "searched no further: there is more that looks like frames than a file can have".to_owned();
+                    self.faults.push(Fault { offset: place, what });
+                    return Ok(None);
+                }
+                at = found + 1;
             }
-            from = place + 1;
+            // the beginning of one may be the end of this piece
+            let step = piece.len().saturating_sub(event::archive::MAGIC.len() - 1).max(1);
+            from += step as u64;
+            if piece.len() < SEARCH {
+                break;
+            }
         }
         Ok(None)
+    }
+
+    /// Whether a frame that is whole begins here; what it takes to know is noted.
+    fn is_frame(&mut self, place: u64) -> Result<bool, ReadError> {
+        let fixed = self.read(place, (self.size - place).min(FIXED as u64) as usize)?;
+        let Ok(length) = Head::length(&fixed) else { return Ok(false) };
+        self.doubts = self.doubts.saturating_sub(length as u64);
+        let Found::Frame(entry) = self.head(place)? else { return Ok(false) };
+        self.doubts = self.doubts.saturating_sub(entry.end() - place);
+        Ok(self.body(&entry).is_ok())
     }
 
     /// Where an index ends that begins here, or the part of it that is as it was written.
@@ -375,23 +409,6 @@ impl Segment {
         let Ok(head) = Head::from_bytes(&self.read(place, length)?) else { return Ok(Found::Nothing) };
         let entry = Entry { place, head_length: length, head };
         Ok(if entry.end() > self.size { Found::Cut } else { Found::Frame(Box::new(entry)) })
-    }
-
-    /// Where something that looks like a frame begins next.
-    fn next_frame(&self, mut from: u64) -> Result<Option<u64>, ReadError> {
-        while from < self.size {
-            let piece = self.read(from, (self.size - from).min(SEARCH as u64) as usize)?;
-            if let Some(at) = segment::next_frame(&piece, 0) {
-                return Ok(Some(from + at as u64));
-            }
-            // the beginning of one may be the end of this piece
-            let step = piece.len().saturating_sub(event::archive::MAGIC.len() - 1).max(1);
-            from += step as u64;
-            if piece.len() < SEARCH {
-                break;
-            }
-        }
-        Ok(None)
     }
 
     fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, ReadError> {
