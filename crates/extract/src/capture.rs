@@ -92,6 +92,11 @@ impl Capture {
         path.is_dir() || direction(path).is_some()
     }
 
+    /// Whether there is a capture in a folder, or the file is one.
+    pub fn is_in(path: &Path) -> bool {
+        Self::is_one(path) && find(path).is_ok_and(|files| !files.is_empty())
+    }
+
     /// Opens `message_capture/`, a folder in it, or a file. With `keep_raw` the payloads of decoded messages are kept too.
     ///
     /// # Errors

@@ -179,6 +179,34 @@ fn every_fault_of_a_capture_is_told() {
 }
 
 #[test]
+fn what_bitcoin_core_captured_becomes_a_recording() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let capture = path("message_capture");
+    let peer = directory.path().join("message_capture/203.0.113.7_8333");
+    std::fs::create_dir_all(&peer).unwrap();
+    let ping = |time| captured(time, b"ping\0\0\0\0\0\0\0\0", b"12345678");
+    std::fs::write(peer.join("msgs_recv.dat"), (1..=20).flat_map(|second| ping(second * 1_000_000)).collect::<Vec<_>>()).unwrap();
+    let page = text(&succeeds(&["archive", "info", &capture]).stdout);
+    assert!(page.contains("events    20,") && page.contains("capture          capture"), "{page}");
+    succeeds(&["archive", "cut", &capture, "-o", &path("all.poa")]);
+    succeeds(&["archive", "cut", &capture, "-o", &path("part.poa"), "--from", "+5s", "--to", "+9s"]);
+    let lines = |path: &str| text(&succeeds(&["logger", "--recording", path]).stdout);
+    assert_eq!(lines(&path("all.poa")), lines(&capture));
+    assert_eq!(lines(&path("part.poa")).lines().count(), 5);
+    succeeds(&["archive", "verify", &path("all.poa")]);
+    fails(
+        directory.path(),
+        &["archive", "export", &capture, "-o", &path("tables")],
+        7,
+        expect![[r#"
+            error: there is no recording in DIR/message_capture
+            hint: only recordings of this program are read; of what Bitcoin Core captured `archive cut FOLDER -o FILE` makes one
+        "#]],
+    );
+}
+
+#[test]
 fn mistakes_say_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
     let there = directory.path().join("there.poa");
@@ -225,7 +253,7 @@ fn mistakes_say_what_to_do() {
         7,
         expect![[r#"
             error: there is no recording in DIR
-            hint: only recordings of this program are read, not the files of others
+            hint: only recordings of this program are read; of what Bitcoin Core captured `archive cut FOLDER -o FILE` makes one
         "#]],
     );
 }

@@ -203,6 +203,13 @@ impl Stretches {
     }
 }
 
+/// Describes events that are no recording of ours, by the file or folder they are read from.
+pub fn info_of<E: fmt::Display>(path: &Path, events: impl Iterator<Item = Result<Event, E>>) -> Info {
+    let mut summary = Summary::default();
+    summary.events(path, events);
+    summary.finish()
+}
+
 /// Adds up heads.
 #[derive(Default)]
 pub(crate) struct Summary {
@@ -307,7 +314,7 @@ impl Summary {
         Ok(())
     }
 
-    pub(crate) fn fault(&mut self, error: &ReadError) {
+    pub(crate) fn fault(&mut self, error: &impl fmt::Display) {
         let text = error.to_string();
         if !self.info.faults.contains(&text) {
             self.info.faults.push(text);
@@ -316,6 +323,13 @@ impl Summary {
 
     /// A recording of the first form has no heads.
     pub(crate) fn first_form(&mut self, path: &Path) -> Result<(), ReadError> {
+        let progress = self.progress.clone();
+        self.events(path, input::open_watched(&[path.to_owned()], &super::Selection::default(), &progress)?.events());
+        Ok(())
+    }
+
+    /// What has no heads gets some.
+    fn events<E: fmt::Display>(&mut self, path: &Path, events: impl Iterator<Item = Result<Event, E>>) {
         let mut packer = event::archive::Packer::default();
         let mut compressor = zstd::bulk::Compressor::new(1).expect("there is memory for it");
         let mut flush = |packer: &mut event::archive::Packer, summary: &mut Self| {
@@ -323,7 +337,7 @@ impl Summary {
                 summary.head(&head);
             }
         };
-        for event in input::open_watched(&[path.to_owned()], &super::Selection::default(), &self.progress.clone())?.events() {
+        for event in events {
             match event {
                 Ok(event) => {
                     self.lost(&event);
@@ -336,7 +350,7 @@ impl Summary {
             }
         }
         flush(&mut packer, self);
-        let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let bytes = std::fs::metadata(path).map_or(0, |metadata| if metadata.is_file() { metadata.len() } else { 0 });
         self.info.bytes += bytes;
         self.info.files.push(FileInfo {
             path: path.to_owned(),
@@ -347,7 +361,6 @@ impl Summary {
             asked: String::new(),
             profile: String::new(),
         });
-        Ok(())
     }
 
     pub(crate) fn finish(self) -> Info {

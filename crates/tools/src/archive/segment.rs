@@ -91,7 +91,7 @@ impl ReadError {
             Self::Open { .. } => "is the path right, and may this user read the file?",
             Self::Foreign { empty: true, .. } => "was it copied whole? a recording that was not ended may be empty, too",
             Self::Foreign { empty: false, .. } | Self::Nothing { .. } => {
-                "only recordings of this program are read, not the files of others"
+                "only recordings of this program are read; of what Bitcoin Core captured `archive cut FOLDER -o FILE` makes one"
             }
             Self::Newer { .. } => "read it with the release that wrote it, or a later one",
             Self::Damaged { .. } | Self::Read { .. } => {
