@@ -75,10 +75,10 @@ fn main() {
 }
 
 fn frames(segment: &[u8]) -> Vec<(Head, &[u8])> {
-    Header::from_bytes(segment).expect("a segment");
+    let (_, start) = Header::from_bytes(segment).expect("a segment");
     let (_, tail) = segment.split_at(segment.len() - TAIL);
     let tail = Tail::from_bytes(tail).expect("a finished segment");
-    let index = read_index(&tail, &segment[tail.index as usize..segment.len() - TAIL]).expect("an index");
+    let index = read_index(&tail, Some(start as u64), &segment[tail.index as usize..segment.len() - TAIL]).expect("an index");
     index
         .into_iter()
         .map(|entry| (entry.body() as usize, entry.head))

@@ -19,8 +19,8 @@
 //!
 //! A frame is readable alone: nothing in it refers to another frame. The summary tells without decompression what is in it: times, kinds,
 //! streams (who stated events, from which sequence to which), peers. A segment that is being written, or whose writer was killed, has no
-//! index: reading the heads, from one to the next, makes the same one. An index that does not match its checksum or the heads was never
-//! there. Behind a damaged frame, or an index in the middle of a file, reading goes on at the next frame whose checksums match.
+//! index: reading the heads, from one to the next, makes the same one. Frames stand without a gap between header and index. An index that
+//! does not match its checksum, its tail or the heads, or leaves a frame out, was never there. Behind a damaged frame, or an index in the middle of a file, reading goes on at the next frame whose checksums match.
 //!
 //! A reader refuses a version that is higher than its own. What a later release can leave out or add without a new version: fields at the
 //! end of header and summary, kinds and fields of events.

@@ -6,7 +6,7 @@
 use bytes::{Buf, BytesMut};
 use prost::Message;
 
-use crate::Event;
+use crate::{Event, NodeName};
 
 /// The longest event that a recording may hold. The largest that is ever published is a 4 MB message, decoded, with its raw bytes.
 pub const MAX_EVENT: usize = 64 << 20;
@@ -52,12 +52,22 @@ impl Reader {
             return Err(fault(Fault::TooLong(length)));
         }
         let prefix = self.buffer.len() - ahead.len();
+        if node_length(ahead).is_some_and(|node| node > NodeName::MAX as u64) {
+            return Err(fault(Fault::Name));
+        }
         if ahead.len() < length {
+            // what grows by itself takes twice as much
+            let more = length - ahead.len();
+            self.buffer.reserve(more);
             return Ok(None);
         }
         self.buffer.advance(prefix);
         let bytes = self.buffer.split_to(length).freeze();
-        let event = Event::from_bytes(bytes).map_err(|error| ReadError { offset: self.offset, what: Fault::Event(error) })?;
+        let fault = |what| ReadError { offset: self.offset, what };
+        let event = Event::from_bytes(bytes).map_err(|error| fault(Fault::Event(error)))?;
+        if event.node.len() > NodeName::MAX {
+            return Err(fault(Fault::Name));
+        }
         self.offset += (prefix + length) as u64;
         Ok(Some(event))
     }
@@ -70,6 +80,14 @@ impl Reader {
     pub fn finish(&self) -> Result<(), ReadError> {
         if self.buffer.is_empty() { Ok(()) } else { Err(ReadError { offset: self.offset, what: Fault::Cut }) }
     }
+}
+
+/// How long the name of the node is, if an event begins with it, as all that this program writes do: known before there is more of it.
+fn node_length(mut event: &[u8]) -> Option<u64> {
+    const NODE: u8 = 1 << 3 | 2;
+    let (NODE, rest) = event.split_first().map(|(key, rest)| (*key, rest))? else { return None };
+    event = rest;
+    prost::encoding::decode_varint(&mut event).ok()
 }
 
 /// A recording that cannot be read from some place on.
@@ -88,6 +106,8 @@ enum Fault {
     Length,
     #[error("an event of {0} bytes, more than any event has")]
     TooLong(usize),
+    #[error("an event of a node whose name is longer than any name")]
+    Name,
     #[error("{0}")]
     Event(crate::DecodeError),
     #[error("the recording ends in the middle of an event")]
@@ -153,6 +173,26 @@ mod tests {
     fn foreign_bytes_are_an_error_that_names_the_place() {
         let (_, end) = read(&[0xff; 32], 32);
         assert_eq!(end.unwrap_err().to_string(), "at byte 0 of the uncompressed recording: no length of an event");
+    }
+
+    /// A few bytes of zstd become as many as somebody likes: a name is repeated in everything that is made of an event.
+    #[test]
+    fn a_name_that_no_node_has_is_refused_before_it_is_there() {
+        let named = |length: usize| {
+            let event = Event::new("n".repeat(length), Source::Ebpf, NetPing::default());
+            let mut bytes = Vec::new();
+            write(&event, &mut bytes);
+            bytes
+        };
+        assert_eq!(read(&named(NodeName::MAX), 100).0.len(), 1);
+        let mut reader = Reader::default();
+        reader.push(&named(60 << 20)[..100]);
+        let expected = "at byte 0 of the uncompressed recording: an event of a node whose name is longer than any name";
+        assert_eq!(reader.next().unwrap_err().to_string(), expected);
+        // also where something else comes before it
+        let late = [&[0x10, 1][..], &named(65)[1..]].concat();
+        let (events, end) = read(&[&[late.len() as u8][..], &late].concat(), 500);
+        assert_eq!((events.len(), end.unwrap_err().to_string().as_str()), (0, expected));
     }
 
     proptest::proptest! {

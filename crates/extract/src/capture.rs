@@ -24,7 +24,7 @@ use event::p2p::{Captured, Message, network_of};
 use event::{Direction, Event, Network, Source};
 
 use connection::Connection;
-pub use record::{Fault, Place, Record};
+pub use record::{Fault, Place, Record, Skipped};
 
 use crate::recording::RecordingError;
 
@@ -40,7 +40,8 @@ const FILES: [(&str, Direction); 2] = [("msgs_recv.dat", Direction::Inbound), ("
 
 /// Captured messages as events, in the order of time.
 ///
-/// A file that is broken ends where it is broken; that is told after everything that could be read.
+/// A record that a node cannot have written is passed over where the next one can be found; else its file ends there. Either is told after
+/// everything that could be read.
 pub struct Capture {
     peers: Vec<Peer>,
     files: Vec<Captures>,
@@ -89,6 +90,11 @@ impl Capture {
     /// Whether a path looks like one: a folder, or a file with the name that Bitcoin Core gives.
     pub fn is_one(path: &Path) -> bool {
         path.is_dir() || direction(path).is_some()
+    }
+
+    /// Whether there is a capture in a folder, or the file is one.
+    pub fn is_in(path: &Path) -> bool {
+        Self::is_one(path) && find(path).is_ok_and(|files| !files.is_empty())
     }
 
     /// Opens `message_capture/`, a folder in it, or a file. With `keep_raw` the payloads of decoded messages are kept too.
@@ -143,6 +149,7 @@ impl Capture {
             }
             Ok(None) => {
                 self.open.remove(&file);
+                self.skipped(file);
             }
             Err(fault) => self.fail(file, fault),
         }
@@ -169,8 +176,18 @@ impl Capture {
 
     fn fail(&mut self, file: usize, fault: Fault) {
         self.open.remove(&file);
+        self.skipped(file);
         let Captures { path, place, .. } = &self.files[file];
         self.broken.push_back(CaptureError { path: path.clone(), offset: place.offset(), fault });
+    }
+
+    /// At the end of a file: what of it was passed over.
+    fn skipped(&mut self, file: usize) {
+        let Captures { path, place, .. } = &mut self.files[file];
+        if let Some(Skipped { count, offset, fault }) = place.skipped() {
+            let fault = Fault::Skipped(Box::new(fault), count);
+            self.broken.push_back(CaptureError { path: path.clone(), offset, fault });
+        }
     }
 
     fn event(&mut self, file: usize, record: &Record) -> Event {
@@ -230,6 +247,18 @@ pub struct CaptureError {
     pub offset: u64,
     #[source]
     fault: Fault,
+}
+
+impl CaptureError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self.fault {
+            Fault::Skipped(..) => {
+                "everything else was read; a node writes no such records: was the file changed, or the disk damaged?"
+            }
+            _ => "nothing behind that place in that file can be read; a node that runs may be in the middle of writing it",
+        }
+    }
 }
 
 /// Which way the messages of a file went, by its name.

@@ -190,7 +190,7 @@ impl RecordingError {
             Self::Foreign { empty: true, .. } => "was it copied whole? a recording that was not ended may be empty, too",
             Self::Foreign { empty: false, .. } => "only recordings of this program are read, not the files of others",
             Self::NoCapture { .. } => "name a file of this program, or the node's `message_capture`",
-            Self::Capture(_) => "everything else was read; a node that runs may be in the middle of writing that file",
+            Self::Capture(error) => error.hint(),
             Self::Read { .. } | Self::Broken { .. } => "what is before that place was read; was the file copied whole?",
         }
     }

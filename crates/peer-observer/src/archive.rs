@@ -30,9 +30,15 @@ pub fn run(options: cli::Archive) -> Result<ExitCode, Failure> {
     match options {
         cli::Archive::Record(options) => record(*options).map(|()| ExitCode::SUCCESS),
         cli::Archive::Info(options) => {
-            let info =
-                shown(&options.files, 1, |progress| info::info_watched(&options.files, now(), progress)).map_err(unreadable)?;
-            print(&info, options.format).map(|()| ExitCode::SUCCESS)
+            let info = match &options.files[..] {
+                [path] if holds_capture(path) => {
+                    let events = extract::recording::open(path).map_err(wiring::recording_failure)?;
+                    info::info_of(path, events)
+                }
+                files => shown(files, 1, |progress| info::info_watched(files, now(), progress)).map_err(unreadable)?,
+            };
+            print(&info, options.format)?;
+            Ok(if info.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(Code::Recording as u8) })
         }
         cli::Archive::Verify(options) => {
             let verified =
@@ -43,18 +49,46 @@ pub fn run(options: cli::Archive) -> Result<ExitCode, Failure> {
         cli::Archive::Cut(options) => {
             let selection = selection(&options.part, &options.files)?;
             match redactor(&options.others)? {
+                Some(_) if options.files.iter().any(|path| holds_capture(path)) => {
+                    Err(Failure::new(Code::Usage, anyhow::anyhow!("what Bitcoin Core captured cannot be redacted as it is"))
+                        .hint(IMPORT))
+                }
                 Some(redactor) => redacted(&options, &selection, redactor),
                 None => copied(&options.files, &selection, &options.output),
             }
         }
         cli::Archive::Export(options) => crate::export::run(*options),
         cli::Archive::Ship(options) => crate::ship::run(*options),
-        cli::Archive::Merge(options) => copied(&options.files, &Selection::default(), &options.output),
+        cli::Archive::Merge(options) => {
+            let code = copied(&options.files, &Selection::default(), &options.output)?;
+            // of what was just written, from its heads
+            let twice = info::info(std::slice::from_ref(&options.output), now()).map_or(0, |info| info.repeated());
+            if twice > 0 {
+                eprintln!(
+                    "warning: {twice} events are there twice or out of order\nhint: `archive info FILES` tells which source they are of"
+                );
+            }
+            Ok(code)
+        }
     }
 }
 
+/// How what Bitcoin Core captured becomes a recording.
+const IMPORT: &str = "`archive cut FOLDER -o FILE` makes a recording of it, which everything reads";
+
 fn copied(files: &[PathBuf], selection: &Selection, output: &Path) -> Result<ExitCode, Failure> {
+    if files.iter().any(|path| holds_capture(path)) {
+        return imported(files, selection, output);
+    }
     written(shown(files, 1, |progress| copy::copy_watched(files, selection, output, now(), progress)))
+}
+
+/// A recording of what Bitcoin Core captured.
+fn imported(files: &[PathBuf], selection: &Selection, output: &Path) -> Result<ExitCode, Failure> {
+    let mut fault = None;
+    let events = recorded(files, selection)?.filter_map(|event| event.map_err(|failure| fault = Some(failure)).ok());
+    let code = written(copy::import(events, selection, output, now()))?;
+    fault.map_or(Ok(code), Err)
 }
 
 /// A slice for others.
@@ -149,9 +183,9 @@ pub fn replay(options: cli::Replay) -> Result<(), Failure> {
             .hint("give `--nats URL`; tools that take `--recording FILES` play a recording without a bus"));
     }
     let selection = selection(&options.part, &options.files)?;
-    let beginning = tools::archive::beginning(&options.files).map_err(unreadable)?;
+    let beginning = beginning(&options.files)?;
     let pauses = options.pause_at.iter().map(|moment| moment.nanos(beginning));
-    let events = tools::archive::open(&options.files, &selection).map_err(unreadable)?.events();
+    let events = recorded(&options.files, &selection)?.filter(|event| event.as_ref().map_or(true, |event| selection.event(event)));
     block_on(async {
         let mut signals = Signals::new()?;
         let Some(bus) = signals.unless_received(wiring::open(&options.nats)).await? else { return Ok(()) };
@@ -162,8 +196,19 @@ pub fn replay(options: cli::Replay) -> Result<(), Failure> {
             () = signals.received() => Ok(()),
         };
         bus.close().await;
-        played.map_err(unreadable)
+        played
     })
+}
+
+/// When the earliest of these recordings begins, nanoseconds since the epoch.
+fn beginning(files: &[PathBuf]) -> Result<u64, Failure> {
+    match files {
+        [path] if is_capture(path) => {
+            let mut events = extract::recording::open(path).map_err(wiring::recording_failure)?;
+            Ok(events.find_map(Result::ok).map_or(0, |event| event.time))
+        }
+        files => tools::archive::beginning(files).map_err(unreadable),
+    }
 }
 
 /// Waits for Enter, or for the end of the input: a script that has none goes on at once.
@@ -250,19 +295,21 @@ fn record(options: cli::ArchiveRecord) -> Result<(), Failure> {
 ///
 /// A pattern that matches no kind, or a recording whose beginning cannot be read.
 pub fn selection(part: &Part, files: &[PathBuf]) -> Result<Selection, Failure> {
-    enum Wrong {
-        Kinds(event::FilterError),
-        Read(ReadError),
-    }
-    impl From<event::FilterError> for Wrong {
-        fn from(error: event::FilterError) -> Self {
-            Self::Kinds(error)
-        }
-    }
-    part.selection(|| tools::archive::beginning(files).map_err(Wrong::Read)).map_err(|wrong| match wrong {
+    part.selection(|| beginning(files).map_err(Wrong::Read)).map_err(|wrong| match wrong {
         Wrong::Kinds(error) => unknown_kind(error),
-        Wrong::Read(error) => unreadable(error),
+        Wrong::Read(failure) => failure,
     })
+}
+
+enum Wrong {
+    Kinds(event::FilterError),
+    Read(Failure),
+}
+
+impl From<event::FilterError> for Wrong {
+    fn from(error: event::FilterError) -> Self {
+        Self::Kinds(error)
+    }
 }
 
 fn print(info: &info::Info, format: Format) -> Result<(), Failure> {
@@ -300,17 +347,33 @@ pub fn recorded(paths: &[PathBuf], selection: &Selection) -> Result<Events, Fail
     match paths {
         [path] if is_capture(path) => {
             let events = extract::recording::open(path).map_err(wiring::recording_failure)?;
-            Ok(Box::new(events.map(|event| event.map_err(wiring::recording_failure))))
+            Ok(all_told(events))
         }
         paths if paths.iter().any(|path| is_capture(path)) => Err(Failure::new(
             Code::Usage,
             anyhow::anyhow!("what Bitcoin Core captured is read alone, not together with recordings"),
-        )),
+        )
+        .hint(IMPORT)),
         paths => {
             let events = tools::archive::open(paths, selection).map_err(unreadable)?.events();
             Ok(Box::new(events.map(|event| event.map_err(unreadable))))
         }
     }
+}
+
+/// Whoever reads a recording ends with the first fault of it: so one is kept to the end, and the others are told on the way.
+fn all_told(mut events: extract::recording::Events) -> Events {
+    let mut fault = None;
+    Box::new(std::iter::from_fn(move || {
+        loop {
+            match events.next() {
+                Some(Ok(event)) => return Some(Ok(event)),
+                Some(Err(error)) if fault.is_none() => fault = Some(error),
+                Some(Err(error)) => tracing::warn!(%error, "passed over what cannot be read"),
+                None => return fault.take().map(|error| Err(wiring::recording_failure(error))),
+            }
+        }
+    }))
 }
 
 /// Events of a recording.
@@ -321,6 +384,11 @@ pub fn is_capture(path: &Path) -> bool {
     let is_segment = |entry: std::fs::DirEntry| entry.path().extension().is_some_and(|extension| extension == "poa");
     let archive = || std::fs::read_dir(path).is_ok_and(|entries| entries.flatten().any(is_segment));
     extract::capture::Capture::is_one(path) && !(path.is_dir() && archive())
+}
+
+/// Whether there is something that Bitcoin Core captured.
+fn holds_capture(path: &Path) -> bool {
+    is_capture(path) && extract::capture::Capture::is_in(path)
 }
 
 /// A recording that cannot be read.

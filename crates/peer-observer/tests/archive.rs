@@ -53,6 +53,19 @@ fn what_was_cut_and_merged_is_what_there_was() {
     succeeds(&["archive", "verify", &path("c.poa")]);
 }
 
+#[test]
+fn what_is_merged_twice_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    succeeds(&["archive", "cut", DEMO, "-o", &path("a.poa"), "--to", "+10s"]);
+    let merged = text(&succeeds(&["archive", "merge", &path("a.poa"), DEMO, "-o", &path("c.poa")]).stderr);
+    assert!(merged.contains("events are there twice or out of order"), "{merged}");
+    let page = text(&succeeds(&["archive", "verify", &path("c.poa")]).stdout);
+    assert!(page.contains("events are there twice or out of order") && !page.contains("no sequence is missing"), "{page}");
+    let apart = text(&succeeds(&["archive", "merge", &path("a.poa"), "-o", &path("d.poa")]).stderr);
+    assert!(!apart.contains("twice"), "{apart}");
+}
+
 /// What is cut for others has nobody's address or name, and nothing links two files unless a key does.
 #[test]
 fn a_slice_for_others_names_nobody() {
@@ -129,9 +142,68 @@ fn what_is_damaged_is_named_and_the_rest_is_read() {
     let verify = output(&["archive", "verify", &path_text]);
     assert_eq!(verify.status.code(), Some(7));
     assert!(text(&verify.stdout).contains("is damaged at byte "), "{}", text(&verify.stdout));
+    // heads are all that `info` looks at; that of the file tells when it was begun
+    let mut begun = whole.clone();
+    begun[14] ^= 1;
+    std::fs::write(&path, &begun).unwrap();
+    let info = output(&["archive", "info", &path_text]);
+    assert_eq!(info.status.code(), Some(7), "{}", text(&info.stdout));
+    assert!(text(&info.stdout).contains("FAULT     "), "{}", text(&info.stdout));
+    std::fs::write(&path, &changed).unwrap();
     let printed = output(&["logger", "--recording", &path_text]);
     assert_eq!(printed.status.code(), Some(7));
     assert!(text(&printed.stderr).contains("x.poa is damaged at byte "), "{}", text(&printed.stderr));
+}
+
+/// Messages as Bitcoin Core captures them: time in microseconds, type, payload.
+fn captured(time: u64, message_type: &[u8; 12], payload: &[u8]) -> Vec<u8> {
+    [&time.to_le_bytes()[..], message_type, &(payload.len() as u32).to_le_bytes(), payload].concat()
+}
+
+#[test]
+fn every_fault_of_a_capture_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let peer = directory.path().join("203.0.113.7_8333");
+    std::fs::create_dir(&peer).unwrap();
+    let ping = |time| captured(time, b"ping\0\0\0\0\0\0\0\0", b"12345678");
+    std::fs::write(peer.join("msgs_recv.dat"), [ping(1), ping(u64::MAX - 4), ping(3)].concat()).unwrap();
+    std::fs::write(peer.join("msgs_sent.dat"), [ping(2), vec![0xff; 30]].concat()).unwrap();
+    let printed = output(&["logger", "--recording", directory.path().to_str().unwrap()]);
+    let said = text(&printed.stderr);
+    assert_eq!((printed.status.code(), text(&printed.stdout).lines().count()), (Some(7), 3), "{said}");
+    for part in
+        ["msgs_recv.dat at byte 32: no message: its time", "1 such record was passed over", "msgs_sent.dat at byte 32: no message"]
+    {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+}
+
+#[test]
+fn what_bitcoin_core_captured_becomes_a_recording() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let capture = path("message_capture");
+    let peer = directory.path().join("message_capture/203.0.113.7_8333");
+    std::fs::create_dir_all(&peer).unwrap();
+    let ping = |time| captured(time, b"ping\0\0\0\0\0\0\0\0", b"12345678");
+    std::fs::write(peer.join("msgs_recv.dat"), (1..=20).flat_map(|second| ping(second * 1_000_000)).collect::<Vec<_>>()).unwrap();
+    let page = text(&succeeds(&["archive", "info", &capture]).stdout);
+    assert!(page.contains("events    20,") && page.contains("capture          capture"), "{page}");
+    succeeds(&["archive", "cut", &capture, "-o", &path("all.poa")]);
+    succeeds(&["archive", "cut", &capture, "-o", &path("part.poa"), "--from", "+5s", "--to", "+9s"]);
+    let lines = |path: &str| text(&succeeds(&["logger", "--recording", path]).stdout);
+    assert_eq!(lines(&path("all.poa")), lines(&capture));
+    assert_eq!(lines(&path("part.poa")).lines().count(), 5);
+    succeeds(&["archive", "verify", &path("all.poa")]);
+    fails(
+        directory.path(),
+        &["archive", "export", &capture, "-o", &path("tables")],
+        7,
+        expect![[r#"
+            error: there is no recording in DIR/message_capture
+            hint: only recordings of this program are read; of what Bitcoin Core captured `archive cut FOLDER -o FILE` makes one
+        "#]],
+    );
 }
 
 #[test]
@@ -181,7 +253,7 @@ fn mistakes_say_what_to_do() {
         7,
         expect![[r#"
             error: there is no recording in DIR
-            hint: only recordings of this program are read, not the files of others
+            hint: only recordings of this program are read; of what Bitcoin Core captured `archive cut FOLDER -o FILE` makes one
         "#]],
     );
 }

@@ -105,7 +105,7 @@ fn what_bitcoin_core_captured_is_a_recording() {
     assert_eq!(event["netVerack"]["address"], "203.0.113.7:8333");
     expect![[r#"
         error: failed to read the capture DIR/203.0.113.7_8333/msgs_recv.dat at byte 24: the file ends in the middle of a message
-        hint: everything else was read; a node that runs may be in the middle of writing that file
+        hint: nothing behind that place in that file can be read; a node that runs may be in the middle of writing it
     "#]]
     .assert_eq(&stderr(&output).replace(&directory.path().display().to_string(), "DIR"));
 }
@@ -131,7 +131,7 @@ fn broken_recordings_are_named() {
     assert_eq!(code, Some(7));
     expect![[r#"
         error: DIR/foreign.rec is no recording: it does not begin as one
-        hint: only recordings of this program are read, not the files of others
+        hint: only recordings of this program are read; of what Bitcoin Core captured `archive cut FOLDER -o FILE` makes one
     "#]]
     .assert_eq(&text);
     let (code, text, _) = print(&format!("{}/none.rec", directory.path().display()));

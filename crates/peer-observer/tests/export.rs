@@ -68,8 +68,8 @@ fn an_export_says_what_it_did_and_what_it_did_not() {
         7,
         expect![[r#"
         877 events, 877 rows in 41 files, N kB
-        error: failed to read the recording DIR/cut.rec at byte 26415: incomplete frame
-        hint: everything else was read; was the file copied whole? `archive verify` lists every fault
+        error: failed to read the recording DIR/cut.rec at byte 26368: incomplete frame
+        hint: nothing behind that place can be read; was the file copied whole?
     "#]],
     );
     assert!(Path::new(&path("cut/manifest.json")).exists());

@@ -6,7 +6,7 @@ mod world;
 use std::fs;
 use std::path::Path;
 
-use event::archive::segment::Header;
+use event::archive::segment::{Header, Index, TAIL};
 use event::archive::{Head, Packer};
 use event::{Event, KindId, NetPing, Source};
 use tools::archive::copy::{copy, seal};
@@ -99,6 +99,56 @@ fn an_index_that_is_missing_or_lies_was_never_there() {
     fs::write(&path, &lying).unwrap();
     let (got, _) = read(&path);
     assert_eq!(got, events);
+}
+
+/// Every checksum is in order: whoever wrote it was wrong, or wants something not to be found.
+#[test]
+fn an_index_that_hides_something_hides_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let (events, bytes, places) = three_frames(directory.path());
+    let path = directory.path().join("lying.poa");
+    let entries = Segment::open(&directory.path().join("three.poa"), |_, _| true).unwrap().unwrap().entries;
+    let index = |which: &[usize], change: &dyn Fn(&mut Head)| {
+        let mut index = Index::default();
+        for entry in which.iter().map(|at| &entries[*at]) {
+            let mut head = entry.head.clone();
+            change(&mut head);
+            index.push(entry.place, &head, &head.to_bytes());
+        }
+        index.to_bytes(places[3])
+    };
+    let same = |_: &mut Head| ();
+    // as large as before, so that no gap gives it away
+    let other_times = |head: &mut Head| (head.first, head.last) = (head.first - 1_000_000_000_000, head.last - 1_000_000_000_000);
+    let mut early = index(&[0, 1, 2], &same);
+    let tail = early.len() - TAIL;
+    early[tail + 24..tail + 40].copy_from_slice(&[1_u64.to_le_bytes(), 2_u64.to_le_bytes()].concat());
+    let sum = event::archive::checksum(&early[tail..tail + TAIL - 4]);
+    early[tail + TAIL - 4..].copy_from_slice(&sum.to_le_bytes());
+    let part = Selection { times: events[12].time..=events[17].time, ..Selection::default() };
+    for (name, index, trusted) in [
+        ("the truth", index(&[0, 1, 2], &same), true),
+        ("no last frame", index(&[0, 1], &same), false),
+        ("no first frame", index(&[1, 2], &same), false),
+        ("no frame in the middle", index(&[0, 2], &same), false),
+        ("no frame", index(&[], &same), false),
+        ("the tail says another time", early, false),
+        ("the heads say another time", index(&[0, 1, 2], &other_times), false),
+    ] {
+        fs::write(&path, [&bytes[..places[3] as usize], &index].concat()).unwrap();
+        assert_eq!(all(&path), events, "{name}");
+        let verified = verify::verify(std::slice::from_ref(&path)).unwrap();
+        let faults = verified.info.faults;
+        assert_eq!((verified.events, faults.len()), (30, usize::from(!trusted)), "{name}: {faults:?}");
+        assert!(faults.iter().all(|fault| fault.contains("its index; everything in it can be read")), "{name}: {faults:?}");
+        // who is asked for a time does not read the whole index of a segment of another one; `verify` does
+        if name != "the heads say another time" {
+            assert_eq!(read_part(&path, &part).0, events[12..=17], "{name}");
+        }
+        seal(&path).unwrap().unwrap();
+        assert_eq!(all(&path), events, "{name}");
+        assert!(verify::verify(std::slice::from_ref(&path)).unwrap().is_whole(), "{name}");
+    }
 }
 
 #[test]
@@ -199,6 +249,48 @@ fn a_frame_that_claims_to_be_huge_is_passed_over() {
     let (before, after) = bytes.split_at(places[1] as usize);
     fs::write(&path, [before, &head.to_bytes(), after].concat()).unwrap();
     assert_eq!(read(&path).0, events);
+}
+
+/// Somebody wants a look at a file to take hours.
+#[test]
+fn what_only_looks_like_frames_takes_no_longer_than_anything_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let (events, bytes, places) = three_frames(directory.path());
+    let path = directory.path().join("magic.poa");
+    let magic = event::archive::MAGIC;
+    let (before, after) = bytes.split_at(places[1] as usize);
+    // heads that are none, a million of them
+    fs::write(&path, [before, &magic.repeat(1 << 20), after].concat()).unwrap();
+    let looked = read_bytes(|| assert_eq!(read(&path).0, events));
+    assert!(looked < 64 << 20, "{looked} bytes were read");
+    // heads that are some, each of a body up to the end of the file
+    let promising = |rest: usize| {
+        let section = event::archive::Section { stored: rest as u32, raw: rest as u32, compressed: false };
+        Head { sections: vec![section], ..Head::default() }.to_bytes()
+    };
+    let mut lies = Vec::new();
+    for _ in 0..100_000 {
+        lies.extend(promising(1 << 20));
+    }
+    fs::write(&path, [before, &lies, after].concat()).unwrap();
+    let looked = read_bytes(|| {
+        let (got, error) = read(&path);
+        assert_eq!(got, events[..10]);
+        let error = error.unwrap().to_string();
+        assert!(error.contains("searched no further: there is more that looks like frames than a file can have"), "{error}");
+    });
+    assert!(looked < 200 << 20, "{looked} bytes were read");
+}
+
+/// How many bytes this thread reads meanwhile.
+fn read_bytes(work: impl FnOnce()) -> u64 {
+    let count = || -> u64 {
+        let io = fs::read_to_string("/proc/thread-self/io").unwrap();
+        io.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
+    };
+    let before = count();
+    work();
+    count() - before
 }
 
 #[test]
@@ -360,22 +452,47 @@ fn recordings_of_the_first_form_are_recordings() {
     assert_eq!(of(first), of(&to));
 }
 
+/// What is before the block with the fault is read; nothing is promised of what is behind it.
 #[test]
-fn a_fault_of_the_first_form_is_within_its_file() {
+fn a_fault_of_the_first_form_is_told_where_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("changed.rec");
-    let bytes = fs::read(world::DEMO).unwrap();
+    let mut stream = Vec::new();
+    let events = demo();
+    // several blocks, of 128 kB at most
+    while stream.len() < 1 << 20 {
+        events.iter().for_each(|event| event::recording::write(event, &mut stream));
+    }
+    let bytes = zstd::encode_all(&stream[..], 1).unwrap();
+    let mut some = 0;
     for at in (0..bytes.len()).step_by(bytes.len() / 40) {
         let mut changed = bytes.clone();
         changed[at] ^= 4;
         fs::write(&path, &changed).unwrap();
-        let (events, error) = read(&path);
-        let place = error.map(|error| match error {
-            ReadError::Damaged { offset, .. } | ReadError::Read { offset, .. } => offset,
-            _ => 0,
-        });
-        assert!(place.map_or(events.len() == demo().len(), |place| place <= bytes.len() as u64), "byte {at}: {place:?}");
+        let (got, error) = read(&path);
+        let place = match &error {
+            // a bit that is not missed, or the beginning of the file
+            None | Some(ReadError::Foreign { .. } | ReadError::Open { .. }) => continue,
+            Some(ReadError::Broken { offset, .. }) => *offset,
+            Some(other) => panic!("byte {at}: {other}"),
+        };
+        // the fault shows where it is, or later, in what it was made into
+        assert!(place <= bytes.len() as u64, "byte {at}: {place}");
+        assert!(error.unwrap().hint().contains("nothing behind that place can be read"));
+        assert!(at < bytes.len() / 2 || !got.is_empty(), "byte {at} of {}, and nothing was read before {place}", bytes.len());
+        some += u32::from(!got.is_empty() && place > 0);
     }
+    assert!(some > 20, "{some}");
+}
+
+#[test]
+fn what_is_less_than_a_header_promises_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tiny.poa");
+    fs::write(&path, b"\x89po").unwrap();
+    let error = read(&path).1.unwrap();
+    assert!(error.to_string().ends_with("tiny.poa at byte 0: it ends before its header does"), "{error}");
+    assert_eq!(error.hint(), "nothing behind that place can be read; was the file copied whole?");
 }
 
 /// Written by version 1; every later release reads it.
@@ -426,6 +543,31 @@ fn verify_finds_what_is_wrong() {
 }
 
 #[test]
+fn what_is_missing_does_not_depend_on_the_order_of_the_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    let events = pings(0..100);
+    let part = |name: &str, from: usize, to: usize| {
+        written(&place(name), &events[from..to].chunks(10).collect::<Vec<_>>());
+        place(name)
+    };
+    let (early, late, between) = (part("early.poa", 0, 30), part("late.poa", 60, 100), part("between.poa", 25, 55));
+    for (files, expected) in [
+        (vec![&early, &late], (70, 30, 0)),
+        (vec![&late, &early], (70, 30, 0)),
+        (vec![&late, &between, &early], (100, 5, 5)),
+        (vec![&between, &early, &late], (100, 5, 5)),
+        (vec![&early, &early], (60, 0, 30)),
+    ] {
+        let files: Vec<_> = files.into_iter().cloned().collect();
+        let of = |info: &info::Info| (info.events, info.sources[0].missing, info.sources[0].repeated);
+        assert_eq!(of(&info::info(&files, 0).unwrap()), expected, "{files:?}");
+        assert_eq!(of(&verify::verify(&files).unwrap().info), expected, "{files:?}");
+        assert_eq!(info::info(&files, 0).unwrap().sources[0].from, 0);
+    }
+}
+
+#[test]
 fn a_clock_that_goes_back_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("clock.poa");
@@ -447,6 +589,15 @@ fn an_empty_archive_is_one() {
     let info = info::info(&[directory.path().to_owned()], 0).unwrap();
     assert_eq!((info.events, info.first), (0, None));
     assert!(!info.to_string().is_empty());
+}
+
+#[test]
+fn a_name_without_end_is_cut_where_it_is_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let ping = Event { time: 5, run: 1, ..Event::new("é".repeat(10_000), Source::Ebpf, NetPing::default()) };
+    let path = segment_of(directory.path(), &ping.to_bytes());
+    let page = info::info(&[path], 0).unwrap().to_string();
+    assert!(page.len() < 2000 && page.contains("éé…"), "{page}");
 }
 
 /// What this release does not know survives being copied by it.

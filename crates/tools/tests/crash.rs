@@ -133,6 +133,47 @@ fn incompressible(count: u64) -> Vec<Event> {
     events
 }
 
+/// Nobody comes for months: what was to be deleted anyway makes room for what happens now.
+#[test]
+fn a_full_disk_is_no_reason_to_keep_what_is_too_old() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let directory = disk.0.path().join("archive");
+    fs::create_dir(&directory).unwrap();
+    // of 2025, and two thirds of the disk
+    for number in 1..=3 {
+        fs::write(directory.join(format!("0000000{number}-20250615T150640Z.poa")), vec![0; 1_800_000]).unwrap();
+    }
+    // twice as much as there is room for
+    let events = incompressible(15_000);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let bus = Bus::local();
+        let subscription = bus.subscribe(Filter::parse(["net"]).unwrap(), Limits { events: 1000, bytes: 1 << 20 }).await.unwrap();
+        let mut statements = bus.subscribe(Filter::kinds([KindId::HealthArchived]), Limits::default()).await.unwrap();
+        let store = Store::open(&directory).unwrap();
+        let mut config = config(&directory);
+        config.archive_max_age = Some(tools::archive::amount::Age(Duration::from_hours(1)));
+        let recording = tokio::spawn(record::run_with(config, QUICK, store, subscription, bus.clone()));
+        for event in events {
+            bus.forward(event).await;
+        }
+        // before the end, which makes room once more
+        let safe = async {
+            loop {
+                let Some(Delivery::Event(event)) = statements.next().await else { continue };
+                let Some(Kind::HealthArchived(archived)) = &event.kind else { continue };
+                if archived.sources.iter().any(|source| source.run == 1 && source.sequence == 14_999) {
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), safe).await.expect("everything is written");
+        bus.close().await;
+        recording.await.unwrap().unwrap();
+    });
+    assert!(segments(&directory).unwrap().iter().all(|kept| kept.number >= 3), "what was too old is gone");
+}
+
 #[test]
 fn a_full_disk_costs_what_there_is_no_room_for_and_counts_it() {
     let Some(disk) = SmallDisk::mount() else { return };

@@ -254,7 +254,7 @@ fn everything_readable_is_exported_and_the_rest_is_in_the_manifest() {
         FROM/flipped.poa is damaged at byte 339: a checksum that does not match
         FROM/foreign.poa is no recording: it does not begin as one
         FROM/empty.poa is empty: not even the beginning of a recording
-        failed to read the recording FROM/cut.rec at byte 26415: incomplete frame"#]]
+        failed to read the recording FROM/cut.rec at byte 26368: incomplete frame"#]]
     .assert_eq(&faults);
 }
 

@@ -159,6 +159,18 @@ impl Head {
         if (FIXED + 4..=MAX_HEAD).contains(&length) { Ok(length) } else { Err(Damage("a frame's head of an impossible length")) }
     }
 
+    /// The times of the head that begins with these bytes, without a look at the rest or at its checksum.
+    ///
+    /// # Errors
+    ///
+    /// No frame begins so.
+    pub(super) fn span(bytes: &[u8]) -> Result<(u64, u64), Damage> {
+        Self::length(bytes)?;
+        let mut cursor = Cursor(bytes.get(FIXED..).unwrap_or_default());
+        let (_events, _bytes, first) = (cursor.varint()?, cursor.varint()?, cursor.varint()?);
+        Ok((first, first.wrapping_add(cursor.varint()?)))
+    }
+
     /// Reads a head that takes all of these bytes.
     ///
     /// # Errors

@@ -147,16 +147,44 @@ impl Tail {
         let [first, last, events] = [(); 3].map(|()| cursor.array().map(u64::from_le_bytes));
         Ok(Self { index, frames, first: first?, last: last?, events: events?, checksum })
     }
+
+    /// How much of an index [`Tail::fits`] looks at.
+    pub const GLANCE: usize = size_of::<u64>() + FIXED + 4 * 10;
+
+    /// Whether its times can be those of an index that begins with these bytes, [`Tail::GLANCE`] or all there are; the frames begin at
+    /// `start`. It is what can be known of a segment nobody wants without reading all of its index.
+    pub fn fits(&self, start: u64, index: &[u8]) -> bool {
+        if self.frames == 0 {
+            return self.index == start;
+        }
+        let first = index.split_first_chunk::<8>().and_then(|(_, head)| Head::span(head).ok());
+        first.is_some_and(|(first, last)| self.first <= first && last <= self.last)
+    }
 }
 
 /// Collects what becomes the index of a segment.
 #[derive(Default)]
 pub struct Index {
     bytes: Vec<u8>,
+    sum: Sum,
+}
+
+/// What a tail tells of all frames.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+struct Sum {
     frames: u32,
     first: u64,
     last: u64,
     events: u64,
+}
+
+impl Sum {
+    fn add(&mut self, head: &Head) {
+        self.first = if self.frames == 0 { head.first } else { self.first.min(head.first) };
+        self.last = self.last.max(head.last);
+        self.events = self.events.saturating_add(head.events);
+        self.frames = self.frames.saturating_add(1);
+    }
 }
 
 impl Index {
@@ -164,47 +192,58 @@ impl Index {
     pub fn push(&mut self, place: u64, head: &Head, bytes: &[u8]) {
         self.bytes.extend(place.to_le_bytes());
         self.bytes.extend_from_slice(bytes);
-        self.first = if self.frames == 0 { head.first } else { self.first.min(head.first) };
-        self.last = self.last.max(head.last);
-        self.events = self.events.saturating_add(head.events);
-        self.frames += 1;
+        self.sum.add(head);
     }
 
     /// The index with its tail, to be written at `place`, behind the last frame.
     pub fn to_bytes(&self, place: u64) -> Vec<u8> {
+        let Sum { frames, first, last, events } = self.sum;
         let mut tail = TAIL_MAGIC.to_vec();
         tail.extend(place.to_le_bytes());
-        tail.extend(self.frames.to_le_bytes());
+        tail.extend(frames.to_le_bytes());
         tail.extend(checksum(&self.bytes).to_le_bytes());
-        [self.first, self.last, self.events].iter().for_each(|number| tail.extend(number.to_le_bytes()));
+        [first, last, events].iter().for_each(|number| tail.extend(number.to_le_bytes()));
         tail.extend(checksum(&tail).to_le_bytes());
         [&self.bytes[..], &tail].concat()
     }
 }
 
-/// Reads an index, without the tail.
+/// Reads an index, without the tail. The frames begin at `start`; `None` where nobody knows, because the header is damaged.
+///
+/// Frames follow each other without a gap, from the header to the index: one that leaves some out hides them.
 ///
 /// # Errors
 ///
-/// It is not as it was written, or contradicts itself.
-pub fn read_index(tail: &Tail, mut bytes: &[u8]) -> Result<Vec<Entry>, Damage> {
+/// It is not as it was written, or contradicts itself or its tail.
+pub fn read_index(tail: &Tail, start: Option<u64>, mut bytes: &[u8]) -> Result<Vec<Entry>, Damage> {
     if checksum(bytes) != tail.checksum {
         return Err(Damage("an index whose checksum does not match"));
     }
     let mut entries: Vec<Entry> = Vec::new();
+    let (mut after, mut sum) = (start, Sum::default());
     while !bytes.is_empty() {
         let (place, rest) = bytes.split_first_chunk::<8>().ok_or(Damage("an index that ends too early"))?;
         let length = Head::length(rest)?;
         let head = rest.get(..length).ok_or(Damage("an index that ends too early"))?;
         let entry = Entry { place: u64::from_le_bytes(*place), head_length: length, head: Head::from_bytes(head)? };
-        let after = entries.last().map_or(0, Entry::end);
-        if entry.place < after || entry.place > tail.index || entry.end() > tail.index {
+        if after.is_some_and(|after| entry.place != after) {
             return Err(Damage("an index of frames that cannot be where it says"));
         }
+        after = Some(entry.end());
         bytes = &rest[length..];
+        sum.add(&entry.head);
         entries.push(entry);
     }
-    if entries.len() == tail.frames as usize { Ok(entries) } else { Err(Damage("an index of another length than it says")) }
+    if after.is_some_and(|after| after != tail.index) {
+        return Err(Damage("an index that does not know all frames"));
+    }
+    let Tail { frames, first, last, events, .. } = *tail;
+    if sum == (Sum { frames, first, last, events }) { Ok(entries) } else { Err(Damage("an index of other frames than it says")) }
+}
+
+/// Whether a tail begins with these bytes: it is all there is of an index without frames.
+pub fn begins_tail(bytes: &[u8]) -> bool {
+    bytes.starts_with(&TAIL_MAGIC)
 }
 
 /// What stands before a checksum that matches.
@@ -246,7 +285,45 @@ mod tests {
     fn read(bytes: &[u8]) -> Result<(Tail, Vec<Entry>), Damage> {
         let at = bytes.len().checked_sub(TAIL).ok_or(Damage("no index"))?;
         let tail = Tail::from_bytes(&bytes[at..])?;
-        Ok((tail, read_index(&tail, &bytes[..at])?))
+        Ok((tail, read_index(&tail, Some(40), &bytes[..at])?))
+    }
+
+    /// As somebody writes it who gets it wrong: these entries, with these changes to the tail, and every checksum in order.
+    fn lying(entries: &[Entry], end: u64, change: impl FnOnce(&mut Sum)) -> Vec<u8> {
+        let mut index = Index::default();
+        entries.iter().for_each(|entry| index.push(entry.place, &entry.head, &entry.head.to_bytes()));
+        change(&mut index.sum);
+        index.to_bytes(end)
+    }
+
+    #[test]
+    fn an_index_that_hides_frames_or_belies_its_tail_was_never_there() {
+        let (bytes, all) = index();
+        let end = all[2].end();
+        assert_eq!(lying(&all, end, |_| ()), bytes);
+        let left_out = [vec![], all[1..].to_vec(), all[..2].to_vec(), vec![all[0].clone(), all[2].clone()]];
+        for entries in left_out {
+            assert!(read(&lying(&entries, end, |_| ())).is_err(), "{} entries", entries.len());
+        }
+        let changes: [fn(&mut Sum); 5] =
+            [|sum| sum.first += 1, |sum| sum.first -= 1, |sum| sum.last += 1, |sum| sum.events -= 1, |sum| sum.frames -= 1];
+        for (number, change) in changes.into_iter().enumerate() {
+            assert!(read(&lying(&all, end, change)).is_err(), "change {number}");
+        }
+    }
+
+    /// Whoever wants another time reads no more of a segment than this.
+    #[test]
+    fn a_tail_that_belies_its_first_frame_is_seen_at_a_glance() {
+        let (bytes, all) = index();
+        let fits = |bytes: &[u8]| {
+            let (index, tail) = bytes.split_at(bytes.len() - TAIL);
+            Tail::from_bytes(tail).unwrap().fits(40, &index[..index.len().min(Tail::GLANCE)])
+        };
+        let end = all[2].end();
+        assert!(fits(&bytes) && fits(&lying(&[], 40, |_| ())));
+        assert!(!fits(&lying(&all, end, |sum| (sum.first, sum.last) = (1, 2))));
+        assert!(!fits(&lying(&[], end, |_| ())), "no frames, where there is room for some");
     }
 
     #[test]
@@ -315,7 +392,7 @@ mod tests {
             tail.extend(checksum(&tail).to_le_bytes());
             if let Ok(mut tail) = Tail::from_bytes(&tail) {
                 tail.checksum = checksum(&bytes);
-                let _ = read_index(&tail, &bytes);
+                let _ = (read_index(&tail, None, &bytes), tail.fits(40, &bytes));
             }
         }
     }

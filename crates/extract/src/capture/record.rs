@@ -32,6 +32,19 @@ pub struct Place {
     offset: u64,
     /// Of that record, once it is read.
     header: Option<Header>,
+    /// Records that were passed over.
+    skipped: Option<Skipped>,
+}
+
+/// Records that are whole, but none that a node writes: what is around them is read.
+#[derive(Debug)]
+pub struct Skipped {
+    /// How many.
+    pub count: u64,
+    /// Where the first of them begins.
+    pub offset: u64,
+    /// What is wrong with it.
+    pub fault: Fault,
 }
 
 #[derive(Debug)]
@@ -52,7 +65,13 @@ impl Place {
         self.offset + if self.header.is_some() { HEADER as u64 } else { 0 }
     }
 
-    /// The time of the next record; `None` at the end of the file.
+    /// What was passed over so far, once.
+    pub fn skipped(&mut self) -> Option<Skipped> {
+        self.skipped.take()
+    }
+
+    /// The time of the next record; `None` at the end of the file. One that a node cannot have written is passed over, if it is whole and
+    /// another one, or the end of the file, is behind it.
     ///
     /// # Errors
     ///
@@ -61,15 +80,33 @@ impl Place {
         if let Some(header) = &self.header {
             return Ok(Some(header.time));
         }
-        let mut bytes = Vec::with_capacity(HEADER);
-        input.take(HEADER as u64).read_to_end(&mut bytes).map_err(Fault::Read)?;
-        if bytes.is_empty() {
-            return Ok(None);
+        let Some(mut next) = next(input)? else { return Ok(None) };
+        // where what is read now begins; it counts when there is a record or the end
+        let (mut offset, mut skipped) = (self.offset, None);
+        let time = loop {
+            let (fault, length) = match parse(&next) {
+                Ok(header) => break Some(self.header.insert(header).time),
+                Err((fault, Some(length))) => (fault, length),
+                Err((fault, None)) => return Err(skipped.map_or(fault, |skipped: Skipped| skipped.fault)),
+            };
+            let skipped = skipped.get_or_insert(Skipped { count: 0, offset, fault });
+            skipped.count += 1;
+            let passed = io::copy(&mut input.take(length as u64), &mut io::sink()).map_err(Fault::Read)?;
+            offset += HEADER as u64 + passed;
+            if passed < length as u64 {
+                return Err(Fault::Cut);
+            }
+            match self::next(input)? {
+                Some(behind) => next = behind,
+                None => break None,
+            }
+        };
+        self.offset = offset;
+        if let Some(more) = skipped {
+            let known = self.skipped.get_or_insert(Skipped { count: 0, ..more });
+            known.count += more.count;
         }
-        let header = parse(&bytes)?;
-        let time = header.time;
-        self.header = Some(header);
-        Ok(Some(time))
+        Ok(time)
     }
 
     /// The next record.
@@ -90,19 +127,29 @@ impl Place {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Header, Fault> {
-    let (time, rest) = bytes.split_first_chunk().ok_or(Fault::Cut)?;
-    let (message_type, rest) = rest.split_first_chunk().ok_or(Fault::Cut)?;
-    let (length, _) = rest.split_first_chunk().ok_or(Fault::Cut)?;
-    // as the node has it, which drops a message with any other type (`CMessageHeader::IsMessageTypeValid`)
-    if !unpadded(message_type).iter().all(|byte| (b' '..=b'~').contains(byte)) {
-        return Err(Fault::Type);
-    }
-    let time = u64::from_le_bytes(*time).checked_mul(1000).ok_or(Fault::Time)?;
+/// The bytes of the next header, fewer at the end of the file; `None` behind it.
+fn next(input: &mut impl Read) -> Result<Option<Vec<u8>>, Fault> {
+    let mut bytes = Vec::with_capacity(HEADER);
+    input.take(HEADER as u64).read_to_end(&mut bytes).map_err(Fault::Read)?;
+    Ok((!bytes.is_empty()).then_some(bytes))
+}
+
+/// Reads a header; or what is wrong with it, and how much belongs to it if that can be known.
+fn parse(bytes: &[u8]) -> Result<Header, (Fault, Option<usize>)> {
+    let cut = || (Fault::Cut, None);
+    let (time, rest) = bytes.split_first_chunk().ok_or_else(cut)?;
+    let (message_type, rest) = rest.split_first_chunk().ok_or_else(cut)?;
+    let (length, _) = rest.split_first_chunk().ok_or_else(cut)?;
     let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
+    // as the node has it, which drops a message with any other type (`CMessageHeader::IsMessageTypeValid`)
+    let is_type = unpadded(message_type).iter().all(|byte| (b' '..=b'~').contains(byte));
     if length > MAX_PAYLOAD {
-        return Err(Fault::Length(length));
+        return Err((if is_type { Fault::Length(length) } else { Fault::Type }, None));
     }
+    if !is_type {
+        return Err((Fault::Type, Some(length)));
+    }
+    let time = u64::from_le_bytes(*time).checked_mul(1000).ok_or((Fault::Time, Some(length)))?;
     Ok(Header { time, message_type: *message_type, length })
 }
 
@@ -129,4 +176,7 @@ pub enum Fault {
     /// More than a node takes or gives.
     #[error("no message: {0} bytes, and the longest have 4,000,000")]
     Length(usize),
+    /// Records that were passed over: what is wrong with the first, and how many.
+    #[error("{0}; {1} such {were} passed over", were = if *.1 == 1 { "record was" } else { "records were" })]
+    Skipped(Box<Fault>, u64),
 }

@@ -142,17 +142,38 @@ fn a_file_cut_anywhere_gives_what_is_whole_and_says_where() {
 #[test]
 fn what_is_no_record_is_named() {
     let length = [&1_u64.to_le_bytes()[..], b"ping\0\0\0\0\0\0\0\0", &u32::MAX.to_le_bytes()].concat();
-    let time = [&u64::MAX.to_le_bytes()[..], b"ping\0\0\0\0\0\0\0\0", &[0; 4]].concat();
     for (bytes, expected) in [
         (length, "no message: 4294967295 bytes, and the longest have 4,000,000"),
-        (time, "no message: its time is in the far future"),
         (vec![0xff; 100], "no message: its type has bytes that no message type has"),
-        (record(1, "pi\0g", b""), "no message: its type has bytes that no message type has"),
+        // nothing behind it shows that its length is one
+        ([record(1, "pi\0g", b""), vec![0xff; 100]].concat(), "no message: its type has bytes that no message type has"),
     ] {
         let capture = written(&[("1.2.3.4_5", "msgs_recv.dat", [ping(1), bytes].concat())]);
         let (events, errors) = read(capture.path());
         assert_eq!(events.len(), 1);
         assert!(errors.len() == 1 && errors[0].ends_with(&format!("at byte 32: {expected}")), "{errors:?}");
+    }
+}
+
+#[test]
+fn a_record_that_no_node_writes_costs_itself_only() {
+    let past = record(-5_i64 as u64, "ping", b"12345678");
+    for (bad, expected) in [
+        (past.clone(), "no message: its time is in the far future; 1 such record was passed over"),
+        (record(3, "pi\0g", b"1"), "no message: its type has bytes that no message type has; 1 such record was passed over"),
+        ([past, record(3, "pi\0g", b"1")].concat(), "no message: its time is in the far future; 2 such records were passed over"),
+    ] {
+        for behind in [vec![], ping(7)] {
+            let content = [ping(1), ping(2), bad.clone(), behind.clone()].concat();
+            let capture = written(&[("1.2.3.4_5", "msgs_recv.dat", content), ("1.2.3.4_5", "msgs_sent.dat", vec![0xff; 30])]);
+            let (events, errors) = read(capture.path());
+            let times: Vec<_> = events.iter().map(|event| event.time / 1000).collect();
+            assert_eq!(times, if behind.is_empty() { vec![1, 2] } else { vec![1, 2, 7] });
+            // of either file
+            let [sent, received] = &errors[..] else { panic!("{errors:?}") };
+            assert!(sent.ends_with("msgs_sent.dat at byte 0: no message: its type has bytes that no message type has"), "{sent}");
+            assert!(received.ends_with(&format!("msgs_recv.dat at byte 64: {expected}")), "{received}");
+        }
     }
 }
 

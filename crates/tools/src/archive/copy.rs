@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use event::Event;
 use event::archive::Packer;
 use event::archive::segment::Header;
 
@@ -91,6 +92,20 @@ pub fn copy_watched(
     let header = header(paths, selection, now)?;
     let events = input::open_watched(paths, selection, progress)?;
     into_new(to, |part| write(events, &header, part))
+}
+
+/// Writes events that are no recording yet into a new file, in their order.
+///
+/// # Errors
+///
+/// The file exists or cannot be written.
+pub fn import(events: impl Iterator<Item = Event>, selection: &Selection, to: &Path, now: u64) -> Result<Copied, CopyError> {
+    let header = header(&[], selection, now)?;
+    let push = |packer: &mut Packer, event: Event| {
+        packer.push(&event);
+        true
+    };
+    into_new(to, |part| pack(events.filter(|event| selection.event(event)).map(Ok), &header, part, push))
 }
 
 /// What a copy says of itself.
@@ -231,7 +246,8 @@ pub(super) fn pack<T>(
 ///
 /// It cannot be read or written, or is damaged. Then it stays as it is.
 pub fn seal(path: &Path) -> Result<Option<u64>, CopyError> {
-    let Some(segment) = Segment::open(path, |_, _| true)? else { return Ok(None) };
+    // what its index does not tell would be gone
+    let Some(segment) = Segment::scanned(path)? else { return Ok(None) };
     let small =
         |frames: &[event::archive::segment::Entry]| frames.windows(2).any(|two| two.iter().all(|entry| entry.head.bytes < SMALL));
     if segment.end == End::Finished && !small(&segment.entries) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use event::archive::{Head, Stream};
 use event::text::Rfc3339;
-use event::{Event, KindId, Source};
+use event::{Event, KindId, NodeName, Source};
 use serde::Serialize;
 
 use super::amount::Size;
@@ -150,11 +150,71 @@ pub fn info_watched(paths: &[PathBuf], now: u64, progress: &Progress) -> Result<
     Ok(info)
 }
 
+/// Events of one run of a source, without those of other frames between them.
+#[derive(Clone, Copy, Default)]
+struct Stretch {
+    first: u64,
+    last: u64,
+    events: u64,
+    missing: u64,
+    repeated: u64,
+}
+
+impl Stretch {
+    fn count(&mut self, other: &Self) {
+        self.last = self.last.max(other.last);
+        self.events = self.events.saturating_add(other.events);
+        self.missing = self.missing.saturating_add(other.missing);
+        self.repeated = self.repeated.saturating_add(other.repeated);
+    }
+}
+
+/// Those of one run of a source. Files may be given in any order, so what is missing is known only at the end.
+#[derive(Default)]
+struct Stretches(Vec<Stretch>);
+
+impl Stretches {
+    fn push(&mut self, stream: &Stream) {
+        let Stream { first, last, events, missing, repeated, .. } = *stream;
+        let next = Stretch { first: first.min(last), last: first.max(last), events, missing, repeated };
+        match self.0.last_mut() {
+            // as nearly always: one needs no more room than another
+            Some(stretch) if stretch.last.checked_add(1) == Some(next.first) => stretch.count(&next),
+            _ => self.0.push(next),
+        }
+    }
+
+    /// All of them, with the gaps between them, and what lies where another one was already.
+    fn sum(mut self) -> Stretch {
+        self.0.sort_unstable_by_key(|stretch| (stretch.first, stretch.last));
+        let mut stretches = self.0.into_iter();
+        let Some(mut sum) = stretches.next() else { return Stretch::default() };
+        for stretch in stretches {
+            match stretch.first.checked_sub(sum.last.saturating_add(1)) {
+                Some(gap) => sum.missing = sum.missing.saturating_add(gap),
+                None => {
+                    let overlap = (sum.last.min(stretch.last) - stretch.first).saturating_add(1);
+                    sum.repeated = sum.repeated.saturating_add(overlap.min(stretch.events));
+                }
+            }
+            sum.count(&stretch);
+        }
+        sum
+    }
+}
+
+/// Describes events that are no recording of ours, by the file or folder they are read from.
+pub fn info_of<E: fmt::Display>(path: &Path, events: impl Iterator<Item = Result<Event, E>>) -> Info {
+    let mut summary = Summary::default();
+    summary.events(path, events);
+    summary.finish()
+}
+
 /// Adds up heads.
 #[derive(Default)]
 pub(crate) struct Summary {
     info: Info,
-    streams: BTreeMap<(String, i32, u64), Stream>,
+    streams: BTreeMap<(String, i32, u64), Stretches>,
     kinds: BTreeMap<u32, (u64, u64)>,
     progress: Progress,
 }
@@ -232,18 +292,7 @@ impl Summary {
 
     fn stream(&mut self, stream: &Stream) {
         let key = (stream.node.clone(), stream.source, stream.run);
-        let Some(known) = self.streams.get_mut(&key) else {
-            self.streams.insert(key, stream.clone());
-            return;
-        };
-        match stream.first.checked_sub(known.last.saturating_add(1)) {
-            Some(gap) => known.missing = known.missing.saturating_add(gap),
-            None => known.repeated = known.repeated.saturating_add(1),
-        }
-        known.missing = known.missing.saturating_add(stream.missing);
-        known.repeated = known.repeated.saturating_add(stream.repeated);
-        known.events = known.events.saturating_add(stream.events);
-        known.last = known.last.max(stream.last);
+        self.streams.entry(key).or_default().push(stream);
     }
 
     pub(crate) fn lost(&mut self, event: &Event) {
@@ -265,7 +314,7 @@ impl Summary {
         Ok(())
     }
 
-    pub(crate) fn fault(&mut self, error: &ReadError) {
+    pub(crate) fn fault(&mut self, error: &impl fmt::Display) {
         let text = error.to_string();
         if !self.info.faults.contains(&text) {
             self.info.faults.push(text);
@@ -274,6 +323,13 @@ impl Summary {
 
     /// A recording of the first form has no heads.
     pub(crate) fn first_form(&mut self, path: &Path) -> Result<(), ReadError> {
+        let progress = self.progress.clone();
+        self.events(path, input::open_watched(&[path.to_owned()], &super::Selection::default(), &progress)?.events());
+        Ok(())
+    }
+
+    /// What has no heads gets some.
+    fn events<E: fmt::Display>(&mut self, path: &Path, events: impl Iterator<Item = Result<Event, E>>) {
         let mut packer = event::archive::Packer::default();
         let mut compressor = zstd::bulk::Compressor::new(1).expect("there is memory for it");
         let mut flush = |packer: &mut event::archive::Packer, summary: &mut Self| {
@@ -281,7 +337,7 @@ impl Summary {
                 summary.head(&head);
             }
         };
-        for event in input::open_watched(&[path.to_owned()], &super::Selection::default(), &self.progress.clone())?.events() {
+        for event in events {
             match event {
                 Ok(event) => {
                     self.lost(&event);
@@ -294,7 +350,7 @@ impl Summary {
             }
         }
         flush(&mut packer, self);
-        let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let bytes = std::fs::metadata(path).map_or(0, |metadata| if metadata.is_file() { metadata.len() } else { 0 });
         self.info.bytes += bytes;
         self.info.files.push(FileInfo {
             path: path.to_owned(),
@@ -305,19 +361,13 @@ impl Summary {
             asked: String::new(),
             profile: String::new(),
         });
-        Ok(())
     }
 
     pub(crate) fn finish(self) -> Info {
-        let source = |((node, source, run), stream): ((String, i32, u64), Stream)| SourceInfo {
-            node,
-            source: Source::try_from(source).unwrap_or_default().word(),
-            run: Time(run),
-            events: stream.events,
-            from: stream.first,
-            to: stream.last,
-            missing: stream.missing,
-            repeated: stream.repeated,
+        let source = |((node, source, run), stretches): ((String, i32, u64), Stretches)| {
+            let Stretch { first: from, last: to, events, missing, repeated } = stretches.sum();
+            let source = Source::try_from(source).unwrap_or_default().word();
+            SourceInfo { node, source, run: Time(run), events, from, to, missing, repeated }
         };
         let name = |number: u32| KindId::ALL.into_iter().find(|id| *id as u32 == number).map(|id| id.name().to_owned());
         let kind = |(number, (events, bytes)): (u32, (u64, u64))| KindInfo {
@@ -335,6 +385,11 @@ impl Info {
     /// Sequences that are missing, of all sources.
     pub fn missing(&self) -> u64 {
         self.sources.iter().fold(0, |sum, source| sum.saturating_add(source.missing))
+    }
+
+    /// Events that are there twice, or out of order, of all sources.
+    pub fn repeated(&self) -> u64 {
+        self.sources.iter().fold(0, |sum, source| sum.saturating_add(source.repeated))
     }
 }
 
@@ -373,7 +428,10 @@ impl fmt::Display for Info {
         writeln!(f, "\n{:<16} {:<8} {:<30} {:>10} {:>10} {:>10}", "node", "source", "since", "events", "missing", "repeated")?;
         for source in &self.sources {
             let SourceInfo { node, source, run, events, missing, repeated, .. } = source;
-            let node = event::text::Printable(node).to_string();
+            // in a segment a name may be as long as its writer liked
+            let end = node.floor_char_boundary(NodeName::MAX);
+            let rest = if end < node.len() { "…" } else { "" };
+            let node = format!("{}{rest}", event::text::Printable(&node[..end]));
             writeln!(f, "{node:<16} {source:<8} {:<30} {events:>10} {missing:>10} {repeated:>10}", run.to_string())?;
         }
         writeln!(f, "\n{:<32} {:>10} {:>12}", "kind", "events", "bytes")?;
@@ -389,6 +447,9 @@ impl Info {
         let mut parts = Vec::new();
         if self.missing() > 0 {
             parts.push(format!("{} sequences are missing", self.missing()));
+        }
+        if self.repeated() > 0 {
+            parts.push(format!("{} events are there twice or out of order", self.repeated()));
         }
         let lost = self.lost.values().fold(0_u64, |sum, count| sum.saturating_add(*count));
         if lost > 0 {

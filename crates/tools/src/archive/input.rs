@@ -466,8 +466,8 @@ impl Frames {
 /// read.
 struct FirstForm {
     path: PathBuf,
-    input: zstd::Decoder<'static, BufReader<File>>,
-    /// How much of the file was read, and whom to tell.
+    input: zstd::Decoder<'static, Sips<BufReader<File>>>,
+    /// How much of the file was read into events, and whom to tell.
     place: u64,
     progress: Progress,
     events: Reader,
@@ -483,7 +483,7 @@ impl FirstForm {
         if !start.starts_with(&ZSTD_MAGIC) {
             return Err(ReadError::Foreign { path: path.to_owned(), empty: start.is_empty() });
         }
-        let input = zstd::Decoder::with_buffer(input).map_err(failed)?;
+        let input = zstd::Decoder::with_buffer(Sips { input, taken: 0 }).map_err(failed)?;
         let (events, piece) = (Reader::default(), vec![0; 1 << 16]);
         Ok(Self { path: path.to_owned(), input, place: 0, progress, events, piece, done: false })
     }
@@ -500,23 +500,51 @@ impl FirstForm {
                 }
                 Ok(length) => {
                     self.events.push(&self.piece[..length]);
-                    let place = io::Seek::stream_position(self.input.get_mut()).unwrap_or(self.place);
+                    let place = self.input.get_ref().taken;
                     self.progress.add(place.saturating_sub(self.place));
                     self.place = place;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => {
-                    let offset = io::Seek::stream_position(self.input.get_mut()).unwrap_or(0);
-                    return Err(ReadError::Read { path: self.path.clone(), offset, source });
-                }
+                // whatever it is, there is no way on; what was taken since the last event is not to be had
+                Err(source) => return Err(broken(&self.path, self.place, &source)),
             }
         }
     }
 }
 
-/// So much of the file was read by now; the error says where it is in what that holds.
-fn broken(path: &Path, read: u64, error: &event::recording::ReadError) -> ReadError {
-    ReadError::Damaged { path: path.to_owned(), offset: read, what: error.to_string() }
+/// So much of the file was read by now; the error may say where it is in what that holds.
+fn broken(path: &Path, read: u64, error: &dyn std::error::Error) -> ReadError {
+    ReadError::Broken { path: path.to_owned(), offset: read, what: error.to_string() }
+}
+
+/// Hands out a file in small pieces. zstd forgets what it has made of a piece when something behind it in the same piece is wrong: the
+/// smaller they are, the more is read, and the closer is the place that is told.
+struct Sips<R> {
+    input: R,
+    taken: u64,
+}
+
+/// Small against the shortest blocks of zstd that are worth anything.
+const SIP: usize = 256;
+
+impl<R: io::BufRead> io::Read for Sips<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let mut sip = self.fill_buf()?;
+        let length = sip.read(out)?;
+        self.consume(length);
+        Ok(length)
+    }
+}
+
+impl<R: io::BufRead> io::BufRead for Sips<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.input.fill_buf().map(|piece| &piece[..piece.len().min(SIP)])
+    }
+
+    fn consume(&mut self, length: usize) {
+        self.taken += length as u64;
+        self.input.consume(length);
+    }
 }
 
 impl Iterator for FirstForm {
@@ -551,6 +579,9 @@ fn pull<T: Reading>(input: &mut Input, fault: &mut Option<ReadError>) -> Option<
     match input.next()? {
         Ok(next) => Some(next),
         Err(error) => {
+            if fault.is_some() {
+                tracing::warn!(%error, "passed over what cannot be read");
+            }
             fault.get_or_insert(error);
             None
         }

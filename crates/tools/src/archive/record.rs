@@ -195,9 +195,13 @@ struct Recorder {
     /// Events written since the disk confirmed the last time, and when that was.
     unconfirmed: u64,
     synced: Instant,
+    /// Events of a frame that could not be written yet.
+    waiting: u64,
     sources: Sources,
     /// When a write failed, and none since succeeded.
     failed: Option<Instant>,
+    /// It failed because there is no room.
+    full: bool,
     /// Events for which there was no room.
     dropped: u64,
     sealer: Sealer,
@@ -217,8 +221,10 @@ impl Recorder {
             open: None,
             unconfirmed: 0,
             synced: now,
+            waiting: 0,
             sources: Sources::new(bus),
             failed: None,
+            full: false,
             dropped: 0,
             sealer,
         };
@@ -300,9 +306,15 @@ impl Recorder {
         if self.failed.is_some_and(|since| since.elapsed() < self.rhythm.again) {
             return;
         }
-        let events = self.packer.events();
+        if self.full {
+            // what is beyond the limits may be what takes the room
+            self.retain();
+        }
+        let events = self.waiting + self.packer.events();
         match self.attempt() {
             Ok(()) => {
+                self.waiting = 0;
+                self.full = false;
                 if self.failed.take().is_some() {
                     tracing::info!(dropped = self.dropped, "writing to the archive again");
                 }
@@ -314,25 +326,46 @@ impl Recorder {
                     self.missed(dropped);
                 }
             }
-            Err(error) => self.complain(&error),
+            Err(error) => {
+                self.waiting = events - self.packer.events();
+                self.complain(&error);
+            }
         }
     }
 
     fn attempt(&mut self) -> io::Result<()> {
-        if self.segment.as_ref().is_none_or(|segment| !segment.path().exists()) {
-            // somebody took the file or its disk away: what was written to it is not in the archive
-            let gone = self.segment.take();
-            let begun = self.begin();
-            if let Some(mut gone) = gone {
-                match &mut self.segment {
-                    Some(segment) => segment.take_over(&mut gone),
-                    None => self.segment = Some(gone),
-                }
-            }
-            begun?;
+        if self.is_gone() {
+            self.lose();
+        }
+        if self.segment.is_none() || self.is_gone() {
+            self.replace()?;
         }
         let segment = self.segment.as_mut().ok_or_else(|| io::Error::other("there is no segment"))?;
         segment.frame(&mut self.packer)
+    }
+
+    /// Whether somebody took the file or its disk away: what was written to it is not in the archive.
+    fn is_gone(&self) -> bool {
+        self.segment.as_ref().is_some_and(|segment| !segment.path().exists())
+    }
+
+    /// What was written and not confirmed is not in the archive: it is counted, and not stated.
+    fn lose(&mut self) {
+        self.dropped += std::mem::take(&mut self.unconfirmed);
+        self.sources.lose();
+    }
+
+    /// Begins a segment in place of one that is of no use any more; what that could not write yet goes into it.
+    fn replace(&mut self) -> io::Result<()> {
+        let gone = self.segment.take();
+        let begun = self.begin();
+        if let Some(mut gone) = gone {
+            match &mut self.segment {
+                Some(segment) => segment.take_over(&mut gone),
+                None => self.segment = Some(gone),
+            }
+        }
+        begun
     }
 
     fn begin(&mut self) -> io::Result<()> {
@@ -344,7 +377,9 @@ impl Recorder {
     /// Has the disk confirm what was written, and says so.
     fn sync(&mut self) {
         let Some(segment) = &self.segment else { return };
-        match segment.sync() {
+        // a file without a name is confirmed, and ends with this process
+        let confirmed = if self.is_gone() { Err(io::ErrorKind::NotFound.into()) } else { segment.sync() };
+        match confirmed {
             Ok(()) => {
                 self.unconfirmed = 0;
                 self.synced = Instant::now();
@@ -353,9 +388,11 @@ impl Recorder {
             }
             Err(error) => {
                 // the system may have thrown away what it could not write, and would confirm it the next time
-                self.dropped += std::mem::take(&mut self.unconfirmed);
+                self.lose();
                 self.complain(&error);
-                self.segment = None;
+                if let Err(error) = self.replace() {
+                    tracing::debug!(%error, "no new segment");
+                }
             }
         }
     }
@@ -381,6 +418,14 @@ impl Recorder {
             self.complain(&error);
         }
         self.sealer.seal(path);
+        self.retain();
+        if let Ok(forecast) = Forecast::of(self.store.directory(), now()) {
+            tracing::info!(%forecast, "archive");
+        }
+    }
+
+    /// Deletes what is beyond the limits.
+    fn retain(&self) {
         match self.store.retain(&self.config.limits(), now()) {
             Ok(gone) => {
                 if let (Some(first), Some(last)) = (gone.first(), gone.last()) {
@@ -394,13 +439,13 @@ impl Recorder {
             }
             Err(error) => tracing::error!(%error, "failed to delete what is beyond the limits"),
         }
-        if let Ok(forecast) = Forecast::of(self.store.directory(), now()) {
-            tracing::info!(%forecast, "archive");
-        }
     }
 
     fn finish(mut self) -> anyhow::Result<()> {
         let directory = self.store.directory().display().to_string();
+        if self.full {
+            self.retain();
+        }
         let events = self.packer.events() + self.dropped;
         let last = self.attempt().and_then(|()| {
             if self.dropped > 0 {
@@ -417,6 +462,7 @@ impl Recorder {
     }
 
     fn complain(&mut self, error: &io::Error) {
+        self.full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         if self.failed.replace(Instant::now()).is_none() {
             tracing::error!(%error, "failed to write to the archive; trying again, and what there is no room for is counted");
         }
@@ -428,14 +474,14 @@ struct Sources {
     bus: Bus,
     /// Of the last event that had one.
     time: u64,
-    /// By node, source and run: the last sequence, in the open frame, in a frame, and stated as safe.
+    /// By node, source and run: the last sequence, in the open frame since the last one was written, in a frame, and stated as safe.
     places: BTreeMap<(String, i32, u64), Place>,
     publishers: BTreeMap<String, Publisher>,
 }
 
 #[derive(Clone, Copy, Default)]
 struct Place {
-    seen: u64,
+    open: Option<u64>,
     written: Option<u64>,
     stated: Option<u64>,
 }
@@ -452,14 +498,19 @@ impl Sources {
         if event.run > 0 {
             let key = (event.node.clone(), event.source, event.run);
             let place = self.places.entry(key).or_default();
-            place.seen = place.seen.max(event.sequence);
+            place.open = place.open.max(Some(event.sequence));
         }
         event.source == Source::Tool as i32 && self.publishers.get(&event.node).is_some_and(|own| own.run() == event.run)
     }
 
     /// What was seen is in a frame now.
     fn frame(&mut self) {
-        self.places.values_mut().for_each(|place| place.written = Some(place.seen));
+        self.places.values_mut().for_each(|place| place.written = place.written.max(place.open.take()));
+    }
+
+    /// What was not confirmed is not there.
+    fn lose(&mut self) {
+        self.places.values_mut().for_each(|place| place.written = place.stated);
     }
 
     /// States what the disk confirmed.
@@ -579,5 +630,43 @@ mod tests {
             stated.extend(archived.sources.iter().filter(|source| source.run == 1).map(|source| source.sequence));
         }
         assert_eq!(stated, [9, 10]);
+    }
+
+    /// Somebody deletes the file that is being written, before the disk confirmed it.
+    #[tokio::test]
+    async fn what_vanished_unconfirmed_is_counted_and_not_stated() {
+        for synced in [false, true] {
+            let directory = tempfile::tempdir().unwrap();
+            let bus = Bus::local();
+            let mut statements = bus.subscribe(Filter::kinds([KindId::HealthArchived]), Limits::default()).await.unwrap();
+            let mut recorder = recorder(directory.path(), &bus);
+            let ping = |run, sequence| Event { run, sequence, ..Event::new("alice", Source::Ebpf, NetPing::default()) };
+            (0..10).for_each(|sequence| recorder.push(&ping(1, sequence)));
+            recorder.close();
+            std::fs::remove_file(recorder.segment.as_ref().unwrap().path()).unwrap();
+            if synced {
+                // noticed here, or with the next frame
+                recorder.sync();
+                recorder.failed = None;
+            }
+            recorder.push(&ping(2, 0));
+            recorder.close();
+            recorder.finish().unwrap();
+            bus.close().await;
+            let mut stated = Vec::new();
+            while let Some(Delivery::Event(event)) = statements.next().await {
+                let Some(Kind::HealthArchived(archived)) = &event.kind else { panic!("{event:?}") };
+                stated.extend(archived.sources.iter().map(|source| (source.run, source.sequence)).filter(|(run, _)| *run < 3));
+            }
+            assert_eq!(stated.iter().max(), Some(&(2, 0)), "{stated:?}");
+            assert!(stated.iter().all(|(run, _)| *run != 1), "{stated:?}");
+            let events =
+                crate::archive::open(&[directory.path().to_owned()], &crate::archive::Selection::default()).unwrap().events();
+            let lost = events.map(Result::unwrap).filter_map(|event| match event.kind {
+                Some(Kind::HealthLost(lost)) => Some(lost.count),
+                _ => None,
+            });
+            assert_eq!(lost.sum::<u64>(), 10);
+        }
     }
 }

@@ -51,6 +51,16 @@ pub enum ReadError {
         /// Why.
         what: String,
     },
+    /// It is not as it was written, and nothing tells where what comes behind begins.
+    #[error("failed to read the recording {} at byte {offset}: {what}", path.display())]
+    Broken {
+        /// Which.
+        path: PathBuf,
+        /// Where what cannot be read begins.
+        offset: u64,
+        /// Why.
+        what: String,
+    },
     /// The disk fails.
     #[error("failed to read the recording {} at byte {offset}: {source}", path.display())]
     Read {
@@ -67,7 +77,7 @@ impl ReadError {
     /// Where it is within its file, without saying which file: for whoever must not know its name.
     pub fn place(&self) -> String {
         match self {
-            Self::Damaged { offset, what, .. } => format!("damaged at byte {offset}: {what}"),
+            Self::Damaged { offset, what, .. } | Self::Broken { offset, what, .. } => format!("damaged at byte {offset}: {what}"),
             Self::Read { offset, .. } => format!("failed to read at byte {offset}"),
             Self::Newer { version, .. } => format!("a segment of version {version}"),
             Self::Open { .. } => "failed to open".to_owned(),
@@ -81,12 +91,13 @@ impl ReadError {
             Self::Open { .. } => "is the path right, and may this user read the file?",
             Self::Foreign { empty: true, .. } => "was it copied whole? a recording that was not ended may be empty, too",
             Self::Foreign { empty: false, .. } | Self::Nothing { .. } => {
-                "only recordings of this program are read, not the files of others"
+                "only recordings of this program are read; of what Bitcoin Core captured `archive cut FOLDER -o FILE` makes one"
             }
             Self::Newer { .. } => "read it with the release that wrote it, or a later one",
             Self::Damaged { .. } | Self::Read { .. } => {
                 "everything else was read; was the file copied whole? `archive verify` lists every fault"
             }
+            Self::Broken { .. } => "nothing behind that place can be read; was the file copied whole?",
         }
     }
 }
@@ -129,10 +140,19 @@ pub struct Segment {
     pub size: u64,
     file: File,
     start: u64,
+    /// Where its index begins, by its tail.
+    index: Option<u64>,
+    /// How many bytes may still be read of what looks like a frame, while one is searched.
+    doubts: u64,
 }
 
 /// Pieces in which a file is searched for the next frame.
 const SEARCH: usize = 1 << 20;
+/// What looks like a frame is read to find out, so many times as much as there is of the file: a disk leaves a few such places, somebody who
+/// wants it to take hours leaves one every forty bytes. Beyond that, the search ends, and says so.
+const DOUBTS: u64 = 2;
+/// So much is never too much.
+const LEAST_DOUBTS: u64 = 64 << 20;
 
 impl Segment {
     /// Opens a segment and finds its frames: by its index, or from head to head. `None` if the index says that nothing in it is of a
@@ -154,11 +174,14 @@ impl Segment {
             size,
             file,
             start: 0,
+            index: None,
+            doubts: size.saturating_mul(DOUBTS).saturating_add(LEAST_DOUBTS),
         };
         segment.read_header()?;
         // an index that is wrong was never there
         if let Some(tail) = segment.tail() {
-            if !wanted(tail.first, tail.last) {
+            segment.index = Some(tail.index);
+            if !wanted(tail.first, tail.last) && segment.fits(&tail) {
                 return Ok(None);
             }
             if let Some(entries) = segment.index(&tail) {
@@ -168,6 +191,34 @@ impl Segment {
             }
         }
         segment.scan()?;
+        // its header is damaged, and there is nothing else
+        if let (Some(Fault { offset, what }), true) = (segment.faults.first(), segment.entries.is_empty()) {
+            return Err(ReadError::Broken { path: path.to_owned(), offset: *offset, what: what.clone() });
+        }
+        Ok(Some(segment))
+    }
+
+    /// Opens a segment and finds its frames from head to head, also where there is an index; one that says otherwise is a fault. For whoever
+    /// must not be deceived: [`Segment::open`] believes an index that does not contradict itself.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or is no segment.
+    pub fn scanned(path: &Path) -> Result<Option<Self>, ReadError> {
+        let Some(mut segment) = Self::open(path, |_, _| true)? else { return Ok(None) };
+        if segment.end == End::Finished {
+            let stated = std::mem::take(&mut segment.entries);
+            segment.rescan()?;
+            // a frame that is damaged is a fault of its own, and the index is right about it
+            let is_stated = |entry: &Entry| {
+                stated.binary_search_by_key(&entry.place, |stated| stated.place).is_ok_and(|at| stated[at] == *entry)
+            };
+            if let End::Unindexed(_) = segment.end
+                && segment.entries.iter().all(is_stated)
+            {
+                segment.end = End::Finished;
+            }
+        }
         Ok(Some(segment))
     }
 
@@ -239,7 +290,15 @@ impl Segment {
 
     fn index(&self, tail: &Tail) -> Option<Vec<Entry>> {
         let length = usize::try_from(self.size - TAIL as u64 - tail.index).ok()?;
-        segment::read_index(tail, &self.read(tail.index, length).ok()?).ok()
+        // where the header is damaged, nobody knows where the frames begin
+        let start = self.faults.is_empty().then_some(self.start);
+        segment::read_index(tail, start, &self.read(tail.index, length).ok()?).ok()
+    }
+
+    /// Whether a tail may be believed without reading the index: whoever wants a minute of a year cannot read all of them.
+    fn fits(&self, tail: &Tail) -> bool {
+        let length = (self.size - TAIL as u64 - tail.index).min(Tail::GLANCE as u64);
+        self.read(tail.index, length as usize).is_ok_and(|glance| tail.fits(self.start, &glance))
     }
 
     /// From head to head; behind what is none, on to the next frame that is whole.
@@ -273,16 +332,42 @@ impl Segment {
     }
 
     /// Where the next frame begins that is whole. A head alone is not enough: an index is full of them.
-    fn frame_behind(&self, mut from: u64) -> Result<Option<u64>, ReadError> {
-        while let Some(place) = self.next_frame(from)? {
-            if let Found::Frame(entry) = self.head(place)?
-                && self.body(&entry).is_ok()
-            {
-                return Ok(Some(place));
+    fn frame_behind(&mut self, mut from: u64) -> Result<Option<u64>, ReadError> {
+        while from < self.size {
+            let piece = self.read(from, (self.size - from).min(SEARCH as u64) as usize)?;
+            let mut at = 0;
+            while let Some(found) = segment::next_frame(&piece, at) {
+                let place = from + found as u64;
+                // most of what looks like one is told by the bytes that are here
+                let rest = &piece[found..];
+                if (rest.len() < FIXED || Head::length(rest).is_ok()) && self.is_frame(place)? {
+                    return Ok(Some(place));
+                }
+                if self.doubts == 0 {
+                    let what = "searched no further: there is more that looks like frames than a file can have".to_owned();
+                    self.faults.push(Fault { offset: place, what });
+                    return Ok(None);
+                }
+                at = found + 1;
             }
-            from = place + 1;
+            // the beginning of one may be the end of this piece
+            let step = piece.len().saturating_sub(event::archive::MAGIC.len() - 1).max(1);
+            from += step as u64;
+            if piece.len() < SEARCH {
+                break;
+            }
         }
         Ok(None)
+    }
+
+    /// Whether a frame that is whole begins here; what it takes to know is noted.
+    fn is_frame(&mut self, place: u64) -> Result<bool, ReadError> {
+        let fixed = self.read(place, (self.size - place).min(FIXED as u64) as usize)?;
+        let Ok(length) = Head::length(&fixed) else { return Ok(false) };
+        self.doubts = self.doubts.saturating_sub(length as u64);
+        let Found::Frame(entry) = self.head(place)? else { return Ok(false) };
+        self.doubts = self.doubts.saturating_sub(entry.end() - place);
+        Ok(self.body(&entry).is_ok())
     }
 
     /// Where an index ends that begins here, or the part of it that is as it was written.
@@ -307,8 +392,12 @@ impl Segment {
         let fixed = self.read(place, left.min(FIXED as u64) as usize)?;
         let length = match Head::length(&fixed) {
             Ok(length) => length,
-            // an index begins with the place of the first frame
-            Err(_) if self.entries.first().is_some_and(|first| fixed.starts_with(&first.place.to_le_bytes())) => {
+            // an index begins with the place of the first frame; one that lies may begin with anything, where the tail says
+            Err(_)
+                if self.index == Some(place)
+                    || segment::begins_tail(&fixed)
+                    || self.entries.first().is_some_and(|first| fixed.starts_with(&first.place.to_le_bytes())) =>
+            {
                 return Ok(Found::Index);
             }
             Err(_) if left < FIXED as u64 => return Ok(Found::Cut),
@@ -320,23 +409,6 @@ impl Segment {
         let Ok(head) = Head::from_bytes(&self.read(place, length)?) else { return Ok(Found::Nothing) };
         let entry = Entry { place, head_length: length, head };
         Ok(if entry.end() > self.size { Found::Cut } else { Found::Frame(Box::new(entry)) })
-    }
-
-    /// Where something that looks like a frame begins next.
-    fn next_frame(&self, mut from: u64) -> Result<Option<u64>, ReadError> {
-        while from < self.size {
-            let piece = self.read(from, (self.size - from).min(SEARCH as u64) as usize)?;
-            if let Some(at) = segment::next_frame(&piece, 0) {
-                return Ok(Some(from + at as u64));
-            }
-            // the beginning of one may be the end of this piece
-            let step = piece.len().saturating_sub(event::archive::MAGIC.len() - 1).max(1);
-            from += step as u64;
-            if piece.len() < SEARCH {
-                break;
-            }
-        }
-        Ok(None)
     }
 
     fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, ReadError> {

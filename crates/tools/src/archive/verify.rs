@@ -46,7 +46,7 @@ pub fn verify_watched(paths: &[PathBuf], progress: &Progress) -> Result<Verified
     let mut summary = Summary::watched(progress);
     let mut events = 0;
     let mut unread = Vec::new();
-    let look = |file: &Path| match Segment::open(file, |_, _| true) {
+    let look = |file: &Path| match Segment::scanned(file) {
         Ok(Some(segment)) => {
             events += frames(&segment, &mut summary, progress);
             Ok(())

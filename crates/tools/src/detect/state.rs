@@ -89,7 +89,10 @@ impl File {
             let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
             fs::File::open(directory)?.sync_all()
         };
-        write().with_context(|| format!("failed to write the detectors' state {}", self.path.display()))
+        // half of it is of no use, and holds room on a disk that has none
+        write()
+            .inspect_err(|_| drop(fs::remove_file(&new)))
+            .with_context(|| format!("failed to write the detectors' state {}", self.path.display()))
     }
 }
 
@@ -109,4 +112,20 @@ pub(super) fn key() -> u64 {
         return SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.as_nanos() as u64);
     }
     u64::from_le_bytes(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_cannot_be_written_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state");
+        // no file takes the place of a directory; a full disk would do as well
+        fs::create_dir(&path).unwrap();
+        assert!(File::new(path).write_now(b"state").is_err());
+        let left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["state"]);
+    }
 }
