@@ -143,6 +143,13 @@ impl Shared {
         }
     }
 
+    /// The clock was set back: nothing was suppressed in the future.
+    pub(crate) fn set_back(&mut self, node: &str, now: u64) {
+        if let Some(account) = self.accounts.get_mut(node) {
+            account.suppressed_at.iter_mut().for_each(|time| *time = now.min(*time));
+        }
+    }
+
     pub(crate) fn evict(&mut self, node: &str, count: u64) {
         let account = self.account_mut(node);
         account.evicted = account.evicted.saturating_add(count);
@@ -349,6 +356,13 @@ impl Desk {
     pub(crate) fn close(&mut self, about: &'static About, context: &Context<'_>, shared: &mut Shared) {
         for entry in self.entries.values_mut().filter(|entry| entry.ended.is_none()) {
             entry.end(about, context, shared, FindingEnd::Crowded);
+        }
+    }
+
+    /// Its detector begins anew and can clear none of these.
+    pub(crate) fn expire(&mut self, about: &'static About, context: &Context<'_>, shared: &mut Shared) {
+        for entry in self.entries.values_mut().filter(|entry| entry.ended.is_none()) {
+            entry.end(about, context, shared, FindingEnd::Silent);
         }
     }
 
