@@ -420,6 +420,8 @@ impl Engine {
         }
         self.clock = time;
         let Self { key, knowledge, nodes, shared, .. } = self;
+        // one that was taken away, or has another name now, is of no fleet any more
+        shared.fleet.nodes = nodes.values().filter(|node| node.facts.is_watched(node.time(time))).count();
         for (name, Node { facts, limits, posts, now, second, heard }) in nodes {
             let passed = time.saturating_sub(*heard);
             if passed > SILENT {
@@ -454,7 +456,7 @@ impl Engine {
         let posts = self.entries.iter().filter(|entry| entry.about.scope == Scope::Node).map(Post::new).collect();
         let node = Node { facts: Facts::default(), limits: self.thresholds.of(name), posts, now: 0, second: 0, heard: 0 };
         self.nodes.insert(name.to_owned(), node);
-        self.shared.fleet.nodes = self.nodes.len();
+        self.shared.fleet.nodes += 1;
     }
 }
 

@@ -132,6 +132,97 @@ fn what_most_nodes_have_is_one_finding_about_the_fleet() {
     assert_eq!(lines, expect);
 }
 
+#[test]
+fn nodes_that_were_taken_away_are_of_no_fleet() {
+    let mut stage = stage();
+    stage.fleet = &["alice", "bob", "carol", "dave", "erin", "frank"];
+    stage.until(10.0);
+    // three of them have other names now
+    stage.fleet = &["alice", "bob", "carol"];
+    stage.until(4000.0);
+    burst(&mut stage, 4001.0);
+    stage.node = "bob";
+    burst(&mut stage, 4003.0);
+    stage.until(4010.0);
+    let told = stage.told();
+    assert!(told.contains("_fleet opened D0 warn fleet: seen at 2 of 3 nodes"), "{told}");
+}
+
+/// The same as `Opens`, in another version.
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct Newer(Opens);
+
+impl Detector for Newer {
+    const ABOUT: About = About { version: 2, ..Opens::ABOUT };
+
+    fn observe(&mut self, event: &Event, context: &Context<'_>, findings: &mut Findings<'_>) {
+        self.0.observe(event, context, findings);
+    }
+
+    fn tick(&mut self, context: &Context<'_>, findings: &mut Findings<'_>) {
+        self.0.tick(context, findings);
+    }
+
+    fn restarted(&mut self, node: &str) {
+        self.0.restarted(node);
+    }
+}
+
+#[test]
+fn what_an_older_version_found_is_cleared_by_the_newer() {
+    const NEWER: &[Entry] = &[entry::<Newer>()];
+    let mut stage = stage();
+    burst(&mut stage, 1.0);
+    stage.until(10.0);
+    assert_eq!(stage.told(), "1 opened D0 warn node: 4 opened\n");
+    let (engine, anew) = Engine::restore_with(NEWER, &stage.engine.save(), Thresholds::default()).unwrap();
+    assert_eq!(anew, ["D0"]);
+    stage.engine = engine;
+    stage.until(100.0);
+    assert_eq!(stage.told(), "71 cleared D0 warn node: 4 opened\n");
+}
+
+/// Judges so many peers as one, and then one more, at each look.
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct Crowd(Option<(u64, i32)>);
+
+impl Detector for Crowd {
+    const ABOUT: About = About { id: "D3", name: "crowd", ..Opens::ABOUT };
+
+    fn observe(&mut self, event: &Event, _: &Context<'_>, _: &mut Findings<'_>) {
+        let Some(Kind::ConnOpened(opened)) = &event.kind else { return };
+        self.0 = Some((opened.peer, opened.connection_type));
+    }
+
+    fn tick(&mut self, _: &Context<'_>, findings: &mut Findings<'_>) {
+        let Some((crowd, last)) = self.0 else { return };
+        let warn = Judgement::Fires(event::Severity::Warn);
+        (0..crowd).for_each(|peer| findings.judge(&Entity::Peer(peer), warn, Case::default));
+        let last = event::Severity::try_from(last).unwrap();
+        findings.judge(&Entity::Node, Judgement::Fires(last), Case::default);
+    }
+
+    fn restarted(&mut self, _: &str) {}
+}
+
+#[test]
+fn nobody_gives_way_to_a_milder_finding_or_in_turn() {
+    const CROWD: &[Entry] = &[entry::<Crowd>()];
+    let told = |last: event::Severity| {
+        let mut stage = Stage::new(CROWD, &[]);
+        // the number of the severity goes in place of another
+        stage.at(1.0, ConnOpened { peer: 256, connection_type: last.into(), ..ConnOpened::default() });
+        stage.until(30.0);
+        let told = stage.told();
+        let count = |what: &str| told.lines().filter(|line| line.contains(what)).count();
+        (count("opened D3 warn peer"), count("expired"), count(" node"), stage.engine.account("alice").crowded > 0)
+    };
+    assert_eq!(told(event::Severity::Info), (256, 0, 0, true));
+    assert_eq!(told(event::Severity::Warn), (256, 0, 0, true));
+    // who is pushed out comes back for nobody
+    assert_eq!(told(event::Severity::Critical), (256, 1, 1, true));
+}
+
 /// Fires while connections were opened at two nodes within ten seconds.
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct Meets {
