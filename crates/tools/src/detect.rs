@@ -6,6 +6,7 @@
 
 mod knowledge;
 mod page;
+mod profiles;
 pub mod score;
 mod state;
 
@@ -25,6 +26,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 pub use knowledge::KnowledgeError;
 use knowledge::Shelf;
 pub use page::{page, thresholds};
+pub use profiles::profiles;
 pub use state::StateFileError;
 
 use crate::intake::Intake;
