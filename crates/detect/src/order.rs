@@ -162,11 +162,11 @@ impl Order {
                 shifted = self.ordinary > lane.strange_from;
                 if shifted {
                     lane.ahead = difference(time, self.newest);
-                    lane.newest = lane.newest.max(time);
                     place = self.newest;
                 } else {
                     self.newest = place;
                 }
+                lane.newest = time;
             }
         } else {
             lane.strange = 0;
