@@ -70,16 +70,20 @@ impl<'a> Context<'a> {
     /// Whether events of one of these sources are missing in the last `window` nanoseconds: lost, late, or the source is silent. For a
     /// detector that is about all nodes: at one of them.
     pub fn is_blind(&self, sources: &[Source], window: u64) -> bool {
-        let at = |facts: &Facts| sources.iter().any(|source| facts.is_blind(*source, self.now, window));
+        let at = |facts: &Facts, now| sources.iter().any(|source| facts.is_blind(*source, now, window));
         match self.fleet {
-            None => at(self.facts),
-            Some(nodes) => nodes.values().any(|node| node.facts.is_watched(self.now) && at(&node.facts)),
+            None => at(self.facts, self.now),
+            // clocks differ: what is long ago is so by the node's own
+            Some(nodes) => nodes.values().any(|node| {
+                let now = node.time(self.now);
+                node.facts.is_watched(now) && at(&node.facts, now)
+            }),
         }
     }
 
     /// How many nodes are watched: those that something was heard of within the last hour. One for a detector that is about one.
     pub fn nodes(&self) -> usize {
-        self.fleet.map_or(1, |nodes| nodes.values().filter(|node| node.facts.is_watched(self.now)).count())
+        self.fleet.map_or(1, |nodes| nodes.values().filter(|node| node.facts.is_watched(node.time(self.now))).count())
     }
 
     /// Whether a guard holds now, for a peer if one is concerned. Guards that only detectors can apply never hold here.
@@ -134,7 +138,7 @@ pub struct Watched {
     pub detached: bool,
     /// Time of the last event that says anything of the node.
     pub fact: Option<u64>,
-    /// When events of it were last lost.
+    /// When events of it were last lost, or too late.
     pub loss: Option<u64>,
     /// Events of it that were lost, all together.
     pub lost: u64,
@@ -196,7 +200,7 @@ impl Facts {
     }
 
     /// Whether any source said anything of it within the last hour: a node that was taken away is missed for no longer.
-    fn is_watched(&self, now: u64) -> bool {
+    pub(crate) fn is_watched(&self, now: u64) -> bool {
         let last = self.sources.iter().filter_map(|watched| watched.beat.max(watched.fact)).max();
         last.is_some_and(|last| now < last.saturating_add(HOUR))
     }
@@ -208,10 +212,11 @@ impl Facts {
         watched.lost = watched.lost.saturating_add(count);
     }
 
-    /// An event came too late.
+    /// An event came too late. It is missing, but nobody lost it: clocks differ, or the way was long.
     pub(crate) fn late(&mut self, source: Source, now: u64) {
-        self.sources[source as usize].late += 1;
-        self.lose(source, now, 1);
+        let watched = &mut self.sources[source as usize];
+        watched.late += 1;
+        watched.loss = Some(now);
     }
 
     /// Learns from an event. `true` if it begins another life of the node.
@@ -332,6 +337,8 @@ impl Facts {
             past(time);
         }
         self.first_heard = self.first_heard.min(now);
+        self.peers.set_back(now);
+        self.handshakes.clear();
         self.tip.set_back(now);
     }
 }

@@ -5,6 +5,7 @@
 //! (`finding.settle`) without an interruption; it expires when its detector was silent for an hour (`finding.silent`). Met again within
 //! half an hour after it was cleared, it is opened again, marked so that nobody is told twice.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,9 +19,10 @@ use crate::detector::{About, Scope};
 use crate::finding::{Case, Entity, Judgement, Statement, input};
 use crate::guard::Guard;
 use crate::thresholds::Limit;
+use crate::time::SECOND;
 use crate::wire;
 
-/// Open findings per detector and node; the weakest gives way.
+/// Open findings per detector and node.
 const MOST: usize = 256;
 
 /// References to evidence that a finding carries.
@@ -55,7 +57,7 @@ pub struct Account {
     suppressed_at: [u64; Guard::ALL.len()],
     /// Entries that detectors forgot because their tables were full.
     pub evicted: u64,
-    /// Findings that gave way because there were too many.
+    /// Findings that gave way because there were too many, or for which there was no room: those as often as they are judged.
     pub crowded: u64,
     /// Findings opened.
     pub opened: u64,
@@ -72,7 +74,7 @@ pub(crate) struct Shared {
 /// Which nodes have a finding of a detector, and what that makes of the fleet: G8.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Fleet {
-    /// Nodes that are known.
+    /// Nodes that something was heard of within the hour.
     pub(crate) nodes: usize,
     /// By detector.
     open: BTreeMap<String, Together>,
@@ -112,6 +114,11 @@ impl Fleet {
         self.open.get(detector).map_or((0, None), |of| (of.nodes.len(), of.finding.as_ref().map(|finding| &finding.0)))
     }
 
+    /// Detectors that are no more have no findings.
+    pub(crate) fn keep(&mut self, is: impl Fn(&str) -> bool) {
+        self.open.retain(|detector, _| is(detector));
+    }
+
     /// A node was forgotten.
     pub(crate) fn forget(&mut self, node: &str) {
         for of in self.open.values_mut() {
@@ -140,6 +147,13 @@ impl Shared {
         if *last == 0 || context.now >= last.saturating_add(crate::time::MINUTE) {
             *last = context.now;
             account.suppressed[guard as usize] += 1;
+        }
+    }
+
+    /// The clock was set back: nothing was suppressed in the future.
+    pub(crate) fn set_back(&mut self, node: &str, now: u64) {
+        if let Some(account) = self.accounts.get_mut(node) {
+            account.suppressed_at.iter_mut().for_each(|time| *time = now.min(*time));
         }
     }
 
@@ -231,7 +245,12 @@ impl Desk {
         let remind = context.span(Limit::FindingRemind);
         let open = self.entries.get_mut(entity).filter(|entry| entry.ended.is_none());
         let (entry, severity) = match (open, judgement) {
-            (None, Judgement::Fires(severity)) => return self.open(about, context, shared, entity, severity, case()),
+            (None, Judgement::Fires(severity)) => {
+                if self.make_room(about, context, shared, severity) {
+                    self.open(about, context, shared, entity, severity, case());
+                }
+                return;
+            }
             (None, _) => return,
             (Some(entry), Judgement::Fires(severity)) => (entry, severity),
             (Some(entry), Judgement::Unknown) => {
@@ -287,7 +306,6 @@ impl Desk {
     ) {
         let now = context.now;
         let again = self.entries.contains_key(entity);
-        self.make_room(about, context, shared);
         let address = |id| context.peer(id).map_or_else(String::new, |peer| peer.address.clone());
         let finding = Finding {
             detector: about.id.to_owned(),
@@ -316,19 +334,32 @@ impl Desk {
         self.entries.insert(entity.clone(), entry);
     }
 
-    /// The mildest that is open gives way, the oldest of those; what is only remembered goes first.
-    fn make_room(&mut self, about: &'static About, context: &Context<'_>, shared: &mut Shared) {
+    /// The mildest that is open gives way, the oldest of those; what is only remembered goes first. Nobody gives way to a milder one, nor to
+    /// one like himself while his detector still judges him: they would take turns, and each would be told as new. Then there is no room.
+    fn make_room(&mut self, about: &'static About, context: &Context<'_>, shared: &mut Shared, severity: Severity) -> bool {
         if self.entries.len() < MOST {
-            return;
+            return true;
         }
         let order = |(_, entry): &(&Entity, &Entry)| (entry.ended.is_none(), entry.finding.severity, entry.heard);
-        let Some(weakest) = self.entries.iter().min_by_key(order).map(|(entity, _)| entity.clone()) else { return };
+        let Some((weakest, entry)) = self.entries.iter().min_by_key(order) else { return true };
+        let judged = context.now < entry.heard.saturating_add(2 * about.every.max(SECOND));
+        let stays = match entry.finding.severity.cmp(&severity.into()) {
+            Ordering::Less => false,
+            Ordering::Equal => judged,
+            Ordering::Greater => true,
+        };
+        if entry.ended.is_none() && stays {
+            shared.account_mut(context.node).crowded += 1;
+            return false;
+        }
+        let weakest = weakest.clone();
         if let Some(mut entry) = self.entries.remove(&weakest)
             && entry.ended.is_none()
         {
             entry.end(about, context, shared, FindingEnd::Crowded);
             shared.account_mut(context.node).crowded += 1;
         }
+        true
     }
 
     /// Time has passed: expires what was not heard of, forgets what ended long ago.
@@ -349,6 +380,13 @@ impl Desk {
     pub(crate) fn close(&mut self, about: &'static About, context: &Context<'_>, shared: &mut Shared) {
         for entry in self.entries.values_mut().filter(|entry| entry.ended.is_none()) {
             entry.end(about, context, shared, FindingEnd::Crowded);
+        }
+    }
+
+    /// Its detector begins anew and can clear none of these.
+    pub(crate) fn expire(&mut self, about: &'static About, context: &Context<'_>, shared: &mut Shared) {
+        for entry in self.entries.values_mut().filter(|entry| entry.ended.is_none()) {
+            entry.end(about, context, shared, FindingEnd::Silent);
         }
     }
 

@@ -29,6 +29,12 @@ pub trait Detector: Default + Serialize + DeserializeOwned + Send + 'static {
 
     /// The node began another life: peer ids mean others from now on, counters begin anew. What was learned over days may stay.
     fn restarted(&mut self, node: &str);
+
+    /// The clock that its events are stamped by was set back, by more than a minute: what it remembers is of times that are to come. It begins anew;
+    /// one that knows of something without a time may keep that. What it had found has ended.
+    fn set_back(&mut self) {
+        *self = Self::default();
+    }
 }
 
 /// What there is to know of a detector.
@@ -80,6 +86,7 @@ pub(crate) trait Running: Send {
     fn observe(&mut self, event: &Event, context: &Context<'_>, findings: &mut Findings<'_>);
     fn tick(&mut self, context: &Context<'_>, findings: &mut Findings<'_>);
     fn restarted(&mut self, node: &str);
+    fn set_back(&mut self);
     fn save(&self) -> Result<Vec<u8>, postcard::Error>;
     /// Takes over a state; `false` if it is none.
     fn restore(&mut self, state: &[u8]) -> bool;
@@ -102,6 +109,10 @@ impl<D: Detector> Running for Typed<D> {
 
     fn restarted(&mut self, node: &str) {
         self.0.restarted(node);
+    }
+
+    fn set_back(&mut self) {
+        self.0.set_back();
     }
 
     fn save(&self) -> Result<Vec<u8>, postcard::Error> {

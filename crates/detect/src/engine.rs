@@ -13,7 +13,7 @@ use crate::entity::{Knowledge, Profiles};
 use crate::finding::{Findings, Statement};
 use crate::order::{Order, Place};
 use crate::thresholds::{Limits, Thresholds};
-use crate::time::{HOUR, SECOND};
+use crate::time::{HOUR, MINUTE, SECOND};
 use crate::tip;
 
 /// Nodes remembered; the one that was silent for longest gives way.
@@ -39,7 +39,7 @@ pub struct Engine {
     fleet_limits: Limits,
     pub(crate) shared: Shared,
     pub(crate) totals: Totals,
-    /// Time of the newest event that was looked at, of any node.
+    /// Time of the newest event that was looked at, of any node, by the common clock.
     pub(crate) clock: u64,
 }
 
@@ -84,6 +84,13 @@ pub(crate) struct Node {
     pub(crate) heard: u64,
 }
 
+impl Node {
+    /// What time it is there, when it is `clock` at the newest node.
+    pub(crate) fn time(&self, clock: u64) -> u64 {
+        self.now.saturating_add(clock.saturating_sub(self.heard))
+    }
+}
+
 /// What became of an event at its node.
 #[derive(Clone, Copy)]
 struct Looked {
@@ -115,6 +122,18 @@ impl Post {
         self.desk.gone(self.detector.about(), &context, shared, peer);
     }
 
+    /// The clock was set back. By little, ages are a little wrong; by more, what it learned is of times that are to come, and what it found
+    /// nobody can tell to be over.
+    fn set_back(&mut self, context: Context<'_>, shared: &mut Shared, far: bool) {
+        let Self { detector, desk, step } = self;
+        *step = 0;
+        desk.set_back(context.now);
+        if far {
+            desk.expire(detector.about(), &context, shared);
+            detector.set_back();
+        }
+    }
+
     fn tick(&mut self, context: Context<'_>, shared: &mut Shared) {
         let Self { detector, desk, step } = self;
         let about = detector.about();
@@ -123,19 +142,6 @@ impl Post {
             *step = now;
             detector.tick(&context, &mut Findings { about, context, desk, shared });
             desk.pass(about, &context, shared);
-        }
-    }
-}
-
-impl Node {
-    /// Its clock was set back: what has no time any more begins anew.
-    fn set_back(&mut self, time: u64) {
-        self.now = time;
-        self.second = time / SECOND;
-        self.facts.set_back(time);
-        for post in &mut self.posts {
-            post.step = 0;
-            post.desk.set_back(time);
         }
     }
 }
@@ -210,17 +216,14 @@ impl Engine {
             }
             Place::SetBack => {
                 self.totals.set_back += 1;
-                for earlier in self.order.begin_anew(&event.node, &event) {
-                    self.look(&earlier);
+                for (time, earlier) in self.order.begin_anew(&event.node, &event) {
+                    self.look(&earlier, time);
                 }
-                if let Some(node) = self.nodes.get_mut(&event.node) {
-                    node.set_back(event.time);
-                }
-                self.set_back();
+                self.set_back(&event.node, event.time);
             }
         }
-        while let Some(due) = self.order.next_due() {
-            self.look(&due);
+        while let Some((time, due)) = self.order.next_due() {
+            self.look(&due, time);
         }
         out.append(&mut self.shared.out);
     }
@@ -235,8 +238,8 @@ impl Engine {
 
     /// Nothing follows: looks at what still waits.
     pub fn finish(&mut self, out: &mut Vec<Statement>) {
-        while let Some(event) = self.order.next_waiting() {
-            self.look(&event);
+        while let Some((time, event)) = self.order.next_waiting() {
+            self.look(&event, time);
         }
         out.append(&mut self.shared.out);
     }
@@ -244,6 +247,11 @@ impl Engine {
     /// What it did so far.
     pub fn totals(&self) -> Totals {
         self.totals
+    }
+
+    /// How far clocks of nodes are ahead of the others', nanoseconds: those that differ by more than a minute.
+    pub fn clocks(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.order.clocks()
     }
 
     /// What it counts about a node.
@@ -261,41 +269,75 @@ impl Engine {
         self.nodes.get(node).map(|node| node.now)
     }
 
-    /// A node's clock was set back: where it was the newest, there is less of a future for all of them.
-    fn set_back(&mut self) {
-        let newest = self.nodes.values().map(|node| node.now).max().unwrap_or_default();
-        if newest >= self.clock {
-            return;
+    /// It is `time`, by the observer's own clock, which the events are stamped by: a state of the future is one of before that clock was set
+    /// back. What waits comes out, and nodes that are more than a minute ahead begin anew; how many those are.
+    pub fn set_clocks_back(&mut self, time: u64) -> usize {
+        let ahead = |node: &Node| node.now > time.saturating_add(MINUTE);
+        let lately = |node: &Node| !ahead(node) && node.now.saturating_add(HOUR) > time;
+        // where that clock was right an hour ago, nodes that are ahead have another
+        if !self.nodes.values().any(ahead) || self.nodes.values().any(lately) {
+            return 0;
         }
-        self.clock = newest;
-        for post in &mut self.fleet {
-            post.step = 0;
-            post.desk.set_back(newest);
+        while let Some((time, event)) = self.order.next_waiting() {
+            self.look(&event, time);
         }
+        self.order = Order::default();
+        let names: Vec<String> = self.nodes.iter().filter(|(_, node)| ahead(node)).map(|(name, _)| name.clone()).collect();
+        for name in &names {
+            self.totals.set_back += 1;
+            self.set_back(name, time);
+        }
+        names.len()
     }
 
-    fn look(&mut self, event: &Event) {
+    /// A node's clock was set back: what has no time any more begins anew. Where it was the newest, there is less of a future for all.
+    fn set_back(&mut self, name: &str, time: u64) {
+        let Self { key, knowledge, nodes, shared, fleet, fleet_limits, clock, primaries, order, .. } = self;
+        let Some(Node { facts, limits, posts, now, second, .. }) = nodes.get_mut(name) else { return };
+        let far = *now > time.saturating_add(MINUTE);
+        (*now, *second) = (time, time / SECOND);
+        facts.set_back(time);
+        primaries.set_back(name, time);
+        shared.set_back(name, time);
+        let context = Context { now: time, node: name, facts, knowledge, limits, key: *key, fleet: None };
+        posts.iter_mut().for_each(|post| post.set_back(context, shared, far));
+        let newest = nodes.iter().map(|(name, node)| order.common(name, node.now)).max().unwrap_or_default();
+        if newest >= *clock {
+            return;
+        }
+        let far = *clock > newest.saturating_add(MINUTE);
+        *clock = newest;
+        nodes.values_mut().for_each(|node| node.heard = node.heard.min(newest));
+        let Some(Node { facts, .. }) = nodes.get(name) else { return };
+        let (limits, fleet_of) = (&*fleet_limits, Some(&*nodes));
+        let context = Context { now: newest, node: name, facts, knowledge, limits, key: *key, fleet: fleet_of };
+        fleet.iter_mut().for_each(|post| post.set_back(context, shared, far));
+    }
+
+    /// `time` is that of the event by the common clock.
+    fn look(&mut self, event: &Event, time: u64) {
         let Some(id) = event.id() else { return };
         self.totals.events += 1;
         self.know(&event.node);
-        let Some(looked) = self.look_at_node(event, id) else { return };
-        self.look_at_fleet(event, id, looked);
+        let Some(looked) = self.look_at_node(event, id, time) else { return };
+        self.look_at_fleet(event, id, time, looked);
         if looked.admitted {
             self.close(event);
             if looked.grown {
-                tip::compare(self.nodes.values_mut().map(|node| &mut node.facts.tip), event.time);
+                let clock = self.clock.max(time);
+                tip::compare(self.nodes.values_mut().map(|node| (node.time(clock), &mut node.facts.tip)));
             }
-            self.pass(event.time);
+            self.pass(time);
         }
     }
 
     /// The node learns from the event, and its detectors are shown it.
-    fn look_at_node(&mut self, event: &Event, id: KindId) -> Option<Looked> {
+    fn look_at_node(&mut self, event: &Event, id: KindId, time: u64) -> Option<Looked> {
         let Self { routes, key, knowledge, profiles, primaries, nodes, shared, clock, .. } = self;
         let (name, Node { facts, limits, posts, now, second, heard }) = (&event.node, nodes.get_mut(&event.node)?);
         let admitted = primaries.admit(event);
         *now = event.time.max(*now);
-        *heard = event.time.max(*clock);
+        *heard = time.max(*clock);
         let passed = *now / SECOND != *second;
         if passed {
             *second = *now / SECOND;
@@ -330,7 +372,7 @@ impl Engine {
     }
 
     /// Those who see all nodes are shown it.
-    fn look_at_fleet(&mut self, event: &Event, id: KindId, looked: Looked) {
+    fn look_at_fleet(&mut self, event: &Event, id: KindId, time: u64, looked: Looked) {
         let Self { routes, fleet_limits, key, knowledge, nodes, fleet, shared, clock, .. } = self;
         let wanted = &routes[id.index()].fleet;
         let shown = looked.admitted && !wanted.is_empty();
@@ -339,7 +381,7 @@ impl Engine {
         }
         let Some(node) = nodes.get(&event.node) else { return };
         let context = Context {
-            now: event.time.max(*clock),
+            now: time.max(*clock),
             node: &event.node,
             facts: &node.facts,
             knowledge,
@@ -378,6 +420,8 @@ impl Engine {
         }
         self.clock = time;
         let Self { key, knowledge, nodes, shared, .. } = self;
+        // one that was taken away, or has another name now, is of no fleet any more
+        shared.fleet.nodes = nodes.values().filter(|node| node.facts.is_watched(node.time(time))).count();
         for (name, Node { facts, limits, posts, now, second, heard }) in nodes {
             let passed = time.saturating_sub(*heard);
             if passed > SILENT {
@@ -412,7 +456,7 @@ impl Engine {
         let posts = self.entries.iter().filter(|entry| entry.about.scope == Scope::Node).map(Post::new).collect();
         let node = Node { facts: Facts::default(), limits: self.thresholds.of(name), posts, now: 0, second: 0, heard: 0 };
         self.nodes.insert(name.to_owned(), node);
-        self.shared.fleet.nodes = self.nodes.len();
+        self.shared.fleet.nodes += 1;
     }
 }
 

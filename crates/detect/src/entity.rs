@@ -43,10 +43,19 @@ pub struct Knowledge {
 }
 
 impl Knowledge {
-    /// Who a peer is by the lists, in words that a finding may have: what no peer chose. Empty where nobody knows.
-    pub fn names(&self, host: &Host) -> String {
-        let name = |found: lists::Match<'_>| format!("{} ({} {})", found.entity.name, found.list, found.version);
-        self.lists.find(Some(host), None).map(name).collect::<Vec<_>>().join(", ")
+    /// Who a peer is by the lists, in words that a finding may have: what no peer chose. Empty where nobody knows. Whom a list knows by the
+    /// agent only says so himself, and so do the words.
+    pub fn names(&self, host: &Host, agent: Option<&str>) -> String {
+        let name = |found: lists::Match<'_>| {
+            let says = if found.by_agent { ", by its agent" } else { "" };
+            format!("{} ({} {}{says})", found.entity.name, found.list, found.version)
+        };
+        self.lists.find(Some(host), agent).map(name).collect::<Vec<_>>().join(", ")
+    }
+
+    /// An agent, where a list knows it: what is worth keeping until there is something to tell.
+    pub fn known_agent(&self, agent: &str) -> Option<String> {
+        self.lists.find(None, Some(agent)).next().map(|_| agent.to_owned())
     }
 }
 

@@ -169,6 +169,17 @@ impl Peers {
         self.peers.retain(|id, peer| ids.contains(id) || peer.since.saturating_add(2 * SECOND) >= now);
     }
 
+    /// The clock was set back: nobody came in the future.
+    pub(crate) fn set_back(&mut self, now: u64) {
+        for peer in self.peers.values_mut() {
+            peer.since = peer.since.min(now);
+            peer.asked_addresses = peer.asked_addresses.map(|time| time.min(now));
+            if let Some(hello) = &mut peer.hello {
+                hello.time = hello.time.min(now);
+            }
+        }
+    }
+
     /// When there is no room the newcomer stays outside: a flood of connections must not make the detectors forget who was there before.
     fn insert(&mut self, id: u64, peer: Peer) {
         if self.peers.len() >= MOST {

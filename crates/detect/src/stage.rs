@@ -78,6 +78,11 @@ impl Stage {
         self.beating.retain(|beating| *beating != source);
     }
 
+    /// Sequences go on from here.
+    pub(crate) fn sequences_from(&mut self, sequence: u64) {
+        self.sequences = [sequence; 16];
+    }
+
     /// Nobody beats any more.
     pub(crate) fn silence(&mut self) {
         self.beating.clear();

@@ -4,7 +4,8 @@
 //! "po-detect" · version (2 bytes, little-endian) · checksum (CRC-32 of what follows, 4 bytes) · state (postcard)
 //! ```
 //!
-//! The version is that of the engine's own part. A detector whose own version differs begins anew, the others go on. The key of the hashes
+//! The version is that of the engine's own part. A detector whose own version differs begins anew, the others go on; what it had
+//! found stays open. The key of the hashes
 //! is part of the state.
 
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use crate::thresholds::Thresholds;
 const MAGIC: &[u8; 9] = b"po-detect";
 
 /// Changes when the form of anything in [`Saved`] does, types of other crates included.
-const VERSION: u16 = 3;
+const VERSION: u16 = 4;
 
 /// A state that cannot be gone on from.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -147,6 +148,7 @@ impl Engine {
         engine.primaries = saved.primaries;
         engine.shared.accounts = saved.accounts;
         engine.shared.fleet = saved.of_fleet;
+        engine.shared.fleet.keep(|id| entries.iter().any(|entry| entry.about.id == id));
         engine.totals = saved.totals;
         engine.profiles = saved.profiles;
         engine.clock = saved.clock;
@@ -170,13 +172,16 @@ fn keep(post: &Post) -> SavedPost {
 fn take_over(posts: &mut [Post], mut kept: Vec<SavedPost>, anew: &mut Vec<&'static str>) {
     for post in posts {
         let about = post.detector.about();
-        let of_it = kept.iter().position(|kept| kept.detector == about.id && kept.version == about.version);
-        match of_it.map(|at| kept.swap_remove(at)) {
-            Some(kept) if post.detector.restore(&kept.state) => {
-                post.desk = kept.desk;
-                post.step = kept.step;
-            }
-            _ => anew.push(about.id),
+        let of_it = kept.iter().position(|kept| kept.detector == about.id);
+        let Some(kept) = of_it.map(|at| kept.swap_remove(at)) else {
+            anew.push(about.id);
+            continue;
+        };
+        // what it had found stays open until it is judged again, or nothing is heard of it for an hour
+        post.desk = kept.desk;
+        post.step = kept.step;
+        if kept.version != about.version || !post.detector.restore(&kept.state) {
+            anew.push(about.id);
         }
     }
 }

@@ -71,12 +71,13 @@ impl Tip {
     }
 }
 
-/// Says of each tip whether it is behind another. There are as many chains for local tests as there are nodes: those are not compared.
-pub(crate) fn compare<'a>(tips: impl Iterator<Item = &'a mut Tip>, now: u64) {
-    let compared = |tip: &&mut Tip| tip.height.is_some() && tip.chain.as_deref().is_some_and(|chain| chain != "regtest");
-    let mut tips: Vec<&mut Tip> = tips.filter(compared).collect();
+/// Says of each tip whether it is behind another. With each comes what time it is at its node. There are as many chains for local tests as
+/// there are nodes: those are not compared.
+pub(crate) fn compare<'a>(tips: impl Iterator<Item = (u64, &'a mut Tip)>) {
+    let compared = |tip: &Tip| tip.height.is_some() && tip.chain.as_deref().is_some_and(|chain| chain != "regtest");
+    let mut tips: Vec<(u64, &mut Tip)> = tips.filter(|(_, tip)| compared(tip)).collect();
     let mut best = BTreeMap::<String, u32>::new();
-    for tip in &tips {
+    for (_, tip) in &tips {
         if let (Some(chain), Some(height)) = (&tip.chain, tip.height) {
             match best.get_mut(chain) {
                 Some(best) => *best = height.max(*best),
@@ -84,10 +85,10 @@ pub(crate) fn compare<'a>(tips: impl Iterator<Item = &'a mut Tip>, now: u64) {
             }
         }
     }
-    for tip in &mut tips {
+    for (now, tip) in &mut tips {
         let best = tip.chain.as_ref().and_then(|chain| best.get(chain)).copied().unwrap_or_default();
         let missing = best.saturating_sub(tip.height.unwrap_or_default());
-        tip.behind = (missing > 0).then(|| (tip.behind.map_or(now, |(since, _)| since), missing));
+        tip.behind = (missing > 0).then(|| (tip.behind.map_or(*now, |(since, _)| since), missing));
     }
 }
 
@@ -126,18 +127,18 @@ mod tests {
     fn who_has_fewer_blocks_of_the_same_chain_is_behind() {
         let mut tips = [at(100), at(100), at(7), Tip::default()];
         tips[2].chain = Some("signet".into());
-        compare(tips.iter_mut(), 2);
+        compare(tips.iter_mut().map(|tip| (2, tip)));
         assert!(tips.iter().all(|tip| tip.behind.is_none()));
         tips[0].connected(101, 3);
-        compare(tips.iter_mut(), 3);
+        compare(tips.iter_mut().map(|tip| (3, tip)));
         tips[0].connected(102, 4);
-        compare(tips.iter_mut(), 4);
+        compare(tips.iter_mut().map(|tip| (4, tip)));
         assert_eq!(tips.each_ref().map(|tip| tip.behind), [None, Some((3, 2)), None, None]);
         tips[1].connected(101, 5);
-        compare(tips.iter_mut(), 5);
+        compare(tips.iter_mut().map(|tip| (5, tip)));
         assert_eq!(tips[1].behind, Some((3, 1)), "it was never up to date in between");
         tips[1].connected(102, 6);
-        compare(tips.iter_mut(), 6);
+        compare(tips.iter_mut().map(|tip| (6, tip)));
         assert_eq!(tips[1].behind, None);
     }
 
@@ -145,7 +146,7 @@ mod tests {
     fn nodes_for_local_tests_have_nothing_to_do_with_each_other() {
         let mut tips = [at(100), at(7)];
         tips.iter_mut().for_each(|tip| tip.chain = Some("regtest".into()));
-        compare(tips.iter_mut(), 2);
+        compare(tips.iter_mut().map(|tip| (2, tip)));
         assert!(tips.iter().all(|tip| tip.behind.is_none()));
     }
 }

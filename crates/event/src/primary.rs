@@ -335,6 +335,14 @@ impl Primaries {
         self.nodes.get(node).map(|node| node.now).filter(|now| *now > 0)
     }
 
+    /// The clock of a node was set back to `time`: no source has beaten in the future. Beats of a source that goes on show it by themselves; those of
+    /// another life of it do not.
+    pub fn set_back(&mut self, node: &str, time: u64) {
+        if let Some(node) = self.nodes.get_mut(node) {
+            node.set_back(time);
+        }
+    }
+
     /// What the filter did so far.
     pub fn account(&self) -> Account {
         self.nodes.values().map(Node::account).fold(self.account, Account::plus)

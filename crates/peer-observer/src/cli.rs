@@ -485,6 +485,13 @@ pub struct Detect {
     #[arg(long, conflicts_with_all = ["recording", "nats", "score"])]
     pub thresholds: bool,
 
+    /// Print who came by, as the state that `--detect-state` names has it, and nothing else
+    ///
+    /// A line for each address, who was seen last first: since when, sessions, how long it was connected, at which nodes, and what it said
+    /// it runs. `--format json` for programs. The state of a running observer is at most a minute old.
+    #[arg(long, requires = "detect_state", conflicts_with_all = ["recording", "nats", "score", "thresholds"])]
+    pub profiles: bool,
+
     #[command(flatten, next_help_heading = "Detectors [detect]")]
     pub detect: tools::detect::Config,
 

@@ -37,6 +37,11 @@ pub fn run(options: cli::Detect) -> Result<(), Failure> {
     if options.thresholds {
         return printed(write(tools::detect::thresholds(&options.detect.thresholds()).as_bytes()));
     }
+    if let Some(state) = options.detect.detect_state.as_deref().filter(|_| options.profiles) {
+        let hint = "name the file that `run` or `detect` keeps with `--detect-state`, of this release";
+        let text = tools::detect::profiles(state, options.format).map_err(|error| Failure::new(Code::Failure, error).hint(hint))?;
+        return printed(write(text.as_bytes()));
+    }
     if let Some(directory) = &options.score {
         let scored = score::score(directory).map_err(|error| Failure::new(Code::Recording, error))?;
         return printed(write(score::table(&scored).as_bytes()));

@@ -6,6 +6,7 @@
 
 mod knowledge;
 mod page;
+mod profiles;
 pub mod score;
 mod state;
 
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bus::{Bus, Delivery, Publisher, Subscription};
 use detect::finding::Statement;
@@ -25,6 +26,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 pub use knowledge::KnowledgeError;
 use knowledge::Shelf;
 pub use page::{page, thresholds};
+pub use profiles::profiles;
 pub use state::StateFileError;
 
 use crate::intake::Intake;
@@ -118,6 +120,15 @@ impl Config {
         };
         let key = || if live { state::key() } else { 0 };
         let mut engine = engine.unwrap_or_else(|| Engine::new(self.thresholds(), key()));
+        if live {
+            let nodes = engine.set_clocks_back(now());
+            if nodes > 0 {
+                tracing::warn!(
+                    nodes,
+                    "the detectors' state is of the future: the clock was set back, and they begin anew with most"
+                );
+            }
+        }
         engine.know_of(shelf.knowledge()?);
         Ok(Prepared { engine, file, shelf })
     }
@@ -173,12 +184,14 @@ pub async fn run(
     let mut intake = Intake::new(events, mark, stop);
     let mut batch = Vec::with_capacity(BATCH);
     let mut said = Vec::new();
+    let mut clocks = Clocks { late: engine.totals().late, ..Clocks::default() };
     let mut keep = interval_at(Instant::now() + KEEP, KEEP);
     keep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             biased;
             _ = keep.tick() => {
+                clocks.say(&engine);
                 if let Some(knowledge) = shelf.refresh() {
                     engine.know_of(knowledge);
                 }
@@ -248,6 +261,35 @@ pub fn play<E: From<anyhow::Error>>(
         }
     }
     Ok(engine.totals())
+}
+
+/// What was last said of clocks.
+#[derive(Default)]
+struct Clocks {
+    late: u64,
+    differ: BTreeMap<String, i64>,
+}
+
+impl Clocks {
+    /// Says what is new: events that came too late, nodes that have another time.
+    fn say(&mut self, engine: &Engine) {
+        let late = engine.totals().late;
+        if late > self.late {
+            let events = late - self.late;
+            tracing::warn!(events, "events came too late and the detectors did not look at them: was a clock changed?");
+        }
+        self.late = late;
+        let differ: BTreeMap<String, i64> = engine.clocks().map(|(node, ahead)| (node.to_owned(), ahead / 1_000_000_000)).collect();
+        for (node, seconds) in differ.iter().filter(|(node, seconds)| self.differ.get(*node) != Some(seconds)) {
+            tracing::warn!(%node, seconds, "the clock of this node is ahead of the other nodes', or behind where it is less than zero");
+        }
+        self.differ = differ;
+    }
+}
+
+/// Nanoseconds since the epoch.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// A statement as the event that it becomes where nobody publishes it.

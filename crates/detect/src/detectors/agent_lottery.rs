@@ -59,6 +59,8 @@ enum Group {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 struct Visits {
     visits: VecDeque<Visit>,
+    /// The latest agent that a list knows.
+    listed: Option<String>,
     evidence: Evidence,
 }
 
@@ -82,7 +84,7 @@ impl Detector for AgentLottery {
     const ABOUT: About = About {
         id: "D16",
         name: "agent_lottery",
-        version: 1,
+        version: 2,
         title: "One stranger under many names",
         scope: Scope::Node,
         kinds: &[KindId::NetVersion],
@@ -154,6 +156,9 @@ impl AgentLottery {
             visits.visits.pop_front();
         }
         // a group with one name has nothing to show
+        if let Some(agent) = context.knowledge.known_agent(&version.user_agent) {
+            visits.listed = Some(agent);
+        }
         let new = visits.visits.iter().all(|visit| visit.name != name);
         visits.visits.push_back(Visit { at: context.now, host, name, hello: hash(context.key, &hello) });
         if new {
@@ -209,7 +214,7 @@ impl Visits {
         }
     }
 
-    /// Whom a list names as one's own, or as an exit that many use: worth knowing only.
+    /// Whom a list names as one's own, or as an exit that many use, by the address: worth knowing only.
     fn is_explained(&self, context: &Context<'_>) -> bool {
         let host = self.visits.back().map(|visit| &visit.host);
         let explains = |category| matches!(category, Category::Own | Category::TorExit);
@@ -243,7 +248,8 @@ impl Names {
 
     fn case(&self, visits: &Visits, context: &Context<'_>) -> Case {
         let limit = |limit| context.limit(limit);
-        let named = visits.visits.back().map_or(String::new(), |visit| context.knowledge.names(&visit.host));
+        let named =
+            visits.visits.back().map_or(String::new(), |visit| context.knowledge.names(&visit.host, visits.listed.as_deref()));
         let named = if named.is_empty() { named } else { format!("; known as {named}") };
         let Self { connections, hosts, names, hellos, evenness } = *self;
         let hosts_in_words = if hosts == 1 { "one address".to_owned() } else { format!("{hosts} addresses") };

@@ -57,6 +57,8 @@ pub struct RangeChurn {
 struct Range {
     count: SlidingCount,
     visits: VecDeque<Visit>,
+    /// The latest agent that a list knows.
+    listed: Option<String>,
     evidence: Evidence,
 }
 
@@ -83,7 +85,7 @@ impl Default for RangeChurn {
 
 impl Default for Range {
     fn default() -> Self {
-        Self { count: SlidingCount::new(WINDOW), visits: VecDeque::new(), evidence: Evidence::default() }
+        Self { count: SlidingCount::new(WINDOW), visits: VecDeque::new(), listed: None, evidence: Evidence::default() }
     }
 }
 
@@ -91,7 +93,7 @@ impl Detector for RangeChurn {
     const ABOUT: About = About {
         id: "D11",
         name: "range_churn",
-        version: 2,
+        version: 3,
         title: "Many brief connections from one range",
         scope: Scope::Node,
         kinds: &[
@@ -139,6 +141,11 @@ impl Detector for RangeChurn {
             Some(Kind::NetVersion(version)) if version.direction() == Direction::Inbound => {
                 let agent = hash(context.key, version.user_agent.as_bytes());
                 self.visit(version.peer, |visit| visit.agent = Some(agent));
+                if let Some(listed) = context.knowledge.known_agent(&version.user_agent)
+                    && let Some(range) = self.open.get(&version.peer).and_then(|net| self.ranges.get_mut(net))
+                {
+                    range.listed = Some(listed);
+                }
             }
             Some(Kind::NetTx(message)) if message.direction() == Direction::Inbound => self.gave(message.peer),
             Some(Kind::NetBlock(message)) if message.direction() == Direction::Inbound => self.gave(message.peer),
@@ -227,7 +234,7 @@ struct Signs {
 }
 
 impl Range {
-    /// Whether its last visitor is the operator's own, by a list.
+    /// Whether its last visitor is the operator's own, by a list that has the address.
     fn is_own(&self, context: &Context<'_>) -> bool {
         let host = self.visits.back().map(|visit| &visit.host);
         context.knowledge.lists.find(host, None).any(|found| found.entity.category == Category::Own)
@@ -286,7 +293,7 @@ impl Signs {
     fn case(&self, range: &Range, net: &IpNet, context: &Context<'_>) -> Case {
         let limit = |limit| context.limit(limit);
         let host = range.visits.back().map(|visit| &visit.host);
-        let named = host.map_or(String::new(), |host| context.knowledge.names(host));
+        let named = host.map_or(String::new(), |host| context.knowledge.names(host, range.listed.as_deref()));
         let named = if named.is_empty() { named } else { format!("; known as {named}") };
         let system = host.and_then(Host::ip).zip(context.knowledge.asmap.as_ref()).and_then(|(ip, asmap)| asmap.lookup(ip));
         let system = system.map_or(String::new(), |number| format!(" of AS{number}"));

@@ -178,6 +178,10 @@ impl Detector for Replacement {
     fn restarted(&mut self, _: &str) {
         *self = Self { usual: self.usual.clone(), ..Self::default() };
     }
+
+    fn set_back(&mut self) {
+        self.restarted("");
+    }
 }
 
 impl Replacement {

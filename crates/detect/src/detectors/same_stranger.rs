@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::entity::Host;
 use crate::entity::agent::Class;
-use crate::entity::lists::Category;
+use crate::entity::lists::{Category, Match};
 use crate::measure::{Evidence, Table, hash, surprise};
 use crate::thresholds::Limit;
 use crate::time::{HOUR, MINUTE, SECOND, seconds};
@@ -73,6 +73,8 @@ struct Visits {
     hosts: BTreeMap<u64, u64>,
     /// It says of itself that it is a crawler.
     declared: bool,
+    /// The latest agent that a list knows.
+    listed: Option<String>,
     evidence: Evidence,
 }
 
@@ -92,7 +94,7 @@ impl Detector for SameStranger {
     const ABOUT: About = About {
         id: "D13",
         name: "same_stranger",
-        version: 1,
+        version: 2,
         title: "The same stranger at several nodes",
         scope: Scope::Fleet,
         kinds: &[KindId::ConnOpened, KindId::NetVersion],
@@ -120,6 +122,9 @@ impl Detector for SameStranger {
                 let Some(host) = Host::of(&peer.address, peer.network()) else { return };
                 let Some(visits) = self.hosts.get_mut(&host) else { return };
                 visits.declared |= Class::of(&m.user_agent) == Class::Crawler;
+                if let Some(agent) = context.knowledge.known_agent(&m.user_agent) {
+                    visits.listed = Some(agent);
+                }
                 if peer.private_broadcast {
                     findings.suppressed(Guard::PrivateBroadcast);
                     if let Some(number) = number(&self.nodes, &event.node) {
@@ -274,8 +279,13 @@ impl Visits {
     }
 
     fn is_declared(&self, host: &Host, context: &Context<'_>) -> bool {
-        let harmless = |category| matches!(category, Category::Crawler | Category::Research | Category::Own);
-        self.declared || context.knowledge.lists.find(Some(host), None).any(|found| harmless(found.entity.category))
+        // whoever says that he is the operator's own is not believed
+        let harmless = |found: Match<'_>| match found.entity.category {
+            Category::Crawler | Category::Research => true,
+            Category::Own => !found.by_agent,
+            _ => false,
+        };
+        self.declared || context.knowledge.lists.find(Some(host), self.listed.as_deref()).any(harmless)
     }
 }
 
@@ -295,7 +305,7 @@ impl Many {
     fn case(&self, visits: &Visits, host: Option<&Host>, context: &Context<'_>) -> Case {
         let limit = |limit| context.limit(limit);
         let Self { of, brief, long, surprise, gaps } = *self;
-        let named = host.map_or(String::new(), |host| context.knowledge.names(host));
+        let named = host.map_or(String::new(), |host| context.knowledge.names(host, visits.listed.as_deref()));
         let named = if named.is_empty() { named } else { format!("; known as {named}") };
         let declared = host.is_some_and(|host| visits.is_declared(host, context));
         let says = if declared { "; a crawler that says so" } else { "" };

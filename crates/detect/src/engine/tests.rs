@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::stage::{BEGIN, Stage, line};
-use crate::time::MINUTE;
+use crate::time::{HOUR, MINUTE};
 use crate::{About, Case, Detector, Entity, Judgement, entry, evidence};
 
 /// Fires for the node while more than three connections were opened within ten seconds.
@@ -130,6 +130,97 @@ fn what_most_nodes_have_is_one_finding_about_the_fleet() {
         "3 dave opened D0 warn node part",
     ];
     assert_eq!(lines, expect);
+}
+
+#[test]
+fn nodes_that_were_taken_away_are_of_no_fleet() {
+    let mut stage = stage();
+    stage.fleet = &["alice", "bob", "carol", "dave", "erin", "frank"];
+    stage.until(10.0);
+    // three of them have other names now
+    stage.fleet = &["alice", "bob", "carol"];
+    stage.until(4000.0);
+    burst(&mut stage, 4001.0);
+    stage.node = "bob";
+    burst(&mut stage, 4003.0);
+    stage.until(4010.0);
+    let told = stage.told();
+    assert!(told.contains("_fleet opened D0 warn fleet: seen at 2 of 3 nodes"), "{told}");
+}
+
+/// The same as `Opens`, in another version.
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct Newer(Opens);
+
+impl Detector for Newer {
+    const ABOUT: About = About { version: 2, ..Opens::ABOUT };
+
+    fn observe(&mut self, event: &Event, context: &Context<'_>, findings: &mut Findings<'_>) {
+        self.0.observe(event, context, findings);
+    }
+
+    fn tick(&mut self, context: &Context<'_>, findings: &mut Findings<'_>) {
+        self.0.tick(context, findings);
+    }
+
+    fn restarted(&mut self, node: &str) {
+        self.0.restarted(node);
+    }
+}
+
+#[test]
+fn what_an_older_version_found_is_cleared_by_the_newer() {
+    const NEWER: &[Entry] = &[entry::<Newer>()];
+    let mut stage = stage();
+    burst(&mut stage, 1.0);
+    stage.until(10.0);
+    assert_eq!(stage.told(), "1 opened D0 warn node: 4 opened\n");
+    let (engine, anew) = Engine::restore_with(NEWER, &stage.engine.save(), Thresholds::default()).unwrap();
+    assert_eq!(anew, ["D0"]);
+    stage.engine = engine;
+    stage.until(100.0);
+    assert_eq!(stage.told(), "71 cleared D0 warn node: 4 opened\n");
+}
+
+/// Judges so many peers as one, and then one more, at each look.
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct Crowd(Option<(u64, i32)>);
+
+impl Detector for Crowd {
+    const ABOUT: About = About { id: "D3", name: "crowd", ..Opens::ABOUT };
+
+    fn observe(&mut self, event: &Event, _: &Context<'_>, _: &mut Findings<'_>) {
+        let Some(Kind::ConnOpened(opened)) = &event.kind else { return };
+        self.0 = Some((opened.peer, opened.connection_type));
+    }
+
+    fn tick(&mut self, _: &Context<'_>, findings: &mut Findings<'_>) {
+        let Some((crowd, last)) = self.0 else { return };
+        let warn = Judgement::Fires(event::Severity::Warn);
+        (0..crowd).for_each(|peer| findings.judge(&Entity::Peer(peer), warn, Case::default));
+        let last = event::Severity::try_from(last).unwrap();
+        findings.judge(&Entity::Node, Judgement::Fires(last), Case::default);
+    }
+
+    fn restarted(&mut self, _: &str) {}
+}
+
+#[test]
+fn nobody_gives_way_to_a_milder_finding_or_in_turn() {
+    const CROWD: &[Entry] = &[entry::<Crowd>()];
+    let told = |last: event::Severity| {
+        let mut stage = Stage::new(CROWD, &[]);
+        // the number of the severity goes in place of another
+        stage.at(1.0, ConnOpened { peer: 256, connection_type: last.into(), ..ConnOpened::default() });
+        stage.until(30.0);
+        let told = stage.told();
+        let count = |what: &str| told.lines().filter(|line| line.contains(what)).count();
+        (count("opened D3 warn peer"), count("expired"), count(" node"), stage.engine.account("alice").crowded > 0)
+    };
+    assert_eq!(told(event::Severity::Info), (256, 0, 0, true));
+    assert_eq!(told(event::Severity::Warn), (256, 0, 0, true));
+    // who is pushed out comes back for nobody
+    assert_eq!(told(event::Severity::Critical), (256, 1, 1, true));
 }
 
 /// Fires while connections were opened at two nodes within ten seconds.
@@ -330,15 +421,170 @@ fn a_clock_that_is_set_back_begins_anew() {
     assert_eq!(engine.now("alice"), Some(BEGIN - 3600 * SECOND + 47 * SECOND));
 }
 
+/// The observer was ended in an hour that is to come, and started anew after its clock was set back: its runs are numbered by that clock.
+fn from_the_future() -> Engine {
+    let mut engine = Engine::with(OPENS, Thresholds::default(), 0);
+    let mut said = Vec::new();
+    for n in 0..100 {
+        engine.observe(beat(BEGIN + HOUR + n * SECOND, n, BEGIN + HOUR), &mut said);
+    }
+    Engine::restore_with(OPENS, &engine.save(), Thresholds::default()).unwrap().0
+}
+
+#[test]
+fn a_clock_that_was_set_back_while_nobody_watched_is_believed() {
+    let mut engine = from_the_future();
+    let mut said = Vec::new();
+    for n in 0..20 {
+        engine.observe(beat(BEGIN + n * SECOND, n, BEGIN), &mut said);
+    }
+    assert_eq!((engine.totals().set_back, engine.totals().late), (1, 2), "two beats are not believed yet");
+    assert_eq!(engine.now("alice"), Some(BEGIN + 17 * SECOND));
+    // what is left over from before does not set it back again
+    engine.observe(beat(BEGIN - HOUR, 3, BEGIN - HOUR), &mut said);
+    engine.observe(beat(BEGIN + 20 * SECOND, 20, BEGIN), &mut said);
+    assert_eq!((engine.totals().set_back, engine.now("alice")), (1, Some(BEGIN + 18 * SECOND)));
+}
+
+#[test]
+fn a_state_of_the_future_is_set_back_by_whoever_has_a_clock() {
+    let mut engine = from_the_future();
+    let mut said = Vec::new();
+    assert_eq!(engine.set_clocks_back(BEGIN), 1);
+    assert_eq!((engine.set_clocks_back(BEGIN), engine.now("alice")), (0, Some(BEGIN)));
+    for n in 0..20 {
+        engine.observe(beat(BEGIN + n * SECOND, n, BEGIN), &mut said);
+    }
+    assert_eq!((engine.totals().late, engine.now("alice")), (0, Some(BEGIN + 17 * SECOND)));
+}
+
+#[test]
+fn detectors_begin_anew_when_the_clock_was_set_back() {
+    let mut stage = Stage::new(BOTH, &[]);
+    burst(&mut stage, 7300.0);
+    stage.until(7310.0);
+    let mut events = stage.played;
+    // an hour earlier, and the runs go on
+    let mut stage = Stage::new(BOTH, &[]);
+    stage.sequences_from(1_000_000);
+    stage.silence();
+    stage.until(3699.0);
+    [Source::Ebpf, Source::Rpc].into_iter().for_each(|source| stage.unhush(source));
+    stage.until(3701.0);
+    burst(&mut stage, 3702.0);
+    stage.until(3800.0);
+    events.extend(stage.played);
+    let mut engine = Engine::with(BOTH, Thresholds::default(), 7);
+    let mut said = Vec::new();
+    events.into_iter().for_each(|event| engine.observe(event, &mut said));
+    let told = said.iter().fold(String::new(), |mut text, statement| {
+        line(&mut text, statement);
+        text
+    });
+    let times: Vec<&str> = told.lines().map(|line| line.split(':').next().unwrap()).collect();
+    let expect = [
+        "7300 opened D0 warn node",
+        "3700 expired D0 warn node",
+        "3702 opened D0 warn node again",
+        "3773 cleared D0 warn node again",
+    ];
+    assert_eq!((times.as_slice(), engine.totals().set_back), (expect.as_slice(), 1));
+}
+
+#[test]
+fn who_was_connected_before_the_clock_was_set_back_did_not_come_in_the_future() {
+    let mut engine = Engine::with(OPENS, Thresholds::default(), 0);
+    let mut said = Vec::new();
+    let opened = Event { time: BEGIN + HOUR, ..Event::new("alice", Source::Ebpf, ConnOpened { peer: 1, ..ConnOpened::default() }) };
+    engine.observe(Arc::new(opened), &mut said);
+    (0..10).for_each(|n| engine.observe(beat(BEGIN + HOUR + n * SECOND, n, 1), &mut said));
+    (0..10).for_each(|n| engine.observe(beat(BEGIN + n * SECOND, 10 + n, 1), &mut said));
+    assert_eq!(engine.nodes["alice"].facts.peers.get(1).unwrap().since, BEGIN);
+}
+
+/// What alice and bob live through, as it arrives; bob's clock is ahead by so much, or behind.
+fn apart(ahead: i64) -> Vec<Arc<Event>> {
+    let of = |node: &'static str| {
+        let mut stage = Stage::new(OPENS, &[]);
+        stage.node = node;
+        [3.0, 20.0, 60.0, 130.0].into_iter().for_each(|time| burst(&mut stage, time));
+        stage.until(300.0);
+        stage.played
+    };
+    let shifted = |event: &Event| Event { time: event.time.saturating_add_signed(ahead), ..event.clone() };
+    let bob = of("bob").into_iter().map(|event| (event.time, Arc::new(shifted(&event))));
+    let all = of("alice").into_iter().map(|event| (event.time, event)).chain(bob);
+    // each source is late in its own way
+    let delay = |event: &Event| (event.time / 7 + event.source as u64 * 431_000_000) % 1_900_000_000;
+    let mut all: Vec<_> = all.map(|(time, event)| (time + delay(&event), event)).collect();
+    all.sort_by_key(|(time, event)| (*time, event.node.clone(), event.source, event.sequence));
+    all.into_iter().map(|(_, event)| event).collect()
+}
+
+#[test]
+fn a_clock_that_is_ahead_takes_nothing_from_other_nodes() {
+    let told = |ahead: i64| {
+        let mut engine = Engine::with(OPENS, Thresholds::default(), 7);
+        let mut said = Vec::new();
+        apart(ahead).into_iter().for_each(|event| engine.observe(event, &mut said));
+        let clocks: Vec<_> = engine.clocks().map(|(name, ahead)| (name.to_owned(), ahead / SECOND as i64)).collect();
+        let waited = engine.now("alice").unwrap() - BEGIN;
+        engine.finish(&mut said);
+        let facts = &engine.nodes["alice"].facts;
+        assert_eq!((engine.totals().late, facts.source(Source::Ebpf).loss), (0, None), "{ahead}");
+        assert!(waited >= 290 * SECOND, "{ahead}: nobody waits for long: {waited}");
+        said.retain(|statement| &*statement.node == "alice");
+        (read(&said).replace(" part", ""), clocks)
+    };
+    let (same, _) = told(0);
+    assert!(same.contains("opened D0") && same.contains("cleared D0"), "{same}");
+    for seconds in [1, 5, 40, 3600, -5, -3600] {
+        let (told, clocks) = told(seconds * SECOND as i64);
+        assert_eq!(lines(&told), lines(&same), "{seconds}");
+        // a minute is waited; more is learned, and whose it is
+        assert_eq!(clocks.is_empty(), seconds.abs() < 60, "{clocks:?}");
+    }
+}
+
+/// When what was said of whom.
+fn lines(told: &str) -> Vec<&str> {
+    told.lines().filter(|line| line.contains(" D0 ")).map(|line| line.split(':').next().unwrap()).collect()
+}
+
+#[test]
+fn pieces_are_as_good_as_the_whole_where_clocks_differ() {
+    for seconds in [5, 40, 3600] {
+        let events = apart(seconds * SECOND as i64);
+        let mut engine = Engine::with(BOTH, Thresholds::default(), 7);
+        let mut said = Vec::new();
+        for piece in events.chunks(97) {
+            piece.iter().for_each(|event| engine.observe(event.clone(), &mut said));
+            engine = Engine::restore_with(BOTH, &engine.save(), Thresholds::default()).unwrap().0;
+        }
+        engine.finish(&mut said);
+        assert_eq!(read(&said), run(events));
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_node_that_is_silent() {
+    let mut stage = stage();
+    stage.fleet = &["alice", "bob"];
+    stage.until(20.0);
+    stage.fleet = &["alice"];
+    stage.until(40.0);
+    assert_eq!(stage.engine.now("alice"), Some(BEGIN + 38 * SECOND));
+}
+
 #[test]
 fn a_state_of_another_version_is_refused_in_words() {
     let mut bytes = stage().engine.save();
     assert!(Engine::restore(&bytes, Thresholds::default()).is_ok());
     bytes[9] = 99;
     let refused = |bytes: &[u8]| Engine::restore(bytes, Thresholds::default()).err().unwrap().to_string();
-    assert_eq!(refused(&bytes), "the state of the detectors has version 99, and this program reads version 3");
+    assert_eq!(refused(&bytes), "the state of the detectors has version 99, and this program reads version 4");
     assert_eq!(refused(b"weather"), "this is no state of detectors");
-    bytes[9] = 3;
+    bytes[9] = 4;
     bytes.pop();
     assert_eq!(refused(&bytes), "the state of the detectors is damaged");
 }

@@ -41,7 +41,6 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
-use serde::Deserialize;
 
 use super::Host;
 
@@ -61,8 +60,7 @@ const LISTS: usize = 64;
 const TEXT: usize = 512;
 
 /// What kind of stranger it is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Debug)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Category {
     /// Believed to collect who sends what.
     Spy,
@@ -76,6 +74,26 @@ pub enum Category {
     Own,
     /// None of these.
     Other,
+}
+
+impl Category {
+    /// As files name it.
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "spy" => Self::Spy,
+            "crawler" => Self::Crawler,
+            "research" => Self::Research,
+            "tor_exit" => Self::TorExit,
+            "own" => Self::Own,
+            "other" => Self::Other,
+            _ => {
+                return Err(format!(
+                    "`{}` is no kind: it is `spy`, `crawler`, `research`, `tor_exit`, `own` or `other`",
+                    shown(text)
+                ));
+            }
+        })
+    }
 }
 
 impl fmt::Display for Category {
@@ -132,6 +150,8 @@ pub struct Match<'a> {
     pub entity: &'a Listed,
     /// By what: the prefix, the name, or the agent of the list.
     pub by: String,
+    /// Whether by the agent, which everybody chooses for himself.
+    pub by_agent: bool,
 }
 
 /// A file that is no list.
@@ -243,9 +263,11 @@ impl List {
 
     /// Who a peer is, by this list.
     pub fn find(&self, host: Option<&Host>, agent: Option<&str>) -> Option<Match<'_>> {
-        let (entity, by) = host.and_then(|host| self.by_address(host)).or_else(|| agent.and_then(|agent| self.by_agent(agent)))?;
+        let address = host.and_then(|host| self.by_address(host));
+        let by_agent = address.is_none();
+        let (entity, by) = address.or_else(|| agent.and_then(|agent| self.by_agent(agent)))?;
         let entity = self.entities.get(entity as usize)?;
-        Some(Match { list: &self.name, version: &self.version, entity, by })
+        Some(Match { list: &self.name, version: &self.version, entity, by, by_agent })
     }
 
     fn by_address(&self, host: &Host) -> Option<(u32, String)> {
@@ -320,7 +342,14 @@ fn net(text: &str) -> Option<Result<IpNet, String>> {
 
 /// Text of a file, in an error.
 fn shown(text: &str) -> String {
-    event::text::Printable(&text.chars().take(80).collect::<String>()).to_string()
+    shown_up_to(80, text)
+}
+
+/// Likewise, so many characters of it.
+fn shown_up_to(most: usize, text: &str) -> String {
+    let cut: String = text.chars().take(most).collect();
+    let more = if cut.len() < text.len() { "…" } else { "" };
+    format!("{}{more}", event::text::Printable(&cut))
 }
 
 /// A name that may be part of a file name, a label, a sentence.

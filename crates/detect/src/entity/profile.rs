@@ -6,9 +6,9 @@
 //! strangers on trial push out each other, the one silent for longest first. Who was seen again a day later is known, and only those
 //! known push each other out. So a million addresses that come once cost nobody his history.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use event::{ConnectionType, Event, Kind};
+use event::{ConnectionType, Event, Kind, StatePeers};
 use serde::{Deserialize, Serialize};
 
 use super::{Host, agent};
@@ -120,10 +120,7 @@ impl Profiles {
             }
             Some(Kind::ConnClosed(closed)) => {
                 let Some(node) = self.number(&event.node) else { return };
-                let Some((host, since)) = self.open.remove(&(node, closed.peer)) else { return };
-                let profile = self.table.touch(&host, now);
-                profile.last_seen = now / SECOND;
-                profile.connected += now.saturating_sub(since) / SECOND;
+                self.went(node, closed.peer, now);
             }
             Some(Kind::NetVersion(version)) if version.direction() == event::Direction::Inbound => {
                 let Some(node) = self.number(&event.node) else { return };
@@ -134,7 +131,12 @@ impl Profiles {
             // those who were there already when the watching began
             Some(Kind::StatePeers(state)) => {
                 let Some(node) = self.number(&event.node) else { return };
+                self.keep_present(node, state, now);
                 for peer in &state.peers {
+                    if self.open.len() >= OPEN {
+                        // who has no room would be counted anew with every list
+                        break;
+                    }
                     if self.open.contains_key(&(node, peer.id)) || !is_stranger(peer.connection_type()) {
                         continue;
                     }
@@ -148,6 +150,22 @@ impl Profiles {
             }
             _ => {}
         }
+    }
+
+    fn went(&mut self, node: u16, peer: u64, now: u64) {
+        let Some((host, since)) = self.open.remove(&(node, peer)) else { return };
+        let profile = self.table.touch(&host, now);
+        profile.last_seen = now / SECOND;
+        profile.connected += now.saturating_sub(since) / SECOND;
+    }
+
+    /// Who is not on a node's list of peers is gone, also where nobody saw it go; but for those who came while the list was made.
+    fn keep_present(&mut self, node: u16, state: &StatePeers, now: u64) {
+        let present: BTreeSet<u64> = state.peers.iter().map(|peer| peer.id).collect();
+        let of_node = self.open.range((node, 0)..=(node, u64::MAX));
+        let absent = of_node.filter(|((_, peer), (_, since))| !present.contains(peer) && since.saturating_add(2 * SECOND) < now);
+        let absent: Vec<u64> = absent.map(|((_, peer), _)| *peer).collect();
+        absent.into_iter().for_each(|peer| self.went(node, peer, now));
     }
 
     fn came(&mut self, event: &Event, peer: u64, host: Host, since: u64) {
@@ -192,6 +210,11 @@ impl Profiles {
     /// Forgets whom nobody has seen for 90 days. To be called now and then, once an hour.
     pub fn forget_old(&mut self, now: u64) {
         self.table.forget(now.saturating_sub(KEPT));
+    }
+
+    /// All of them, by host.
+    pub fn iter(&self) -> impl Iterator<Item = (&Host, &Profile)> {
+        self.table.iter()
     }
 
     /// What is known of a stranger.

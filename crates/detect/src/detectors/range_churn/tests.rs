@@ -163,12 +163,11 @@ fn nothing_is_said_soon_after_a_restart() {
     check(&[], play, expect![[""]]);
 }
 
-/// What is said of visitors whom a list knows as this.
+/// What is said of visitors whom a list knows as this, by these addresses or agents.
 #[track_caller]
-fn check_listed(kind: &str, expect: Expect) {
+fn check_listed(kind: &str, by: &str, expect: Expect) {
     let list = format!(
-        "name = 'probes'\nversion = '7'\n[[entity]]\nname = 'somebody'\nkind = '{kind}'\nsource = 's'\ndate = '2026-01-01'\n\
-         addresses = ['240.65.3.0/24']"
+        "name = 'probes'\nversion = '7'\n[[entity]]\nname = 'somebody'\nkind = '{kind}'\nsource = 's'\ndate = '2026-01-01'\n{by}"
     );
     let mut knowledge = Knowledge::default();
     knowledge.lists.insert(List::read("probes.toml", list.as_bytes()).unwrap()).unwrap();
@@ -182,16 +181,31 @@ fn check_listed(kind: &str, expect: Expect) {
 /// A list names whom the behaviour showed; the operator's own are no alarm.
 #[test]
 fn lists_name_and_do_not_decide() {
+    const RANGE: &str = "addresses = ['240.65.3.0/24']";
     check_listed(
         "spy",
+        RANGE,
         expect![[r#"
         490 opened D11 warn range 240.65.3.0/24: 20 connections in ten minutes from 20 addresses of 240.65.3.0/24, half of them shorter than 20 s, none gave anything; known as somebody (probes 7)
     "#]],
     );
     check_listed(
         "own",
+        RANGE,
         expect![[r#"
         490 opened D11 info range 240.65.3.0/24: 20 connections in ten minutes from 20 addresses of 240.65.3.0/24, half of them shorter than 20 s, none gave anything; known as somebody (probes 7)
+    "#]],
+    );
+}
+
+/// Who says that he is somebody is named so, and not believed.
+#[test]
+fn an_agent_of_a_list_names_and_excuses_nobody() {
+    check_listed(
+        "own",
+        "agents = ['/x*']",
+        expect![[r#"
+        490 opened D11 warn range 240.65.3.0/24: 20 connections in ten minutes from 20 addresses of 240.65.3.0/24, half of them shorter than 20 s, none gave anything; known as somebody (probes 7, by its agent)
     "#]],
     );
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Category, List, Listed, TEXT, check_name, shown};
+use super::{Category, List, Listed, TEXT, check_name, shown, shown_up_to};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,7 +20,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Entity {
     name: Spanned<String>,
-    kind: Category,
+    kind: Spanned<String>,
     source: Spanned<String>,
     date: Spanned<String>,
     #[serde(default)]
@@ -36,7 +36,7 @@ pub(super) fn read(text: &str) -> Result<List, Faults> {
     let lines = Lines::of(text);
     let file: File = toml::from_str(text).map_err(|error| {
         let line = error.span().map_or(0, |span| lines.at(span.start));
-        vec![(line, shown(error.message()))]
+        vec![(line, shown_up_to(TEXT, error.message()))]
     })?;
     let mut faults = Faults::new();
     let mut list = List::new(file.name.get_ref().clone(), file.version.get_ref().clone());
@@ -62,9 +62,11 @@ pub(super) fn read(text: &str) -> Result<List, Faults> {
         for agent in &entity.agents {
             check(lines.of_text(agent), list.add_agent(agent.get_ref(), index));
         }
+        let category = Category::read(entity.kind.get_ref());
+        check(lines.of_text(&entity.kind), category.as_ref().map(drop).map_err(Clone::clone));
         list.entities.push(Listed {
             name: entity.name.into_inner(),
-            category: entity.kind,
+            category: category.unwrap_or(Category::Other),
             source: entity.source.into_inner(),
             date: entity.date.into_inner(),
         });

@@ -154,3 +154,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn every_kind_that_is_none_is_told_with_those_that_are() {
+    let text = LIST.replace("\"spy\"", "\"spyy\"").replace("kind = \"crawler\"", "kind = \"\"");
+    let error = List::read("lists/sample.toml", text.as_bytes()).unwrap_err().to_string();
+    for part in ["`spyy` is no kind", "`` is no kind: it is `spy`, `crawler`, `research`, `tor_exit`, `own` or `other`"] {
+        assert!(error.contains(part), "{error}");
+    }
+    // what is cut says so
+    let error = List::read("a.toml", format!("name = \"a\"\n{} = 1", "x".repeat(900)).as_bytes()).unwrap_err().to_string();
+    assert!(error.contains('…'), "{error}");
+}

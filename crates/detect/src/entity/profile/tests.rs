@@ -1,4 +1,4 @@
-use event::{ConnClosed, ConnOpened, Direction, NetVersion, Network, Source};
+use event::{ConnClosed, ConnOpened, Direction, NetVersion, Network, PeerInfo, Source};
 use proptest::prelude::*;
 
 use super::*;
@@ -49,6 +49,43 @@ fn a_stranger_is_known_again_under_another_port() {
     assert_eq!(classes, ["core-29", "core-30"]);
     assert_eq!(visitors.profiles.nodes(profile).collect::<Vec<_>>(), ["alice", "bob"]);
     assert!(visitors.profiles.open.is_empty());
+}
+
+fn listed(peers: impl IntoIterator<Item = u64>) -> StatePeers {
+    let inbound = ConnectionType::Inbound.into();
+    let peer = |id: u64| PeerInfo {
+        id,
+        address: format!("240.1.{}.{}:1", id / 256, id % 256),
+        connection_type: inbound,
+        ..Default::default()
+    };
+    StatePeers { peers: peers.into_iter().map(peer).collect(), ..Default::default() }
+}
+
+#[test]
+fn who_is_not_on_the_node_s_list_any_more_is_gone() {
+    let mut visitors = Visitors::new(100);
+    for peers in [vec![1, 2], vec![1, 2], vec![2], vec![2, 3]] {
+        visitors.state("alice", listed(peers));
+        visitors.now += 10 * SECOND;
+    }
+    // another node's peers are others
+    visitors.state("bob", listed([]));
+    assert_eq!(visitors.profiles.open.len(), 2);
+    let gone = visitors.get("240.1.0.1:1").unwrap();
+    assert_eq!((gone.sessions, gone.connected), (1, 20));
+}
+
+#[test]
+fn who_has_no_room_is_not_counted_with_every_list() {
+    let mut visitors = Visitors::new(100_000);
+    for _ in 0..5 {
+        visitors.state("alice", listed(0..OPEN as u64 + 5));
+        visitors.now += 10 * SECOND;
+    }
+    let last = format!("240.1.{}.{}:1", OPEN / 256, OPEN % 256);
+    assert_eq!((visitors.get(&last), visitors.profiles.open.len()), (None, OPEN));
+    assert_eq!(visitors.get("240.1.0.9:1").unwrap().sessions, 1);
 }
 
 #[test]
