@@ -178,8 +178,9 @@ fn when_most_do_not_deliver_nobody_is_blamed_and_that_is_counted() {
 fn strangers_who_come_in_numbers_are_not_the_nodes_line() {
     let names: Vec<String> = (1..=17).map(|range| format!("240.0.{range}.1:8333")).collect();
     // nine ranges against eight peers that the node chose
-    let peers: Vec<_> = (0..).zip(&names).map(|(at, name)| (if at < 9 { ConnectionType::Inbound } else { CHOSEN }, name.as_str()));
-    let (told, held_back) = many(&peers.collect::<Vec<_>>(), 9);
+    let kind = |at| if at < 9 { ConnectionType::Inbound } else { CHOSEN };
+    let peers: Vec<_> = (0..).zip(&names).map(|(at, name)| (kind(at), name.as_str())).collect();
+    let (told, held_back) = many(&peers, 9);
     assert_eq!((told.matches("opened D42 warn").count(), held_back), (9, 0), "{told}");
     // and of a node that chose nobody, many of one range
     let names: Vec<String> =

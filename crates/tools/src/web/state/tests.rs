@@ -514,7 +514,7 @@ fn what_is_said_again_did_not_happen_again() {
     world.say(3, Source::Tool, again(1, 10, 10));
     assert_eq!(happened(&world, 1), ["opened", "many more findings"]);
     // one that is met in the middle of its life
-    world.say(4, Source::Tool, again(2, 9, 1));
+    world.say(4, Source::Tool, again(2, 19, 1));
     let shown = world.0.incident(2, None).unwrap();
     assert_eq!((happened(&world, 2).len(), &shown["whole"]), (0, &Value::Bool(false)));
     assert_eq!(listed(&world), ["2", "1"]);
