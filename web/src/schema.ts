@@ -1305,6 +1305,8 @@ export interface Incident {
   similar: string[];
   unknown: boolean;
   end?: FindingEnd;
+  findingNode: string;
+  replay: boolean;
 }
 
 export interface IncidentOpened {

@@ -39,7 +39,7 @@
 //! One event is one message, protobuf, on the subject `po.<node>.<family>.<kind>`; a subscription asks the server only for what its
 //! filter wants, and for `health.beat`. Events larger than the server's `max_payload` travel in parts ([`nats::parts`]). A replay uses
 //! `replay.<id>.…`, which nobody hears who did not ask for that replay; its messages carry a header `Po-Replay: <run>-<number>`, counted
-//! by subject, in place of the proof by beats.
+//! by connection and subject, in place of the proof by beats. What tools publish that watch a replay is a part of it.
 //!
 //! Anybody who may publish on these subjects can lie about a node, and nothing but the server's permissions keeps him from it. What does
 //! not decode, names another node or kind than its subject, or is of a newer kind, is counted in [`Stats`] and skipped; no message stops a
@@ -119,8 +119,8 @@ impl Bus {
         }
     }
 
-    /// The same bus, but [`Bus::forward`] sends to this replay and [`Bus::subscribe`] listens to it. Within a process there is nobody to
-    /// be kept apart from.
+    /// The same bus, but [`Bus::forward`] and publishers send to this replay, and [`Bus::subscribe`] listens to it: what somebody concludes
+    /// from a replay is a part of it. Within a process there is nobody to be kept apart from.
     #[must_use]
     pub fn of_replay(&self, id: ReplayId) -> Self {
         match self {
@@ -129,7 +129,7 @@ impl Bus {
         }
     }
 
-    /// Begins a new run of a source.
+    /// Begins a new run of a source. In a replay its events are marked as all others there.
     pub fn publisher(&self, node: NodeName, source: Source) -> Publisher {
         let run = now();
         match self {

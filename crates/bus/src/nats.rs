@@ -57,6 +57,25 @@ pub(crate) struct Handle {
     replayed: Mutex<HashMap<String, u64>>,
 }
 
+impl Handle {
+    /// Offers a message of a replay under the next number of its subject. Numbers are given when there is room and not before, so that their
+    /// order is that of messages.
+    fn offer_numbered(&self, subject: &str, event: &Event) -> Offer {
+        let mut replayed = self.replayed.lock().expect("nothing panics while it holds the lock");
+        if replayed.len() >= MAX_NUMBERED {
+            replayed.clear();
+        }
+        let number = replayed.get(subject).copied().unwrap_or(0);
+        let header = format!("{REPLAY_HEADER}: {}-{number}\r\n", self.replay_run);
+        let offer = self.shared.outbox.offer(subject.as_bytes(), &header, event);
+        if offer != Offer::Full {
+            // also what is too large has a number: it is missing
+            replayed.insert(subject.to_owned(), number + 1);
+        }
+        offer
+    }
+}
+
 impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.stop();
@@ -96,10 +115,15 @@ impl Nats {
         Self { handle: Arc::clone(&self.handle), replay: Some(id) }
     }
 
+    /// What is listened to, and published on.
+    fn root(&self) -> Root {
+        self.replay.as_ref().map_or_else(Root::live, Root::replay)
+    }
+
     pub(crate) fn route(&self, node: &NodeName) -> Route {
-        let root = Root::live();
-        let subjects = KindId::ALL.map(|id| root.subject(node.as_str(), id).into_bytes().into());
-        Route { handle: Arc::clone(&self.handle), node: node.to_string(), subjects: Box::new(subjects) }
+        let root = self.root();
+        let subjects = KindId::ALL.map(|id| root.subject(node.as_str(), id).into());
+        Route { handle: Arc::clone(&self.handle), node: node.to_string(), subjects: Box::new(subjects), replay: !root.is_live() }
     }
 
     pub(crate) fn register(&self, publisher: &Publisher) {
@@ -109,7 +133,7 @@ impl Nats {
     }
 
     pub(crate) async fn subscribe(&self, filter: Filter, limits: Limits) -> Result<Subscription, BusError> {
-        let root = self.replay.as_ref().map_or_else(Root::live, Root::replay);
+        let root = self.root();
         let asked = Filter { kinds: needed(filter.kinds), nodes: filter.nodes.clone() };
         let subjects = root.covering(&asked);
         let queue: Arc<Queue<Bytes>> = Arc::new(Queue::new(limits));
@@ -128,21 +152,7 @@ impl Nats {
         let root = self.replay.as_ref().map_or_else(|| Root::replay(&ReplayId::default()), Root::replay);
         let subject = root.subject(&event.node, id);
         let outbox = &self.handle.shared.outbox;
-        // stamped when there is room and not before, so that the order of numbers is that of messages
-        let attempt = || {
-            let mut replayed = self.handle.replayed.lock().expect("nothing panics while it holds the lock");
-            if replayed.len() >= MAX_NUMBERED {
-                replayed.clear();
-            }
-            let number = replayed.get(&subject).copied().unwrap_or(0);
-            let header = format!("{REPLAY_HEADER}: {}-{number}\r\n", self.handle.replay_run);
-            let offer = outbox.offer(subject.as_bytes(), &header, &event);
-            if offer != Offer::Full {
-                // also what is too large has a number: it is missing
-                replayed.insert(subject.clone(), number + 1);
-            }
-            offer
-        };
+        let attempt = || self.handle.offer_numbered(&subject, &event);
         if outbox.wait_for_room(attempt).await == Offer::TooLarge {
             tracing::error!(%subject, sequence = event.sequence, "dropped an event that is larger than this server can be sent");
         }
@@ -190,14 +200,22 @@ pub(crate) struct Route {
     /// Lent to each event in turn.
     node: String,
     /// By kind.
-    subjects: Box<[Box<[u8]>; KindId::ALL.len()]>,
+    subjects: Box<[Box<str>; KindId::ALL.len()]>,
+    /// They are those of a replay.
+    replay: bool,
 }
 
 impl Route {
     /// Sends an event off; `false` if there was no room.
     pub(crate) fn push(&mut self, id: KindId, envelope: impl FnOnce(String) -> Event) -> bool {
-        let event = envelope(std::mem::take(&mut self.node));
-        let offer = self.handle.shared.outbox.offer(&self.subjects[id.index()], "", &event);
+        let mut event = envelope(std::mem::take(&mut self.node));
+        let subject = &self.subjects[id.index()];
+        let offer = if self.replay {
+            event.replay = true;
+            self.handle.offer_numbered(subject, &event)
+        } else {
+            self.handle.shared.outbox.offer(subject.as_bytes(), "", &event)
+        };
         self.node = event.node;
         offer == Offer::Accepted
     }

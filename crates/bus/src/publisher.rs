@@ -63,6 +63,15 @@ impl Publisher {
         self.publish_batch([(time, node_run, kind.into())]);
     }
 
+    /// As [`Publisher::publish`], of what was recorded: the event has the replay mark.
+    pub fn publish_recorded(&self, time: u64, node_run: Option<u64>, kind: impl Into<Kind>) {
+        let mut state = self.0.lock();
+        state.begin();
+        self.0.confess(&mut state);
+        self.0.place(&mut state, time, node_run, kind.into(), true);
+        state.end();
+    }
+
     pub(crate) fn downgrade(&self) -> Weak<Inner> {
         Arc::downgrade(&self.0)
     }
@@ -94,7 +103,7 @@ impl Publisher {
             fired,
             lost: lost.map(|lost| lost.saturating_add(state.dropped)).or(dropped),
         };
-        self.0.place(&mut state, time, node_run, beat.into());
+        self.0.place(&mut state, time, node_run, beat.into(), false);
         state.end();
     }
 
@@ -132,12 +141,12 @@ impl Inner {
 
     fn push(&self, state: &mut State, time: u64, node_run: Option<u64>, kind: Kind) {
         self.confess(state);
-        self.place(state, time, node_run, kind);
+        self.place(state, time, node_run, kind, false);
     }
 
     /// Sends the event off, or counts it as dropped.
-    fn place(&self, state: &mut State, time: u64, node_run: Option<u64>, kind: Kind) {
-        if !self.stamp(state, time, node_run, kind) {
+    fn place(&self, state: &mut State, time: u64, node_run: Option<u64>, kind: Kind, replay: bool) {
+        if !self.stamp(state, time, node_run, kind, replay) {
             // it lost its place, so that the sequences show the gap
             state.sequence += 1;
             state.dropped += 1;
@@ -150,18 +159,18 @@ impl Inner {
     fn confess(&self, state: &mut State) {
         let Some(Unsaid { count, time, node_run }) = state.unsaid else { return };
         let lost = HealthLost { stage: LossStage::Publish.into(), count, ..HealthLost::default() };
-        if self.stamp(state, time, node_run, lost.into()) {
+        if self.stamp(state, time, node_run, lost.into(), false) {
             state.unsaid = None;
         }
     }
 
     /// Gives the event its place in the order and sends it off; `false` if there was no room.
-    fn stamp(&self, state: &mut State, time: u64, node_run: Option<u64>, kind: Kind) -> bool {
+    fn stamp(&self, state: &mut State, time: u64, node_run: Option<u64>, kind: Kind, replay: bool) -> bool {
         let Self { node, source, run, .. } = self;
         let id = kind.id();
         let sequence = state.sequence;
         let envelope =
-            |node| Event { node, node_run, source: (*source).into(), run: *run, sequence, time, replay: false, kind: Some(kind) };
+            |node| Event { node, node_run, source: (*source).into(), run: *run, sequence, time, replay, kind: Some(kind) };
         let accepted = match &mut state.route {
             Route::Local(route) => {
                 if route.wants(id) {

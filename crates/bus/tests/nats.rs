@@ -470,9 +470,13 @@ fn live_tools_do_not_hear_a_replay_and_replays_not_each_other() {
         tuesday.forward(Event { run: 1, sequence: 2, ..Event::new("bob", Source::Log, beat) }).await;
         tuesday.forward(old(3)).await;
         publisher(&bus).publish(0, None, ping(4));
+        // what somebody concludes from a replay is a part of it
+        publisher(&tuesday).publish(0, None, ping(5));
         bus.close().await;
         assert_eq!(text(&rest(&mut live).await), "4");
-        assert_eq!(text(&rest(&mut heard).await), "1 health.beat 3");
+        let heard = rest(&mut heard).await;
+        assert_eq!(text(&heard), "1 health.beat 3 5");
+        assert!(heard.iter().all(|delivery| matches!(delivery, Delivery::Event(event) if event.replay)), "{heard:?}");
     });
 }
 
@@ -484,14 +488,14 @@ fn what_a_replay_loses_under_way_is_missed() {
         let bus = open(&server).await.of_replay("r".parse().unwrap());
         let mut pings = only(&bus, "net.ping").await;
         let stranger = Stranger::new(&server);
-        for (nonce, header) in [(0, "7-0"), (1, "7-1"), (5, "7-5"), (6, "7-6"), (7, "8-1")] {
+        for (nonce, header) in [(0, "7-0"), (1, "7-1"), (5, "7-5"), (6, "7-6"), (7, "8-1"), (8, "7-7"), (9, "8-2")] {
             let event = Event::new("bob", Source::Log, ping(nonce)).to_bytes();
             stranger.publish("replay.r.bob.net.ping", &format!("NATS/1.0\r\nPo-Replay: {header}\r\n\r\n"), &event);
         }
         stranger.settle();
         drop(everything(&bus).await);
         bus.close().await;
-        assert_eq!(text(&rest(&mut pings).await), "0..1 missed 3 5..6 missed 1 7");
+        assert_eq!(text(&rest(&mut pings).await), "0..1 missed 3 5..6 missed 1 7..9");
     });
 }
 

@@ -211,8 +211,17 @@ fn list(access: &mut Access, state: State, most: u32, format: ListFormat) -> Res
         State::Resolved => Some(IncidentState::Resolved),
         State::All => None,
     };
-    let Answer::List(incidents) = ask(access, Ask::List { state: state.map(i32::from), most })? else { return Err(unexpected()) };
-    let incidents: Vec<_> = incidents.into_iter().map(|stored| stored.0).collect();
+    let (mut incidents, mut before) = (Vec::new(), u64::MAX);
+    let book = loop {
+        let left = most.saturating_sub(u32::try_from(incidents.len()).unwrap_or(u32::MAX));
+        let asked = ask(access, Ask::List { state: state.map(i32::from), most: left, before })?;
+        let Answer::List { book, incidents: page, more } = asked else { return Err(unexpected()) };
+        incidents.extend(page.into_iter().map(|stored| stored.0));
+        before = incidents.last().map_or(0, |incident| incident.number);
+        if !more || before == 0 {
+            break book;
+        }
+    };
     let text = match format {
         ListFormat::Text if incidents.is_empty() => "no incidents\n".to_owned(),
         ListFormat::Text => incidents.iter().map(|incident| words::line(incident) + "\n").collect(),
@@ -220,10 +229,7 @@ fn list(access: &mut Access, state: State, most: u32, format: ListFormat) -> Res
             let lines = incidents.iter().map(|incident| serde_json::to_string(incident).map(|line| line + "\n"));
             lines.collect::<Result<String, _>>().map_err(anyhow::Error::new)?
         }
-        ListFormat::Atom => {
-            let book = incidents.first().map_or("", |incident| incident.book.as_str());
-            page::atom(book, &incidents)
-        }
+        ListFormat::Atom => page::atom(&book, &incidents, tools::incidents::now()),
     };
     print(&text)
 }

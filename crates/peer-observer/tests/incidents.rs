@@ -75,7 +75,10 @@ fn work(book: &str, folder: &Path) {
     assert!(json["runbook"].as_str().unwrap().starts_with("1."));
     let unknown = ask(book, &["show", "7"]).unwrap_err();
     assert!(unknown.1.starts_with("error: there is no incident 7 in this book\nhint: "), "{}", unknown.1);
+    let empty = ask(book, &["list", "--state", "open", "--format", "atom"]).unwrap();
     let feed = ask(book, &["list", "--format", "atom"]).unwrap();
+    let id = |feed: &str| feed.lines().find(|line| line.starts_with("<id>")).unwrap().to_owned();
+    assert_eq!((id(&empty), empty.contains("1970")), (id(&feed), false), "{empty}");
     assert_eq!((feed.matches("<entry>").count(), feed.ends_with("</feed>\n")), (2, true), "{feed}");
     let page = folder.join("1.html");
     let export = ["export", "1", "--output", page.to_str().unwrap()];
@@ -222,6 +225,87 @@ fn an_attack_on_a_node_is_an_incident_that_people_hear_of_and_that_ends() {
     let (_, errors, status) = running.end(Signal::INT);
     assert!(status.success(), "{errors:#?}");
     assert!(ask(&book, &["list", "--state", "resolved"]).unwrap().contains("addr_flood (D01)"));
+}
+
+/// Announcements that pile up at a small node: a finding, in a recording.
+const STORM: &str = r#"
+    about = "announcements pile up"
+    length = "16m"
+    [population]
+    peers = 12
+    transactions_per_second = 0.2
+    inbound_per_minute = 0.5
+    [[ingredient]]
+    what = "inv_queue"
+    at = "10m"
+    lasts = "6m"
+"#;
+
+/// What is found in a replay is a part of it: who watches the replay hears it, marked, and nobody else.
+#[test]
+fn a_replay_wakes_nobody() {
+    need_nats!();
+    let server = NatsServer::start("").unwrap();
+    let url = server.url();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let [live, past] = ["live", "past"].map(file);
+    let start = |args: &[&str]| {
+        let mut detect = program();
+        detect.args(["detect", "--nats", &url]).args(args);
+        Running::start(&mut detect)
+    };
+    let keepers = [start(&["--incidents-book", &live]), start(&["--incidents-book", &past, "--nats-replay", "x2"])];
+    for book in [&live, &past] {
+        wait::until("a keeper", LONG, || Ok(ask(book, &["list"]).ok())).unwrap();
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let options = bus::NatsOptions { url: Some(url.parse().unwrap()), ..bus::NatsOptions::default() };
+        let bus = Bus::open(&options).await.unwrap();
+        let replay = bus.of_replay("x2".parse().unwrap());
+        let findings = || event::Filter::kinds(event::KindSet::matching("finding").unwrap().iter());
+        let mut heard = bus.subscribe(findings(), bus::Limits::default()).await.unwrap();
+        let mut replayed = replay.subscribe(findings(), bus::Limits::default()).await.unwrap();
+        let events = testkit::synthetic::load(STORM, testkit::synthetic::Run { seed: 5, strength: 1.0 }).unwrap();
+        for event in events {
+            replay.forward(event).await;
+        }
+        let found = tokio::time::timeout(LONG, replayed.next()).await.expect("the replay has a finding");
+        let Some(bus::Delivery::Event(found)) = found else { panic!("{found:?} in the place of a finding") };
+        assert!(found.replay && found.source() == Source::Detect, "{found:?}");
+        wait::until("the incident", LONG, || Ok(ask(&past, &["list"]).ok().filter(|list| list.contains("inv_queue")))).unwrap();
+        bus.close().await;
+        assert_eq!(heard.next().await, None, "live tools hear of it");
+    });
+    assert_eq!(ask(&live, &["list"]).unwrap(), "no incidents\n");
+    let shown: Value = serde_json::from_str(&ask(&past, &["show", "1", "--format", "json"]).unwrap()).unwrap();
+    assert_eq!(shown["incident"]["replay"], true, "{shown}");
+    for keeper in keepers {
+        let (_, errors, status) = keeper.end(Signal::TERM);
+        assert!(status.success(), "{errors:#?}");
+    }
+}
+
+/// Whoever stops a program is not kept waiting by a server that is away.
+#[test]
+fn a_keeper_ends_though_the_server_is_away() {
+    need_nats!();
+    let mut server = NatsServer::start("").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let book = folder.path().join("book").to_str().unwrap().to_owned();
+    let mut detect = program();
+    detect.args(["detect", "--nats", &server.url(), "--incidents-book", &book]);
+    let running = Running::start(&mut detect);
+    wait::until("the keeper", LONG, || Ok(ask(&book, &["list"]).ok())).unwrap();
+    server.stop().unwrap();
+    let pid = rustix::process::Pid::from_raw(running.pid().try_into().unwrap()).unwrap();
+    let (ended, end) = std::sync::mpsc::channel();
+    std::thread::spawn(move || ended.send(running.end(Signal::TERM)));
+    let Ok((..)) = end.recv_timeout(LONG) else {
+        rustix::process::kill_process(pid, Signal::KILL).unwrap();
+        panic!("it does not end");
+    };
 }
 
 #[test]

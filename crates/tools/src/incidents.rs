@@ -12,6 +12,7 @@ pub mod runbook;
 pub mod slice;
 pub mod words;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -75,10 +76,14 @@ pub fn filter() -> Filter {
     Filter::kinds(kinds.iter().chain([KindId::HealthBeat]))
 }
 
-/// Statements that could not be written down and wait: then the subscription drops, and counts.
+/// Findings that could not be written down and wait: more are dropped, and counted.
 const WAITING: usize = 1 << 16;
+/// Nodes of which the last beat waits with them.
+const BEATS: usize = 1024;
 /// How often it is tried again to write, and looked for evidence to cut.
 const TICK: Duration = Duration::from_secs(2);
+/// How often those who follow are told of an incident to which something happened that no person is told of.
+const QUIETLY: Duration = Duration::from_secs(5);
 
 /// Incidents that are looked through at the start for those that last; older ones that do were told many times.
 const AGAIN: usize = 256;
@@ -132,13 +137,15 @@ pub async fn run(
     const BATCH: usize = 4096;
     let out = bus.publisher(FLEET.parse().expect("it is made of letters and an underscore"), Source::Tool);
     let directory = slice::directory(book.path());
-    let mut desk = Desk { book: Some(book), out: out.clone(), waiting: Vec::new(), failing: false };
+    let mut desk = Desk::new(book, out.clone());
     let mut intake = Intake::new(events, out.clone(), stop);
     let mut batch = Vec::with_capacity(BATCH);
     let mut tick = interval_at(Instant::now() + TICK, TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut tidy = interval_at(Instant::now(), TIDY);
     tidy.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut quietly = interval_at(Instant::now() + QUIETLY, QUIETLY);
+    quietly.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut cutting: Option<tokio::task::JoinHandle<Slice>> = None;
     desk.say_again().await?;
     loop {
@@ -148,7 +155,7 @@ pub async fn run(
                 let (answer, told) = desk.with(move |book| ask::answer(book, guest.ask, now())).await?;
                 // first, so that whoever asked finds it said
                 if let Some(told) = told {
-                    desk.tell(&told, false, &mut audience);
+                    desk.tell(&told, &mut audience);
                 }
                 // who went away finds it in the book
                 let _: Result<(), Answer> = guest.reply.send(answer);
@@ -165,35 +172,35 @@ pub async fn run(
                 if !cut.problem.is_empty() {
                     tracing::info!(incident = cut.incident, problem = cut.problem, "evidence was not kept, or not all of it");
                 }
-                match desk.with(move |book| book.kept(&cut, now())).await? {
-                    Ok(told) => told.iter().for_each(|told| desk.tell(told, false, &mut audience)),
-                    Err(error) => tracing::warn!(%error, "evidence was not written down; it is cut again"),
-                }
+                desk.cut = Some(cut);
+                desk.keep_cut(&mut audience).await?;
             }
             _ = tick.tick() => {
                 desk.write(&mut audience).await?;
-                if cutting.is_none() {
+                desk.keep_cut(&mut audience).await?;
+                // not onto a disk that does not take what it has
+                if cutting.is_none() && !desk.failing {
                     desk.make_room(&config, &directory, &mut audience).await?;
                     cutting = desk.cut(&config, &directory).await?;
                 }
                 out.beat(now(), None, 0, None, None);
             }
             // not while a slice is written that no book knows yet
-            _ = tidy.tick(), if cutting.is_none() => desk.tidy(&config, &directory).await?,
-            more = intake.next_batch(&mut batch, BATCH), if desk.waiting.len() < WAITING => {
-                for delivery in batch.drain(..) {
-                    match delivery {
-                        Delivery::Event(event) => desk.waiting.push(event),
-                        Delivery::Missed(count) => tracing::error!(count, "findings were lost before they reached the incident book"),
-                    }
+            _ = tidy.tick(), if cutting.is_none() && !desk.failing => desk.tidy(&config, &directory).await?,
+            _ = quietly.tick() => desk.tell_quietly(),
+            more = intake.next_batch(&mut batch, BATCH) => {
+                desk.take(batch.drain(..));
+                // what cannot be written now is tried again in a while, and not with all that comes
+                if !desk.failing || !more {
+                    desk.write(&mut audience).await?;
                 }
-                desk.write(&mut audience).await?;
                 if !more {
                     break;
                 }
             }
         }
     }
+    desk.tell_quietly();
     intake.close();
     // whoever delivers what waits says so
     drop(audience);
@@ -220,11 +227,51 @@ struct Desk {
     /// Away while a thread works with it.
     book: Option<Book>,
     out: Publisher,
+    /// What came since it was written last.
     waiting: Vec<Arc<Event>>,
+    /// The last beats of nodes, while it cannot be written: by them time has passed after what waits.
+    beats: BTreeMap<String, Arc<Event>>,
+    /// Findings for which there was no room.
+    lost: u64,
+    /// It could not be written when that was tried last.
     failing: bool,
+    /// Evidence that was cut, and is not in the book yet.
+    cut: Option<Slice>,
 }
 
 impl Desk {
+    fn new(book: Book, out: Publisher) -> Self {
+        let (waiting, beats) = (Vec::new(), BTreeMap::new());
+        Self { book: Some(book), out, waiting, beats, lost: 0, failing: false, cut: None }
+    }
+
+    /// Takes in what came. While the book cannot be written findings wait, and of beats the last of each node.
+    fn take(&mut self, batch: impl Iterator<Item = Delivery>) {
+        for delivery in batch {
+            match delivery {
+                Delivery::Event(event) if !self.failing => self.waiting.push(event),
+                Delivery::Event(event) => self.put_by(event),
+                Delivery::Missed(count) => {
+                    tracing::error!(
+                        count,
+                        "events were lost before they reached the incident book; there may be findings among them"
+                    );
+                }
+            }
+        }
+    }
+
+    fn put_by(&mut self, event: Arc<Event>) {
+        if event.id() == Some(KindId::HealthBeat) {
+            if self.beats.len() < BEATS || self.beats.contains_key(&event.node) {
+                self.beats.insert(event.node.clone(), event);
+            }
+        } else if self.waiting.len() < WAITING {
+            self.waiting.push(event);
+        } else {
+            self.lost += 1;
+        }
+    }
     /// Works with the book on a thread that may wait for the disk.
     async fn with<T: Send + 'static>(&mut self, work: impl FnOnce(&mut Book) -> T + Send + 'static) -> anyhow::Result<T> {
         let mut book = self.book.take().ok_or_else(|| anyhow::anyhow!("the incident book is gone: work with it was given up"))?;
@@ -244,17 +291,26 @@ impl Desk {
         // the oldest first, as it was
         for incident in incidents.into_iter().rev() {
             let time = incident.changed;
-            self.out.publish(time, None, IncidentChanged { incident: Some(incident), ..IncidentChanged::default() });
+            let kind = IncidentChanged { incident: Some(incident), ..IncidentChanged::default() };
+            self.tell(&Told { time, kind: kind.into() }, &mut ());
         }
         Ok(())
     }
 
     /// Writes down what waits, and tells what came of it.
     async fn write(&mut self, audience: &mut impl Audience) -> anyhow::Result<()> {
-        if self.waiting.is_empty() {
+        if let lost @ 1.. = std::mem::take(&mut self.lost) {
+            tracing::error!(
+                lost,
+                waiting = self.waiting.len(),
+                "findings were lost: the incident book could not be written for too long"
+            );
+        }
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.extend(std::mem::take(&mut self.beats).into_values());
+        if waiting.is_empty() {
             return Ok(());
         }
-        let waiting = std::mem::take(&mut self.waiting);
         let (waiting, done) = self
             .with(move |book| {
                 let done = book.record(&waiting);
@@ -263,32 +319,77 @@ impl Desk {
             .await?;
         match done {
             Ok(told) => {
-                if std::mem::take(&mut self.failing) {
-                    tracing::info!("the incident book is written again");
+                // by beats alone time passes, and nothing is written
+                if !told.is_empty() || waiting.iter().any(|event| event.id() != Some(KindId::HealthBeat)) {
+                    self.recovered();
                 }
-                let replay = waiting.iter().any(|event| event.replay);
-                told.iter().for_each(|told| self.tell(told, replay, audience));
+                told.iter().for_each(|told| self.tell(told, audience));
             }
             Err(error) => {
-                if !std::mem::replace(&mut self.failing, true) {
-                    tracing::error!(%error, hint = error.hint(), "findings wait for the incident book");
-                }
-                self.waiting = waiting;
+                self.failed(&error);
+                waiting.into_iter().for_each(|event| self.put_by(event));
             }
         }
         Ok(())
     }
 
-    fn tell(&self, told: &Told, replay: bool, audience: &mut impl Audience) {
-        self.out.publish(told.time, None, told.kind.clone());
+    /// Writes down what became of evidence that was cut.
+    async fn keep_cut(&mut self, audience: &mut impl Audience) -> anyhow::Result<()> {
+        let Some(cut) = self.cut.take() else { return Ok(()) };
+        let (cut, kept) = self
+            .with(move |book| {
+                let kept = book.mend().and_then(|()| book.kept(&cut, now()));
+                (cut, kept)
+            })
+            .await?;
+        match kept {
+            Ok(told) => {
+                self.recovered();
+                told.iter().for_each(|told| self.tell(told, audience));
+            }
+            Err(error) => {
+                self.failed(&error);
+                self.cut = Some(cut);
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, error: &BookError) {
+        if !std::mem::replace(&mut self.failing, true) {
+            tracing::error!(%error, hint = error.hint(), "findings wait for the incident book");
+        }
+    }
+
+    fn recovered(&mut self) {
+        if std::mem::take(&mut self.failing) {
+            tracing::info!("the incident book is written again");
+        }
+    }
+
+    fn tell(&self, told: &Told, audience: &mut impl Audience) {
+        let replay = told.is_replay();
+        if replay {
+            self.out.publish_recorded(told.time, None, told.kind.clone());
+        } else {
+            self.out.publish(told.time, None, told.kind.clone());
+        }
         audience.told(told, replay);
+    }
+
+    /// Says how incidents are to which something happened of which nothing was said: for those who follow, and for no person.
+    fn tell_quietly(&mut self) {
+        for incident in self.book.as_mut().map(Book::take_unsaid).unwrap_or_default() {
+            let time = incident.changed;
+            let kind = IncidentChanged { incident: Some(incident), ..IncidentChanged::default() };
+            self.tell(&Told { time, kind: kind.into() }, &mut ());
+        }
     }
 
     /// Forgets what is old, and deletes what belongs to nothing any more.
     async fn tidy(&mut self, config: &Config, directory: &std::path::Path) -> anyhow::Result<()> {
-        let Some(Age(age)) = config.incidents_max_age else { return Ok(()) };
-        let before = now().saturating_sub(u64::try_from(age.as_nanos()).unwrap_or(u64::MAX));
-        loop {
+        let age = config.incidents_max_age.map(|Age(age)| u64::try_from(age.as_nanos()).unwrap_or(u64::MAX));
+        while let Some(before) = age.map(|age| now().saturating_sub(age)) {
             match self.with(move |book| book.forget(before)).await? {
                 Ok(forgotten) if forgotten.is_empty() => break,
                 Ok(forgotten) => {
@@ -304,8 +405,8 @@ impl Desk {
         let swept = self.with(move |book| book.files().map(|known| slice::sweep(&directory, &known))).await?;
         match swept {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "evidence of forgotten incidents could not be deleted"),
-            Err(error) => tracing::warn!(%error, "evidence of forgotten incidents was not looked for"),
+            Ok(Err(error)) => tracing::warn!(%error, "evidence that belongs to no incident any more could not be deleted"),
+            Err(error) => tracing::warn!(%error, "evidence that belongs to no incident any more was not looked for"),
         }
         Ok(())
     }
@@ -318,7 +419,7 @@ impl Desk {
         audience: &mut impl Audience,
     ) -> anyhow::Result<()> {
         let most = config.incidents_evidence.0;
-        let kept = self.with(|book| book.mend().and_then(|()| book.wanted())).await?;
+        let kept = self.with(|book| book.mend().and_then(|()| book.wanted(now()))).await?;
         // some at once, so that this is seldom
         let Ok((Some(_), kept)) = kept else { return Ok(()) };
         if kept <= most / 8 * 7 {
@@ -330,7 +431,7 @@ impl Desk {
                     if let Err(error) = std::fs::remove_file(directory.join(&file)) {
                         tracing::warn!(%error, file, "evidence that gave way could not be deleted");
                     }
-                    self.tell(&told, false, audience);
+                    self.tell(&told, audience);
                 }
             }
             Err(error) => tracing::warn!(%error, hint = error.hint(), "evidence did not give way; it is tried again"),
@@ -344,11 +445,8 @@ impl Desk {
         config: &Config,
         directory: &std::path::Path,
     ) -> anyhow::Result<Option<tokio::task::JoinHandle<Slice>>> {
-        let found = self.with(|book| book.mend().and_then(|()| book.wanted())).await?;
+        let found = self.with(|book| book.mend().and_then(|()| book.wanted(now()))).await?;
         let Ok((Some(slice), kept)) = found else { return Ok(None) };
-        if !slice.is_due(now()) {
-            return Ok(None);
-        }
         let room = config.incidents_evidence.0.saturating_sub(kept);
         let (archives, directory) = (config.incidents_archive.clone(), directory.to_owned());
         Ok(Some(tokio::task::spawn_blocking(move || slice.cut(&archives, &directory, room, now()))))

@@ -261,7 +261,9 @@ impl Post {
     ) -> Result<(Self, tokio::task::JoinSet<()>), BookError> {
         let mut writer = Writer::new(book.key(), config.messages_plain);
         let least = config.messages_severity;
-        let incidents = book.incidents(None, waiting::MOST)?;
+        let mut incidents = book.incidents(None, waiting::MOST)?;
+        // what is long over wakes nobody
+        incidents.retain(|incident| config.messages_replay || !incident.replay);
         let out: Publisher = bus.publisher(FLEET.parse().expect("it is made of letters and an underscore"), Source::Tool);
         let mut tasks = tokio::task::JoinSet::new();
         let mut boxes = Vec::new();

@@ -238,6 +238,110 @@ async fn a_full_disk_loses_nothing_that_was_acknowledged() {
     world.end().await;
 }
 
+/// Fills the disk and the room that the file has of its own, so that a finding waits.
+async fn until_it_fails(world: &World, ballast: &Path) {
+    fill(ballast);
+    for written in 0.. {
+        let text = format!("{written} {}", "x".repeat(16_000));
+        let note = Ask::Act { act: Act::Note, number: 1, by: "ann".into(), text };
+        if !matches!(world.ask_within(note).await, Answer::Done(_)) {
+            return;
+        }
+        assert!(written < 1_000, "eight megabytes hold less");
+    }
+}
+
+/// While the disk is full, beats come as they always do, and take no room from findings.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_room_is_findings_and_not_beats() {
+    let Some(disk) = world::SmallDisk::mount() else { return };
+    let mut world = World::at(disk.0.path().join("book"), vec![], ()).await;
+    world.findings.publish(START, None, opened(1, "D39", Severity::Warn));
+    assert_eq!(world.next().await.id().unwrap().name(), "incident.opened");
+    let ballast = disk.0.path().join("ballast");
+    until_it_fails(&world, &ballast).await;
+    world.findings.publish(START + SECOND, None, opened(2, "D50", Severity::Warn));
+    // more than there is room for, of many sources; who forwards waits for whoever reads
+    let beats = async {
+        for sequence in 0..140_000 {
+            let name = format!("n{}", sequence % 100);
+            let beat = Event { time: START + 2 * SECOND, sequence, ..Event::new(&name, Source::Rpc, HealthBeat::default()) };
+            world.bus.forward(beat).await;
+        }
+    };
+    tokio::time::timeout(testkit::wait::LONG, beats).await.expect("beats are still taken");
+    world.findings.publish(START + 3 * SECOND, None, opened(3, "D01", Severity::Warn));
+    std::fs::remove_file(&ballast).unwrap();
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        if let Some(Kind::IncidentOpened(opened)) = &world.next().await.kind {
+            told.push(opened.incident.as_ref().unwrap().finding.as_ref().unwrap().detector.clone());
+        }
+    }
+    assert_eq!(told, ["D50", "D01"]);
+    world.end().await;
+}
+
+/// Evidence is cut once, and waits for room with what is to be said of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_cut_again_and_again_onto_a_full_disk() {
+    let Some(disk) = world::SmallDisk::mount() else { return };
+    let recordings = tempfile::tempdir().unwrap();
+    let recording = recordings.path().join("all.poa");
+    world::written(&recording, &[&world::pings(0..600)]);
+    let path = disk.0.path().join("book");
+    let mut world = World::at(path.clone(), vec![recording], ()).await;
+    // not due before the disk is full
+    let now = tools::incidents::now();
+    world.findings.publish(now, None, opened(1, "D39", Severity::Warn));
+    assert_eq!(world.next().await.id().unwrap().name(), "incident.opened");
+    let ballast = disk.0.path().join("ballast");
+    until_it_fails(&world, &ballast).await;
+    // each look at what is to be cut is followed by a beat
+    let beats = Filter::kinds([event::KindId::HealthBeat]);
+    let mut beats = world.bus.subscribe(beats, Limits::default()).await.unwrap();
+    world.findings.publish(START + 200 * SECOND, None, opened(2, "D50", Severity::Warn));
+    let directory = tools::incidents::slice::directory(&path);
+    let changed = || std::fs::metadata(&directory).ok().and_then(|of| of.modified().ok());
+    let mut seen = BTreeSet::new();
+    for _ in 0..6 {
+        assert!(matches!(beats.next().await, Some(Delivery::Event(_))));
+        seen.extend(changed());
+    }
+    assert!(seen.len() <= 1, "it was cut {} times", seen.len());
+    std::fs::remove_file(&ballast).unwrap();
+    while world.next().await.id().unwrap().name() != "incident.kept" {}
+    world.end().await;
+}
+
+/// Who follows has each incident as it is, also where no person is told of what happened.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_copy_can_follow() {
+    #[derive(Clone, Default)]
+    struct Told(Arc<std::sync::Mutex<Vec<&'static str>>>);
+    impl Audience for Told {
+        fn told(&mut self, told: &detect::incident::Told, _: bool) {
+            self.0.lock().unwrap().push(told.kind.id().name());
+        }
+    }
+    let people = Told::default();
+    let mut world = World::new(vec![], people.clone()).await;
+    for id in 0..9 {
+        world.findings.publish(START + id, None, opened(id, "D39", Severity::Warn));
+    }
+    let mut copy = event::Incident::default();
+    while copy.findings < 9 {
+        if let Some(Kind::IncidentChanged(changed)) = &world.next().await.kind {
+            copy = changed.incident.clone().unwrap();
+        }
+    }
+    assert_eq!((copy.strangers.len(), copy.lasting), (9, 9));
+    let Answer::Show(shown) = world.ask_within(Ask::Show { number: 1, from: 0, most: 0 }).await else { panic!("it is read") };
+    assert_eq!(shown.incident.0, copy);
+    assert!(!people.0.lock().unwrap().contains(&"incident.changed"), "people are told of more of the same");
+    world.end().await;
+}
+
 /// A program that keeps a book says at its start what lasts, so that who listens since then knows it, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_lasts_is_said_again_at_the_start() {

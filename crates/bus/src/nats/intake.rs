@@ -21,6 +21,8 @@ const SLOT: usize = 64;
 
 /// Subjects of replays that are followed at a time.
 const MAX_SUBJECTS: usize = 64 << 10;
+/// Senders on one of them.
+const MAX_SENDERS: usize = 4;
 
 /// One subscription, where messages arrive.
 #[derive(Debug)]
@@ -42,8 +44,12 @@ enum Proof {
     /// Live: by beats.
     Beats(Ledger),
     /// In a replay, beats speak for what was recorded; there every message carries its number among those of its subject.
-    Numbers(HashMap<Box<[u8]>, (u64, u64)>),
+    Numbers(HashMap<Box<[u8]>, Numbered>),
 }
+
+/// Whose messages came on a subject of a replay, and which number is next: who replays, and tools that conclude something from it. At most
+/// [`MAX_SENDERS`]; the one that was silent for longest gives way.
+type Numbered = Vec<(u64, u64)>;
 
 /// The header that numbers the messages of a replay: `<run of the replay>-<number>`.
 pub(crate) const REPLAY_HEADER: &str = "Po-Replay";
@@ -122,23 +128,27 @@ impl Intake {
 }
 
 /// How many messages of this subject are missing before this one.
-fn numbered(subjects: &mut HashMap<Box<[u8]>, (u64, u64)>, subject: &[u8], headers: &[u8]) -> u64 {
+fn numbered(subjects: &mut HashMap<Box<[u8]>, Numbered>, subject: &[u8], headers: &[u8]) -> u64 {
     let Some([run, number]) = header(headers, REPLAY_HEADER).and_then(|value| numbers(value, b'-')) else { return 0 };
     let next = (run, number.saturating_add(1));
-    match subjects.get_mut(subject) {
-        Some(known) => match std::mem::replace(known, next) {
-            (before, expected) if before == run => number.saturating_sub(expected),
-            // another replay of this name: its first message is not this one
-            _ => number,
-        },
-        None => {
-            if subjects.len() >= MAX_SUBJECTS {
-                subjects.clear();
-            }
-            subjects.insert(subject.into(), next);
-            0
+    let Some(senders) = subjects.get_mut(subject) else {
+        if subjects.len() >= MAX_SUBJECTS {
+            subjects.clear();
         }
+        subjects.insert(subject.into(), vec![next]);
+        return 0;
+    };
+    if let Some(at) = senders.iter().position(|(before, _)| *before == run) {
+        let (_, expected) = senders.remove(at);
+        senders.push(next);
+        return number.saturating_sub(expected);
     }
+    if senders.len() >= MAX_SENDERS {
+        senders.remove(0);
+    }
+    senders.push(next);
+    // another replay of this name, or somebody who watches it: what comes first here is not his first message
+    number
 }
 
 fn beat_totals(payload: &Bytes) -> Vec<(KindId, u64)> {

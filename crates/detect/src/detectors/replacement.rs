@@ -12,11 +12,12 @@
 //! **Look-alikes.** Raising the fee spends the same outputs again. An exchange that makes its batches anew drops an output now and then, once.
 //! What came by RPC, or as a package, is not known by its inputs, and left out.
 //!
-//! **What an attacker may do.** Transactions that the mempool does not take are not remembered, so to make this forget he has to pay.
+//! **What an attacker may do.** What the mempool refuses is forgotten, and what it takes costs a fee, so to make this forget he has to pay; but a
+//! transaction whose parents are missing costs nothing and waits, and four thousand of these push out others that wait.
 //!
 //! **Sources.** attacks.md D45: S34.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use event::{Direction, Event, Kind, KindId, MempoolReplaced, NetTx, Severity, Source, Verdict};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,8 @@ use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, 
 pub struct Replacement {
     /// Transactions that came and were not taken yet, the oldest first.
     arrived: VecDeque<(Id, Vec<Id>)>,
+    /// Outputs in `arrived`.
+    waiting: usize,
     /// What the transactions spend that the mempool took.
     spends: BTreeMap<Id, Vec<Id>>,
     /// The same transactions, the oldest first.
@@ -83,13 +86,14 @@ struct Worst {
 
 /// A rate is over this.
 const WINDOW: u64 = 5 * MINUTE;
-/// Transactions that wait to be taken.
-const ARRIVED: usize = 256;
+/// Transactions that wait to be taken, and outputs that they spend.
+const ARRIVED: usize = 4096;
+const ARRIVED_OUTPUTS: usize = 65_536;
 /// Transactions remembered, and outputs that they spend.
 const TRANSACTIONS: usize = 32_768;
 const OUTPUTS: usize = 131_072;
-/// Outputs of one transaction that are looked at.
-const INPUTS: usize = 32;
+/// What Bitcoin Core says of a transaction whose parents it does not have (`TX_MISSING_INPUTS` in `src/validation.cpp`).
+const MISSING: &str = "missingorspent";
 /// Outputs remembered whose spender was replaced, and that were left unspent.
 const CONTESTS: usize = 32_768;
 const CIRCLES: usize = 1024;
@@ -102,6 +106,7 @@ impl Default for Replacement {
     fn default() -> Self {
         Self {
             arrived: VecDeque::new(),
+            waiting: 0,
             spends: BTreeMap::new(),
             order: VecDeque::new(),
             outputs: 0,
@@ -121,10 +126,10 @@ impl Detector for Replacement {
     const ABOUT: About = About {
         id: "D45",
         name: "replacement",
-        version: 1,
+        version: 2,
         title: "Transactions replace each other in circles, or in a storm",
         scope: Scope::Node,
-        kinds: &[KindId::NetTx, KindId::MempoolAdded, KindId::MempoolReplaced],
+        kinds: &[KindId::NetTx, KindId::MempoolAdded, KindId::MempoolRejected, KindId::MempoolReplaced],
         every: 10 * SECOND,
         needs: &[Source::Ebpf],
         window: WINDOW,
@@ -140,12 +145,12 @@ impl Detector for Replacement {
             Some(Kind::NetTx(m)) if m.direction() == Direction::Inbound => self.arrive(m, context),
             Some(Kind::MempoolAdded(m)) => {
                 let id = hash(context.key, &m.txid);
-                if let Some(at) = self.arrived.iter().rposition(|(arrived, _)| *arrived == id)
-                    && let Some((_, outputs)) = self.arrived.remove(at)
-                {
+                if let Some(outputs) = self.leave(id) {
                     self.take(id, outputs);
                 }
             }
+            // one whose parents are missing may be taken when they come
+            Some(Kind::MempoolRejected(m)) if !m.reason.contains(MISSING) => drop(self.leave(hash(context.key, &m.txid))),
             Some(Kind::MempoolReplaced(m)) => {
                 self.rate.add(context.now, 1);
                 self.minute.1 += 1;
@@ -187,11 +192,25 @@ impl Detector for Replacement {
 impl Replacement {
     fn arrive(&mut self, transaction: &NetTx, context: &Context<'_>) {
         let output = |spent: &event::OutPoint| hash(context.key ^ u64::from(spent.vout), &spent.txid);
-        let outputs = transaction.spends.iter().take(INPUTS).map(output).collect();
-        if self.arrived.len() == ARRIVED {
-            self.arrived.pop_front();
+        self.wait(hash(context.key, &transaction.txid), transaction.spends.iter().map(output).collect());
+    }
+
+    /// A transaction waits to be taken.
+    fn wait(&mut self, id: Id, outputs: Vec<Id>) {
+        self.waiting += outputs.len();
+        self.arrived.push_back((id, outputs));
+        while self.arrived.len() > ARRIVED || self.waiting > ARRIVED_OUTPUTS {
+            let Some((_, outputs)) = self.arrived.pop_front() else { break };
+            self.waiting -= outputs.len();
         }
-        self.arrived.push_back((hash(context.key, &transaction.txid), outputs));
+    }
+
+    /// A transaction waits no more: what it spends.
+    fn leave(&mut self, id: Id) -> Option<Vec<Id>> {
+        let at = self.arrived.iter().rposition(|(arrived, _)| *arrived == id)?;
+        let (_, outputs) = self.arrived.remove(at)?;
+        self.waiting -= outputs.len();
+        Some(outputs)
     }
 
     /// The mempool took a transaction.
@@ -219,6 +238,7 @@ impl Replacement {
         }
         let [old, new] = [&m.txid, &m.replacement].map(|txid| hash(context.key, txid));
         let (Some(before), Some(after)) = (self.spent_by(old), self.spent_by(new)) else { return };
+        let after: BTreeSet<&Id> = after.iter().collect();
         let (kept, freed): (Vec<Id>, Vec<Id>) = before.iter().partition(|output| after.contains(output));
         for output in kept {
             let table = if self.circles.get(&output).is_some() { &mut self.circles } else { &mut self.contests };

@@ -10,9 +10,12 @@
 //! peers of one range withhold are critical. A transaction that spends one which its sender has withheld is a probe.
 //!
 //! **Look-alikes.** A peer that has lost a transaction says `notfound`, which is an answer. A slow one is late, but not by a minute. When most
-//! of those who were asked are late at once it is the node's own line, or its handler (D39), and nobody is blamed. Who leaves owes nothing.
+//! of those who were asked are late at once it is the node's own line, or its handler (D39), and nobody is blamed. A range counts once for that,
+//! and most of the peers that the node has chosen itself have to be late as well: of inbound peers a stranger may bring as many as he likes. What
+//! is kept back by this is counted (G7). Who leaves owes nothing.
 //!
-//! **What an attacker may do.** Leave before the minute is over, and come again: each time costs a connection (D10, D11).
+//! **What an attacker may do.** Leave before the minute is over, and come again: each time costs a connection (D10, D11). Hold most of the
+//! node's outbound slots: then he is its line (D19).
 //!
 //! **Sources.** attacks.md D42: S13, S33; `GETDATA_TX_INTERVAL` in Bitcoin Core `src/node/txdownloadman.h`.
 
@@ -74,6 +77,14 @@ struct Shared {
     evidence: Evidence,
 }
 
+/// Where a peer is, as whoever brings many peers does not choose it.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Range(ipnet::IpNet),
+    /// By its number, where there are no ranges.
+    Network(i32),
+}
+
 /// Everything is counted over this.
 const WINDOW: u64 = 10 * MINUTE;
 /// Requests remembered: Bitcoin Core has 100 under way with a peer.
@@ -102,7 +113,7 @@ impl Detector for WithheldTransaction {
     const ABOUT: About = About {
         id: "D42",
         name: "withheld_transaction",
-        version: 1,
+        version: 2,
         title: "A peer announces transactions and does not deliver them",
         scope: Scope::Node,
         kinds: &[KindId::NetGetdata, KindId::NetTx, KindId::NetNotfound, KindId::ConnClosed],
@@ -144,12 +155,16 @@ impl Detector for WithheldTransaction {
     fn tick(&mut self, context: &Context<'_>, findings: &mut Findings<'_>) {
         self.look(context);
         let our_line = self.our_line(context);
+        let mut spared = false;
         for (id, peer) in &mut self.peers {
             if peer.withheld.get(context.now) > 0 || findings.is_open(&Entity::Peer(*id)) {
-                peer.judge(*id, our_line, context, findings);
+                spared |= peer.judge(*id, our_line, context, findings);
             }
         }
-        self.ranges(our_line, context, findings);
+        spared |= self.ranges(our_line, context, findings);
+        if spared {
+            findings.suppressed(Guard::Blind);
+        }
     }
 
     fn restarted(&mut self, _: &str) {
@@ -241,28 +256,43 @@ impl WithheldTransaction {
         self.withheld.push_back(Withheld { at: context.now, id: transaction, peer: id, range, shared });
     }
 
-    /// Most of those who were asked did not deliver, and that are not two or three.
+    /// Most of those who were asked did not deliver, and that are not two or three: most ranges, and most peers that the node chose.
     fn our_line(&mut self, context: &Context<'_>) -> bool {
         if self.withheld.is_empty() {
             return false;
         }
-        let (mut late, mut all) = (0_u32, 0_u32);
-        for peer in self.peers.values_mut() {
-            let asked = peer.asked.get(context.now);
-            if asked > 0 {
-                all += 1;
-                late += u32::from(peer.withheld.get(context.now) as f64 >= context.limit(Limit::D42Share) * asked as f64);
+        let limit = context.limit(Limit::D42Share);
+        let mut places: BTreeMap<Place, (u32, u32)> = BTreeMap::new();
+        let mut chosen = (0_u32, 0_u32);
+        for (id, conduct) in &mut self.peers {
+            let asked = conduct.asked.get(context.now);
+            // who has gone has neither
+            let Some(peer) = context.peer(*id).filter(|_| asked > 0) else { continue };
+            let late = u32::from(conduct.withheld.get(context.now) as f64 >= limit * asked as f64);
+            let host = Host::of(&peer.address, peer.network());
+            let place = match host.as_ref().and_then(Host::range) {
+                Some(range) => Place::Range(range),
+                // names cost nothing
+                None => Place::Network(peer.network().into()),
+            };
+            let all = places.entry(place).or_default();
+            *all = (all.0 + late, all.1 + 1);
+            if !peer.is_inbound() {
+                chosen = (chosen.0 + late, chosen.1 + 1);
             }
         }
-        late > 3 && late * 2 > all
+        let late = places.values().filter(|(late, all)| late * 2 > *all).count();
+        late > 3 && late * 2 > places.len() && (chosen.1 == 0 || chosen.0 * 2 > chosen.1)
     }
 
-    /// Several peers of one range that withhold the same.
-    fn ranges(&mut self, our_line: bool, context: &Context<'_>, findings: &mut Findings<'_>) {
+    /// Several peers of one range that withhold the same. Gives whether that is not said, because most do.
+    fn ranges(&mut self, our_line: bool, context: &Context<'_>, findings: &mut Findings<'_>) -> bool {
         let most = context.limit(Limit::D42Critical);
+        let mut spared = false;
         self.ranges.retain(|range, shared| {
             let transactions = shared.transactions.get(context.now) as f64;
             let entity = Entity::Range(range.clone());
+            spared |= transactions >= most && our_line;
             let judgement = match () {
                 () if transactions >= most && !our_line => Judgement::Fires(Severity::Critical),
                 () if transactions > 0.0 => Judgement::Holds,
@@ -280,17 +310,20 @@ impl WithheldTransaction {
             });
             transactions > 0.0 || findings.is_open(&entity)
         });
+        spared
     }
 }
 
 impl Conduct {
-    fn judge(&mut self, id: u64, our_line: bool, context: &Context<'_>, findings: &mut Findings<'_>) {
+    /// Gives whether something is not said, because most do it.
+    fn judge(&mut self, id: u64, our_line: bool, context: &Context<'_>, findings: &mut Findings<'_>) -> bool {
         let now = context.now;
         let [asked, withheld, probes] = [&mut self.asked, &mut self.withheld, &mut self.probes].map(|count| count.get(now) as f64);
         let limit = |limit| context.limit(limit);
         // what was asked for before the window may be withheld within it
         let share = withheld / asked.max(withheld).max(1.0);
-        let withholds = withheld >= limit(Limit::D42Warn) && share >= limit(Limit::D42Share) && !our_line;
+        let withholds = withheld >= limit(Limit::D42Warn) && share >= limit(Limit::D42Share);
+        let (spared, withholds) = (withholds && our_line, withholds && !our_line);
         let judgement = match () {
             () if withholds || probes >= limit(Limit::D42Probes) => Judgement::Fires(Severity::Warn),
             () if probes > 0.0 => Judgement::Fires(Severity::Info),
@@ -315,6 +348,7 @@ impl Conduct {
                 format!("of {asked} transactions that were asked for within ten minutes {withheld} were not delivered")
             },
         });
+        spared
     }
 }
 

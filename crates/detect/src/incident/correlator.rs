@@ -46,6 +46,15 @@ pub struct Live {
     node: String,
     /// Nodes and findings when a change was last told.
     told: (usize, u64),
+    /// When it was resolved, by the clock of the node that spoke last; 0 while it is not, and if a release resolved it that did not keep this.
+    over: u64,
+}
+
+impl Live {
+    /// The bytes of one that [`serde`] wrote by postcard, as this release reads them: what was added at the end since is 0 in older ones.
+    pub fn padded(bytes: &[u8]) -> Vec<u8> {
+        [bytes, &[0]].concat()
+    }
 }
 
 /// A finding that lasts.
@@ -68,6 +77,15 @@ pub struct Usual {
     opened: VecDeque<u64>,
     /// Ends of findings that belong to no incident: their beginning was before the book.
     pub strays: u64,
+    /// As `opened`, of replays.
+    replayed: VecDeque<u64>,
+}
+
+impl Usual {
+    /// As [`Live::padded`].
+    pub fn padded(bytes: &[u8]) -> Vec<u8> {
+        [bytes, &[0]].concat()
+    }
 }
 
 /// A change of an incident: one of the kinds of the family `incident`, and when.
@@ -77,6 +95,13 @@ pub struct Told {
     pub time: u64,
     /// What.
     pub kind: Kind,
+}
+
+impl Told {
+    /// Whether it is of a replay.
+    pub fn is_replay(&self) -> bool {
+        super::of(&self.kind).is_some_and(|incident| incident.replay)
+    }
 }
 
 /// Makes incidents of findings.
@@ -122,7 +147,7 @@ impl Correlator {
             self.move_clock(&event.node, event.time);
         }
         let number = match (&event.kind, of(event)) {
-            (Some(kind), Some(finding)) => self.found(&event.node, event.time, kind, finding),
+            (Some(kind), Some(finding)) => self.found(event, kind, finding),
             _ => None,
         };
         self.pass(&event.node);
@@ -170,9 +195,16 @@ impl Correlator {
     ///
     /// What `act` fails with.
     pub fn act<E>(&mut self, number: u64, act: impl FnOnce(&mut Incident) -> Result<Kind, E>) -> Option<Result<Told, E>> {
+        let live = self.lives.get(&number)?;
+        // whoever acts has another clock than the node, and it is by the node's that its findings are soon or late
+        let clock = self.now(&live.node).max(live.incident.changed);
         let live = self.lives.get_mut(&number)?;
+        let lasted = live.incident.state() != IncidentState::Resolved;
         let done = act(&mut live.incident).map(|kind| Told { time: live.incident.changed, kind });
         if done.is_ok() {
+            if lasted && live.incident.state() == IncidentState::Resolved {
+                live.over = clock;
+            }
             self.changed.insert(number);
             self.forget_old();
         }
@@ -212,10 +244,12 @@ impl Correlator {
         }
     }
 
-    fn found(&mut self, node: &str, time: u64, kind: &Kind, finding: &Finding) -> Option<u64> {
+    fn found(&mut self, event: &Event, kind: &Kind, finding: &Finding) -> Option<u64> {
+        let (node, time, replay) = (event.node.as_str(), event.time, event.replay);
         let ends = matches!(kind, Kind::FindingCleared(_) | Kind::FindingExpired(_));
-        let id = id(finding);
-        let keys = Key::of(node, finding);
+        // what was found twice, then and in a replay of it, is two
+        let id = if replay { !id(finding) } else { id(finding) };
+        let keys = Key::of(node, finding, replay);
         let known = self.followed.get(&id).map(|followed| followed.incident).filter(|number| self.lives.contains_key(number));
         let number = match known {
             Some(number) => number,
@@ -227,7 +261,7 @@ impl Correlator {
                 };
                 number
             }
-            None => self.home(&keys, time, finding),
+            None => self.home(&keys, time, finding, replay),
         };
         let live = self.lives.get_mut(&number)?;
         let before = live.incident.severity();
@@ -260,59 +294,66 @@ impl Correlator {
     /// An incident that a finding with these marks belongs to: rules 2 to 4.
     fn by_keys(&self, keys: &[Key], time: u64) -> Option<u64> {
         let usable = |number: &u64| {
-            let incident = &self.lives.get(number)?.incident;
-            let recent = incident.state() != IncidentState::Resolved || time <= incident.resolved.saturating_add(REOPEN);
+            let live = self.lives.get(number)?;
+            let over = if live.over == 0 { live.incident.resolved } else { live.over };
+            // of two clocks that are far apart neither says what is recent
+            let recent = live.incident.state() != IncidentState::Resolved || time.abs_diff(over) <= REOPEN;
             recent.then_some(*number)
         };
         let by_mark = keys.iter().find_map(|key| self.keys.get(key).and_then(usable));
         by_mark.or_else(|| {
             let fleet = keys.iter().find(|key| key.place == Place::Fleet)?;
-            self.lasting(&fleet.family).next()
+            let (family, replay) = fleet.family();
+            self.lasting(family, replay).next()
         })
     }
 
     /// The incidents of a family that last, the oldest first.
-    fn lasting<'a>(&'a self, family: &'a str) -> impl Iterator<Item = u64> + 'a {
-        let lasts = move |live: &&Live| live.incident.family == family && live.incident.state() != IncidentState::Resolved;
+    fn lasting<'a>(&'a self, family: &'a str, replay: bool) -> impl Iterator<Item = u64> + 'a {
+        let lasts = move |live: &&Live| {
+            let Incident { family: of, replay: replayed, .. } = &live.incident;
+            of == family && *replayed == replay && live.incident.state() != IncidentState::Resolved
+        };
         self.lives.values().filter(lasts).map(|live| live.incident.number)
     }
 
     /// The incident of a finding that is in none yet.
-    fn home(&mut self, keys: &[Key], time: u64, finding: &Finding) -> u64 {
+    fn home(&mut self, keys: &[Key], time: u64, finding: &Finding, replay: bool) -> u64 {
         if let Some(number) = self.by_keys(keys, time) {
             return number;
         }
         let family = family(&finding.detector);
-        let mut lasting = self.lasting(family);
+        let mut lasting = self.lasting(family, replay);
         if let (Some(oldest), FAMILY..) = (lasting.next(), 1 + lasting.count()) {
             return oldest;
         }
-        let storm = Key { family: STORM.to_owned(), place: Place::Storm };
-        let storms = self.keys.get(&storm).and_then(|number| self.lives.get(number)).map(|live| &live.incident);
-        let raging = storms.is_some_and(|storm| storm.state() != IncidentState::Resolved);
-        let recent = self.usual.opened.iter().filter(|opened| time <= opened.saturating_add(BURST_TIME)).count();
+        let storm = Key::new(STORM, Place::Storm, replay);
+        let known = self.keys.get(&storm).and_then(|number| self.lives.get(number)).map(|live| &live.incident);
+        let raging = known.is_some_and(|storm| storm.state() != IncidentState::Resolved);
+        let known = known.map(|storm| storm.number);
+        let of = if replay { &mut self.usual.replayed } else { &mut self.usual.opened };
+        // a clock that is far off is nobody's measure but its own
+        let recent = of.iter().filter(|opened| time.abs_diff(**opened) <= BURST_TIME).count();
         let most = if finding.severity() == Severity::Critical { BURST + RESERVE } else { BURST };
         if recent < most && (!raging || most > BURST) {
-            self.usual.opened.push_back(time);
-            if self.usual.opened.len() > BURST + RESERVE {
-                self.usual.opened.pop_front();
+            of.push_back(time);
+            if of.len() > BURST + RESERVE {
+                of.pop_front();
             }
-            return self.open(family, time, finding, keys.first());
+            return self.open(family, time, finding, keys.first(), replay);
         }
-        match storms.map(|storm| storm.number) {
+        match known {
             Some(number) if self.by_keys(std::slice::from_ref(&storm), time).is_some() => number,
             _ => {
-                let number = self.open(STORM, time, finding, None);
-                if let Some(live) = self.lives.get_mut(&number) {
-                    live.keys.insert(storm.clone());
-                }
-                self.keys.insert(storm, number);
+                let number = self.open(STORM, time, finding, None, replay);
+                // from the one before, too: when that one is forgotten, this one still is the storm
+                self.mark(number, storm);
                 number
             }
         }
     }
 
-    fn open(&mut self, family: &str, time: u64, finding: &Finding, key: Option<&Key>) -> u64 {
+    fn open(&mut self, family: &str, time: u64, finding: &Finding, key: Option<&Key>, replay: bool) -> u64 {
         self.usual.last += 1;
         let number = self.usual.last;
         let mut incident = Incident {
@@ -321,6 +362,7 @@ impl Correlator {
             family: family.to_owned(),
             opened: time,
             similar: self.similar(&finding.detector, key),
+            replay,
             ..Incident::default()
         };
         incident.set_state(IncidentState::Open);
@@ -388,6 +430,8 @@ impl Correlator {
                 incident.set_state(IncidentState::Open);
                 incident.set_severity(finding.severity());
                 incident.finding = Some(finding.clone());
+                incident.finding_node = node_of(&live.node);
+                live.over = 0;
                 incident.reopened = incident.reopened.saturating_add(1);
                 incident.resolved = 0;
                 incident.owner.clear();
@@ -433,6 +477,7 @@ impl Correlator {
             life::touch(incident, now);
             incident.set_state(IncidentState::Resolved);
             incident.resolved = now;
+            live.over = now;
             live.quiet = None;
             let kind = IncidentResolved { incident: Some(incident.clone()), ..IncidentResolved::default() };
             self.told.push(Told { time: now, kind: kind.into() });
@@ -470,6 +515,7 @@ impl Live {
             incident.set_severity(incident.severity().max(finding.severity()));
             incident.verdict = finding.verdict;
             incident.finding = Some(finding.clone());
+            incident.finding_node = node_of(node);
         }
         if !new {
             return;
@@ -495,6 +541,11 @@ impl Live {
             }
         }
     }
+}
+
+/// A node as an incident names it.
+fn node_of(node: &str) -> String {
+    if node == FLEET { String::new() } else { node.to_owned() }
 }
 
 /// A finding by a number: its id, which is one in hex unless somebody else than a detector of ours made it.

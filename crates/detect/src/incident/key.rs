@@ -33,6 +33,9 @@ pub fn family(detector: &str) -> &'static str {
     FAMILIES.iter().find(|(_, detectors)| detectors.contains(&detector)).map_or(OTHER, |(family, _)| family)
 }
 
+/// What the family of a replay's mark begins with.
+const REPLAY: &str = "replay ";
+
 /// A mark that findings of one incident share.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub(super) struct Key {
@@ -55,8 +58,19 @@ pub(super) enum Place {
 }
 
 impl Key {
+    /// One of a family. What is of a replay belongs to nothing that happens now.
+    pub fn new(family: &str, place: Place, replay: bool) -> Self {
+        let family = if replay { format!("{REPLAY}{family}") } else { family.to_owned() };
+        Self { family, place }
+    }
+
+    /// Its family, and whether it is of a replay.
+    pub fn family(&self) -> (&str, bool) {
+        self.family.strip_prefix(REPLAY).map_or((&self.family, false), |family| (family, true))
+    }
+
     /// The marks of a finding, in the order in which they decide.
-    pub fn of(node: &str, finding: &Finding) -> Vec<Self> {
+    pub fn of(node: &str, finding: &Finding, replay: bool) -> Vec<Self> {
         let family = family(&finding.detector);
         let mut places = Vec::new();
         let entity = finding.entity.as_ref();
@@ -71,7 +85,7 @@ impl Key {
         if of_fleet {
             places.push(Place::Fleet);
         }
-        places.into_iter().map(|place| Self { family: family.to_owned(), place }).collect()
+        places.into_iter().map(|place| Self::new(family, place, replay)).collect()
     }
 }
 

@@ -353,3 +353,52 @@ fn an_end_without_a_beginning_is_counted() {
 fn times_fit_together() {
     const { assert!(SETTLE < 30 * MINUTE && 30 * MINUTE < super::SILENT && super::SILENT < super::REOPEN && super::BURST_TIME <= HOUR) };
 }
+
+#[test]
+fn a_clock_that_is_far_ahead_makes_no_storm_for_others() {
+    const MONTH: u64 = 30 * 86_400;
+    let families = ["D01", "D09", "D13", "D19", "D28", "D42", "D50", "D59"];
+    let mut events: Vec<Event> = Vec::new();
+    // a rack whose clocks are a month ahead
+    for id in 0..12_u64 {
+        let about = node(families[(id % 8) as usize]);
+        let name = format!("rack{id}");
+        events.push(opened(&name, MONTH + id, id, &about));
+        events.push(cleared(&name, MONTH + 20 + id, id, &about));
+        events.push(beat(&name, MONTH + 1_000));
+    }
+    let mut correlator = Correlator::default();
+    let log = said(&mut correlator, &events);
+    assert_eq!(log.matches(" opened ").count(), 12, "{log}");
+    let log = said(&mut correlator, &[opened("erin", 0, 100, &node("D39")), opened("frank", 60, 101, &node("D50"))]);
+    assert_eq!((log.matches(" opened ").count(), log.contains(STORM)), (2, false), "{log}");
+    // and what they had is not open again for a month by what others see
+    let one = range("D11", "203.0.113.0/24");
+    said(&mut correlator, &[opened("rack0", MONTH + 2_000, 200, &one), cleared("rack0", MONTH + 2_010, 200, &one)]);
+    let log = said(&mut correlator, &[beat("rack0", MONTH + 3_000), opened("erin", 120, 201, &one)]);
+    assert!(log.contains(" resolved ") && log.contains(" opened ") && !log.contains("reopened"), "{log}");
+}
+
+#[test]
+fn a_later_storm_is_the_storm_when_an_earlier_one_is_forgotten() {
+    let families = ["D01", "D09", "D13", "D19", "D28", "D42", "D50", "D59"];
+    let wave = |begin: u64| {
+        let name = |id: u64| format!("n{}", id / 8);
+        let about = |id: u64| node(families[(id % 8) as usize]);
+        let mut events: Vec<Event> = (0..24).map(|id| opened(&name(id), begin + id, begin + id, &about(id))).collect();
+        events.extend((0..24).map(|id| cleared(&name(id), begin + 100, begin + id, &about(id))));
+        events
+    };
+    let storm = |log: &str| log.lines().filter(|line| line.contains(STORM) && line.contains(" opened ")).count();
+    let mut correlator = Correlator::default();
+    let mut log = said(&mut correlator, &wave(0));
+    log += &said(&mut correlator, &["n0", "n1", "n2"].map(|name| beat(name, 1_000)));
+    let first = (1..=correlator.usual().last).find(|number| correlator.incident(*number).unwrap().family == STORM).unwrap();
+    let later = 36_000;
+    log += &said(&mut correlator, &wave(later)[..24]);
+    assert_eq!(storm(&log), 2, "{log}");
+    correlator.forget(first);
+    assert!(correlator.incident(first).is_none());
+    let further = said(&mut correlator, &[opened("m", later + 30, 7, &node("D777"))]);
+    assert_eq!(storm(&further), 0, "{further}");
+}

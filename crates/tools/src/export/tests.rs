@@ -85,7 +85,7 @@ fn flat(fields: &[FieldDoc], json: &Value, prefix: &str, out: &mut Map<String, V
                 continue;
             }
             // left out of the envelope where it is false
-            (_, None) if field.name == "replay" && value.is_null() => json!(false),
+            (_, None) if name == "replay" && value.is_null() => json!(false),
             (_, None) => scalar(field, value),
         };
         out.insert(name, value);

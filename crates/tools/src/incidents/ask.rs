@@ -13,11 +13,13 @@ use super::book::{Act, ActError, Book, BookError};
 use super::slice::Slice;
 
 /// Number of this form.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 /// The longest question: a note, and little more.
 pub const QUESTION: usize = 32 << 10;
 /// The longest answer.
 const ANSWER: usize = 64 << 20;
+/// Bytes of incidents in one answer, but for the last: one has some tens of kilobytes at most.
+const PAGE: usize = ANSWER / 4;
 /// Entries of a timeline in one answer; an event may have many kilobytes.
 pub const ENTRIES: u32 = 1_000;
 /// Incidents in one answer.
@@ -32,6 +34,8 @@ pub enum Ask {
         state: Option<i32>,
         /// At most so many.
         most: u32,
+        /// Only those with a lower number.
+        before: u64,
     },
     /// One, with its timeline from a place on.
     Show {
@@ -59,7 +63,14 @@ pub enum Ask {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Answer {
     /// Incidents, the latest first.
-    List(Vec<Stored<Incident>>),
+    List {
+        /// Name of the book.
+        book: String,
+        /// They.
+        incidents: Vec<Stored<Incident>>,
+        /// There are more, which are asked for by the last number of these.
+        more: bool,
+    },
     /// One.
     Show(Box<Shown>),
     /// It is done, and in the book.
@@ -114,10 +125,15 @@ pub fn answer(book: &mut Book, ask: Ask, now: u64) -> (Answer, Option<Told>) {
         return (Answer::from(error), None);
     }
     let answered = match ask {
-        Ask::List { state, most } => {
+        Ask::List { state, most, before } => {
             let state = state.and_then(|state| IncidentState::try_from(state).ok());
-            let found = book.incidents(state, most.min(INCIDENTS) as usize);
-            found.map(|found| Answer::List(found.into_iter().map(Stored).collect())).map_err(ActError::Book)
+            let found = book.page(state, before, most.min(INCIDENTS) as usize, PAGE);
+            let listed = |(found, more): (Vec<Incident>, bool)| Answer::List {
+                book: book.name().to_owned(),
+                incidents: found.into_iter().map(Stored).collect(),
+                more,
+            };
+            found.map(listed).map_err(ActError::Book)
         }
         Ask::Show { number, from, most } => show(book, number, from, most.min(ENTRIES)),
         Ask::Act { act, number, by, text } => match book.act(act, number, &by, &text, now) {
@@ -223,7 +239,7 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
             let _ = question(&bytes);
-            let _ = ask_over(io::Cursor::new(bytes), &Ask::List { state: None, most: 1 });
+            let _ = ask_over(io::Cursor::new(bytes), &Ask::List { state: None, most: 1, before: u64::MAX });
         }
     }
 }

@@ -11,29 +11,31 @@
 //! | `incidents` | number | `Incident`, protobuf |
 //! | `timeline` | number, place | `Event`, protobuf: findings, and what became of the incident, in the order in which the book learned it; notes, acknowledgements and evidence without the most of what they repeat |
 //! | `slices` | number, place | evidence that is kept or is still to be cut: `slice::Slice`, JSON |
-//! | `lives`, `followed` | number; finding | what the correlator needs to go on, postcard |
+//! | `lives`, `followed` | number; finding | what the correlator needs to go on, postcard; fields are added at the end, and those that an older release did not write are 0 |
 //! | `sent` | receiver, number | what a receiver of messages knows: revision, and whether an alert is up with it |
 //!
 //! Everything that belongs to one change is one transaction, which is on the disk before anybody is told. A crash at any moment leaves the
 //! book of before or after. Nothing here repairs or replaces a file that it does not understand.
 
 mod forget;
+mod held;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use detect::FLEET;
 use detect::incident::life::{self, Refused};
-use detect::incident::{Correlator, Told};
+use detect::incident::{Correlator, Live, Told, Usual};
 use event::{Event, Incident, IncidentState, Kind, Source};
 use prost::Message as _;
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
 
 use super::slice::Slice;
+use held::{Held, calmly};
 
 /// Which form this release writes.
 const FORMAT: u32 = 1;
@@ -161,10 +163,12 @@ enum Entry<'a> {
 pub struct Book {
     path: PathBuf,
     /// `None` after a failure: then it has to be opened again.
-    database: Option<Database>,
+    database: Option<Held>,
     correlator: Correlator,
     name: String,
     key: [u8; 32],
+    /// Incidents to which something happened of which nothing was told.
+    unsaid: BTreeSet<u64>,
 }
 
 impl Book {
@@ -190,7 +194,7 @@ impl Book {
     pub fn existing(path: &Path) -> Result<Self, BookError> {
         let database = database(path)?;
         let (correlator, name, key) = begin(path, &database)?;
-        Ok(Self { path: path.to_owned(), database: Some(database), correlator, name, key })
+        Ok(Self { path: path.to_owned(), database: Some(database), correlator, name, key, unsaid: BTreeSet::new() })
     }
 
     /// Its name, which no other book has.
@@ -215,7 +219,14 @@ impl Book {
     /// It still cannot be used.
     pub fn mend(&mut self) -> Result<(), BookError> {
         if self.database.is_none() {
-            *self = Self::existing(&self.path)?;
+            let unsaid = std::mem::take(&mut self.unsaid);
+            match Self::existing(&self.path) {
+                Ok(book) => *self = Self { unsaid, ..book },
+                Err(error) => {
+                    self.unsaid = unsaid;
+                    return Err(error);
+                }
+            }
         }
         Ok(())
     }
@@ -240,7 +251,9 @@ impl Book {
         if entries.is_empty() {
             return Ok(all);
         }
-        let wanted: Vec<Slice> = all.iter().filter_map(Slice::wanted).collect();
+        let now = super::now();
+        let numbers: BTreeSet<u64> = entries.iter().map(|(number, _)| *number).collect();
+        let wanted: Vec<Slice> = all.iter().filter_map(|told| Slice::wanted(told, now)).collect();
         self.change(|_, transaction| {
             let mut timeline = transaction.open_table(TIMELINE)?;
             for (number, entry) in entries {
@@ -251,7 +264,21 @@ impl Book {
             }
             want(&wanted, transaction)
         })?;
+        self.unsaid.extend(numbers);
+        for told in &all {
+            self.unsaid.remove(&number_of(&told.kind));
+        }
         Ok(all)
+    }
+
+    /// Incidents as they are to which something happened of which nothing was told; asked for once.
+    pub fn take_unsaid(&mut self) -> Vec<Incident> {
+        // after a failure the correlator believes what did not happen
+        if self.database.is_none() {
+            return vec![];
+        }
+        let unsaid = std::mem::take(&mut self.unsaid);
+        unsaid.into_iter().filter_map(|number| self.correlator.incident(number).cloned()).collect()
     }
 
     /// Does something to an incident. It is on the disk when this returns.
@@ -305,18 +332,38 @@ impl Book {
     ///
     /// The book cannot be read.
     pub fn incidents(&self, state: Option<IncidentState>, most: usize) -> Result<Vec<Incident>, BookError> {
+        Ok(self.page(state, u64::MAX, most, usize::MAX)?.0)
+    }
+
+    /// As [`Book::incidents`], of those with a lower number than `before`, and no more when they have so many bytes; whether there are more.
+    ///
+    /// # Errors
+    ///
+    /// The book cannot be read.
+    pub fn page(
+        &self,
+        state: Option<IncidentState>,
+        before: u64,
+        most: usize,
+        bytes: usize,
+    ) -> Result<(Vec<Incident>, bool), BookError> {
         self.read(|transaction| {
-            let mut found = Vec::new();
-            for row in transaction.open_table(INCIDENTS)?.iter()?.rev() {
-                let incident = decoded::<Incident>(row?.1.value())?;
+            let (mut found, mut size) = (Vec::new(), 0);
+            for row in transaction.open_table(INCIDENTS)?.range(..before)?.rev() {
+                if found.len() >= most {
+                    break;
+                }
+                if size >= bytes {
+                    return Ok((found, true));
+                }
+                let (_, row) = row?;
+                let incident = decoded::<Incident>(row.value())?;
                 if state.is_none_or(|state| incident.state() == state) {
+                    size += row.value().len();
                     found.push(incident);
-                    if found.len() >= most {
-                        break;
-                    }
                 }
             }
-            Ok(found)
+            Ok((found, false))
         })
     }
 
@@ -375,18 +422,18 @@ impl Book {
         })
     }
 
-    /// Evidence that is still to be cut, the oldest first; and how many bytes are kept.
+    /// Evidence that is to be cut now, the oldest first; and how many bytes are kept.
     ///
     /// # Errors
     ///
     /// The book cannot be read.
-    pub fn wanted(&self) -> Result<(Option<Slice>, u64), BookError> {
+    pub fn wanted(&self, now: u64) -> Result<(Option<Slice>, u64), BookError> {
         self.read(|transaction| {
             let (mut wanted, mut kept) = (None, 0);
             for row in transaction.open_table(SLICES)?.iter()? {
                 let slice: Slice = json(row?.1.value())?;
                 kept += slice.bytes;
-                if wanted.is_none() && slice.is_wanted() {
+                if wanted.is_none() && slice.is_wanted() && slice.is_due(now) {
                     wanted = Some(slice);
                 }
             }
@@ -444,11 +491,12 @@ impl Book {
     /// One transaction: all of it or nothing, with what the correlator came to.
     fn change<T>(&mut self, work: impl FnOnce(&mut Self, &WriteTransaction) -> Result<T, redb::Error>) -> Result<T, BookError> {
         self.mend()?;
-        self.attempt(work).map_err(|error| {
+        let done = calmly(|| self.attempt(work));
+        if !matches!(done, Some(Ok(_))) {
             // what the correlator believes did not happen, and the database wants to be opened again after a failure
             self.database = None;
-            refused(&self.path, "write", error)
-        })
+        }
+        done.ok_or_else(|| unfit(&self.path))?.map_err(|error| refused(&self.path, "write", error))
     }
 
     fn attempt<T>(&mut self, work: impl FnOnce(&mut Self, &WriteTransaction) -> Result<T, redb::Error>) -> Result<T, redb::Error> {
@@ -464,7 +512,7 @@ impl Book {
         let database = self.database.as_ref();
         let database = database.ok_or_else(|| BookError::Io { attempt: "read", path: self.path.clone(), source: closed() })?;
         let attempt = || work(&database.begin_read()?);
-        attempt().map_err(|error| refused(&self.path, "read", error))
+        calmly(attempt).ok_or_else(|| unfit(&self.path))?.map_err(|error| refused(&self.path, "read", error))
     }
 }
 
@@ -525,7 +573,7 @@ fn create(path: &Path) -> Result<(), BookError> {
 }
 
 /// Opens the file, after a look at what it is.
-fn database(path: &Path) -> Result<Database, BookError> {
+fn database(path: &Path) -> Result<Held, BookError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => BookError::Absent { path: path.to_owned() },
         _ => BookError::Io { attempt: "open", path: path.to_owned(), source },
@@ -538,12 +586,8 @@ fn database(path: &Path) -> Result<Database, BookError> {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(BookError::Foreign { path: path.to_owned() }),
         Err(error) => return Err(failed(error)),
     }
-    // a damaged file is not always told apart from a mistake of the library's own, which panics
-    let open = || Database::builder().set_cache_size(CACHE).open(path);
-    match catch_unwind(AssertUnwindSafe(open)) {
-        Ok(opened) => opened.map_err(|error| refused(path, "open", error.into())),
-        Err(_) => Err(BookError::Damaged { path: path.to_owned(), what: "its tables do not fit together".to_owned() }),
-    }
+    let opened = calmly(|| Database::builder().set_cache_size(CACHE).open(path)).ok_or_else(|| unfit(path))?;
+    opened.map(Held::new).map_err(|error| refused(path, "open", error.into()))
 }
 
 /// What the book says of itself, and what the correlator goes on with.
@@ -555,13 +599,12 @@ fn begin(path: &Path, database: &Database) -> Result<(Correlator, String, [u8; 3
         let value = |name: &str| about.get(name).map(|value| value.map(|value| value.value().to_vec()));
         Ok((value("format")?, value("book")?, value("key")?, value("usual")?))
     };
-    let (format, name, key, usual) = match catch_unwind(AssertUnwindSafe(read)) {
-        Ok(Ok(read)) => read,
-        Ok(Err(redb::Error::TableDoesNotExist(_) | redb::Error::TableTypeMismatch { .. })) => {
+    let (format, name, key, usual) = match calmly(read).ok_or_else(|| unfit(path))? {
+        Ok(read) => read,
+        Err(redb::Error::TableDoesNotExist(_) | redb::Error::TableTypeMismatch { .. }) => {
             return Err(BookError::Foreign { path: path.to_owned() });
         }
-        Ok(Err(error)) => return Err(refused(path, "read", error)),
-        Err(_) => return Err(damaged("its tables do not fit together")),
+        Err(error) => return Err(refused(path, "read", error)),
     };
     let format = format.and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
     match format {
@@ -576,19 +619,18 @@ fn begin(path: &Path, database: &Database) -> Result<(Correlator, String, [u8; 3
         let transaction = database.begin_read()?;
         let (mut lives, mut followed) = (Vec::new(), Vec::new());
         for row in transaction.open_table(LIVES)?.iter()? {
-            lives.push(postcard(row?.1.value())?);
+            lives.push(postcard(&Live::padded(row?.1.value()))?);
         }
         for row in transaction.open_table(FOLLOWED)?.iter()? {
             let (id, bytes) = row?;
             followed.push((id.value(), postcard(bytes.value())?));
         }
-        let usual = usual.map(|bytes| postcard(&bytes)).transpose()?.unwrap_or_default();
+        let usual = usual.map(|bytes| postcard(&Usual::padded(&bytes))).transpose()?.unwrap_or_default();
         Ok(Correlator::new(name.clone(), usual, lives, followed))
     };
-    match catch_unwind(AssertUnwindSafe(rows)) {
-        Ok(Ok(correlator)) => Ok((correlator, name, key)),
-        Ok(Err(error)) => Err(refused(path, "read", error)),
-        Err(_) => Err(damaged("its tables do not fit together")),
+    match calmly(rows).ok_or_else(|| unfit(path))? {
+        Ok(correlator) => Ok((correlator, name, key)),
+        Err(error) => Err(refused(path, "read", error)),
     }
 }
 
@@ -642,10 +684,10 @@ fn told_event(told: &Told) -> Event {
         _ => None,
     };
     if let Some(incident) = repeated {
-        let Incident { number, ref book, revision, state, severity, .. } = *incident;
-        *incident = Incident { number, book: book.clone(), revision, state, severity, ..Incident::default() };
+        let Incident { number, ref book, revision, state, severity, replay, .. } = *incident;
+        *incident = Incident { number, book: book.clone(), revision, state, severity, replay, ..Incident::default() };
     }
-    Event { time: told.time, ..Event::new(FLEET, Source::Tool, kind) }
+    Event { time: told.time, replay: told.is_replay(), ..Event::new(FLEET, Source::Tool, kind) }
 }
 
 /// Which incident a change is of.
@@ -667,6 +709,11 @@ fn json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, redb::Error> 
 
 fn to_json(slice: &Slice) -> Vec<u8> {
     serde_json::to_vec(slice).expect("names and numbers, into memory")
+}
+
+/// The library could not make sense of it.
+fn unfit(path: &Path) -> BookError {
+    BookError::Damaged { path: path.to_owned(), what: "its tables do not fit together".to_owned() }
 }
 
 /// What the database says, as a sentence about the book.

@@ -129,9 +129,13 @@ pub fn html(whole: &Whole) -> String {
     out
 }
 
-/// As a feed. Identifiers are of the book and the incident, so that a reader knows again what it had, wherever the feed lies.
-pub fn atom(book: &str, incidents: &[Incident]) -> String {
-    let updated = incidents.iter().map(|incident| incident.changed).max().unwrap_or(0);
+/// What a feed is of where no book is kept: of every book that is heard of.
+pub const EVERY_BOOK: &str = "incidents";
+
+/// As a feed, of a book or of [`EVERY_BOOK`]. Identifiers are of the book and the incident, so that a reader knows again what it had, wherever
+/// the feed lies. `now` is nanoseconds since the epoch: a feed of nothing is as old as that.
+pub fn atom(book: &str, incidents: &[Incident], now: u64) -> String {
+    let updated = incidents.iter().map(|incident| incident.changed).max().unwrap_or(now);
     let mut out = format!(
         "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<feed xmlns=\"http://www.w3.org/2005/Atom\">\n\
          <title>Incidents</title>\n<id>tag:peer-observer,2026:{}</id>\n<updated>{}</updated>\n<author><name>peer-observer</name></author>\n",
@@ -147,7 +151,8 @@ pub fn atom(book: &str, incidents: &[Incident]) -> String {
             "<entry>\n<title>{}</title>\n<id>tag:peer-observer,2026:{}/{}</id>\n<published>{}</published>\n<updated>{}</updated>\n\
              <category term=\"{}\"/>\n<content type=\"text\">{}</content>\n</entry>\n",
             Escaped(&title),
-            Escaped(book),
+            // what is for strangers does not name the book
+            Escaped(if incident.book.is_empty() { book } else { &incident.book }),
             incident.number,
             Rfc3339::from_nanos(incident.opened),
             Rfc3339::from_nanos(incident.changed),
@@ -164,6 +169,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_feed_is_the_same_when_there_is_nothing_in_it() {
+        let incident = Incident { number: 7, book: "b1".into(), changed: 1_750_000_000_000_000_000, ..Default::default() };
+        let full = atom("b1", &[incident], 0);
+        let empty = atom("b1", &[], 1_750_000_000_000_000_000);
+        let head = |feed: &str| feed.lines().take(6).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(head(&full), head(&empty));
+        assert!(full.contains("<id>tag:peer-observer,2026:b1/7</id>") && empty.contains("<updated>2025-"), "{full}{empty}");
+    }
+
+    #[test]
     fn what_a_stranger_chose_is_no_markup() {
         let nasty = "</title><script>alert(1)</script>\u{202e}\u{7}";
         let finding = event::Finding { detector: nasty.into(), name: nasty.into(), ..Default::default() };
@@ -177,10 +192,10 @@ mod tests {
             slices: vec![],
             left: 3,
         };
-        for text in [html(&whole), atom("<book>", &[incident]), super::text(&whole)] {
+        for text in [html(&whole), atom("<book>", &[incident], 1), super::text(&whole)] {
             assert!(!text.contains('\u{202e}') && !text.contains('\u{7}'), "{text}");
         }
         assert!(!html(&whole).contains("<script") && !html(&whole).contains("<b>"));
-        assert!(!atom("<book>", &[whole.incident]).contains("<script"));
+        assert!(!atom("<book>", &[whole.incident], 1).contains("<script"));
     }
 }

@@ -16,6 +16,8 @@ use crate::archive::select::Selection;
 pub const MOST: usize = 8;
 /// What is cut before and after, so that one sees how it came.
 const MARGIN: u64 = 30 * SECOND;
+/// How long after it was asked for a slice is cut at the latest.
+const LATEST: u64 = 5 * MINUTE;
 /// The longest slice; of a finding that was computed from more, the end.
 const LONGEST: u64 = 10 * MINUTE;
 
@@ -35,6 +37,8 @@ pub struct Slice {
     pub node: String,
     /// The peer, if the finding is about one.
     pub peer: Option<u64>,
+    /// When it was asked for, by our clock; nanoseconds since the epoch, 0 in what an older release wrote.
+    pub asked: u64,
     /// When it was cut, or nobody could; nanoseconds since the epoch, 0 while it is to be.
     pub done: u64,
     /// Name of the file, beside the book; empty if there is none.
@@ -48,8 +52,8 @@ pub struct Slice {
 }
 
 impl Slice {
-    /// The slice that a change of an incident asks for.
-    pub fn wanted(told: &Told) -> Option<Self> {
+    /// The slice that a change of an incident asks for, at this time by our clock.
+    pub fn wanted(told: &Told, now: u64) -> Option<Self> {
         let worse = match &told.kind {
             Kind::IncidentOpened(_) | Kind::IncidentReopened(_) => true,
             Kind::IncidentChanged(changed) => changed.worse,
@@ -57,7 +61,6 @@ impl Slice {
         };
         let incident = detect::incident::of(&told.kind).filter(|_| worse)?;
         let finding = incident.finding.as_ref()?;
-        let node = incident.places.last().map(|place| place.node.as_str());
         let times = finding.evidence.iter().map(|evidence| evidence.time).filter(|time| *time > 0);
         let to = times.clone().chain([finding.window_to, told.time]).max()?.saturating_add(MARGIN);
         let from = times.chain([finding.window_from]).filter(|time| *time > 0).min().unwrap_or(told.time).saturating_sub(MARGIN);
@@ -66,8 +69,10 @@ impl Slice {
             incident: incident.number,
             from: from.max(to.saturating_sub(LONGEST)),
             to,
-            node: node.unwrap_or_default().to_owned(),
+            // a peer id says something at this node only
+            node: incident.finding_node.clone(),
             peer: entity.and_then(|entity| entity.peer),
+            asked: now,
             ..Self::default()
         })
     }
@@ -82,9 +87,10 @@ impl Slice {
         self.done == 0
     }
 
-    /// Whether the archive has what there is to cut: it closes a frame after five seconds.
+    /// Whether the archive has what there is to cut: it closes a frame after five seconds. The node's clock may be ahead of ours; so it is
+    /// due some minutes after it was asked for in any case.
     pub fn is_due(&self, now: u64) -> bool {
-        now >= self.to.saturating_add(10 * SECOND)
+        now >= self.to.saturating_add(10 * SECOND) || now >= self.asked.saturating_add(LATEST)
     }
 
     /// Cuts it out of these recordings into a directory. `room` is how many bytes may be kept; what is larger is given up again.

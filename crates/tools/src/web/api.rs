@@ -27,6 +27,7 @@ use super::state::{Choice, Unknown};
 use super::wants::Ask;
 use super::{Shared, assets, schema};
 use crate::incidents::ask::Answer;
+use crate::incidents::page;
 
 /// The longest body of a request that is no work with incidents, bytes.
 const LONGEST: usize = 4 << 10;
@@ -63,6 +64,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/api/findings", get(findings))
         .route("/api/incidents", get(incidents))
         .route("/api/incidents/{number}", get(incident).post(act_on))
+        .route("/incidents.atom", get(feed))
         .route("/api/health", get(health))
         .route("/api/schema", get(async || json_text(Bytes::from_static(schema::text().as_bytes()))))
         .route("/api/playback", get(playback).post(command))
@@ -242,6 +244,22 @@ async fn incidents(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery)
         incidents["acting"] = acting(&shared, None);
         Ok(incidents)
     })
+}
+
+/// The incidents as a feed (RFC 4287), for a feed reader.
+async fn feed(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Response<Body> {
+    let [node] = match values(query.as_deref(), ["node"]) {
+        Ok(values) => values,
+        Err(refused) => return error(StatusCode::BAD_REQUEST, &refused),
+    };
+    let incidents = match shared.state().feed(&shared.choice(node)) {
+        Ok(incidents) => incidents,
+        Err(unknown) => return shown(Err(unknown)),
+    };
+    let book = shared.may_act().map_or(page::EVERY_BOOK, |(_, name)| name);
+    let mut response = json_text(page::atom(book, &incidents, crate::incidents::now()).into());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/atom+xml; charset=utf-8"));
+    response
 }
 
 /// Whether incidents can be worked with here, those of this book, or in a word why not: another book has other incidents of the same numbers.

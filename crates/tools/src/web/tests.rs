@@ -270,7 +270,7 @@ async fn every_path_answers_as_it_is_described() {
     let described: Value = serde_json::from_str(schema::OPENAPI).unwrap();
     for (path, methods) in described["paths"].as_object().unwrap() {
         let query = if path == "/api/peer" { "?node=alice&id=3" } else { "" };
-        if path == "/api/stream" || path == "/api/events" {
+        if path == "/api/stream" || path == "/api/events" || path == "/incidents.atom" {
             continue;
         }
         let answer = world.json(&format!("{}{query}", path.replace("{number}", "7"))).await;
@@ -283,6 +283,9 @@ async fn every_path_answers_as_it_is_described() {
             assert!(known.is_null() || !known[key].is_null(), "{path}: {key} is not described");
         }
     }
+    let feed = world.get("/incidents.atom").await;
+    assert!(feed.contains("content-type: application/atom+xml; charset=utf-8\r\n"), "{feed}");
+    assert!(feed.contains("<id>tag:peer-observer,2026:incidents</id>") && feed.contains("/7</id>"), "{feed}");
     assert_eq!(world.json("/openapi.json").await, described);
     for (path, status) in [
         ("/api/peer?id=99", "404"),
@@ -290,6 +293,8 @@ async fn every_path_answers_as_it_is_described() {
         ("/api/peer?id=x", "400"),
         ("/api/nodes?node=bob", "404"),
         ("/api/incidents?node=bob", "404"),
+        ("/incidents.atom?node=bob", "404"),
+        ("/incidents.atom?book=b", "400"),
         ("/api/incidents/8", "404"),
         ("/api/incidents/x", "400"),
         ("/api/incidents/%ff", "400"),
@@ -342,8 +347,15 @@ async fn without_the_token_there_is_nothing() {
     let file = folder.path().join("token");
     std::fs::write(&file, "correct-horse-battery\n").unwrap();
     let world = World::start(Config { web_token_file: Some(file), ..config() }).await;
-    for path in ["/api/nodes", "/api/events", "/api/schema", "/openapi.json", "/nothing", "/api/nodes?token=correct-horse-battery"]
-    {
+    for path in [
+        "/incidents.atom",
+        "/api/nodes",
+        "/api/events",
+        "/api/schema",
+        "/openapi.json",
+        "/nothing",
+        "/api/nodes?token=correct-horse-battery",
+    ] {
         let answer = world.get(path).await;
         assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("www-authenticate: Bearer"), "{path}: {answer}");
     }

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use event::{MempoolAdded, OutPoint};
+use event::{MempoolAdded, MempoolRejected, OutPoint};
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -162,7 +162,16 @@ fn only_what_the_mempool_took_is_remembered() {
             take(stage, 10.0, "A", &["channel"]);
             // somebody sends what is never taken, to make it forget
             (0..40_000).for_each(|number| arrive(stage, 11.0, &format!("junk {number}"), &["coin"]));
-            replace(stage, 20.0, "A", "x one", &["channel", "x"]);
+            // and what is refused pushes nothing out that waits
+            arrive(stage, 12.0, "x one", &["channel", "x"]);
+            for number in 0..40_000 {
+                let name = format!("refused {number}");
+                arrive(stage, 13.0, &name, &["coin"]);
+                stage.at(13.0, MempoolRejected { txid: id(&name), reason: "min relay fee not met".into(), ..Default::default() });
+            }
+            let (txid, replacement, replacement_is_txid) = (id("A"), id("x one"), Some(true));
+            stage.at(20.0, MempoolReplaced { txid, replacement, replacement_is_txid, ..Default::default() });
+            stage.at(20.01, MempoolAdded { txid: id("x one"), ..Default::default() });
             replace(stage, 40.0, "x one", "x two", &["x"]);
             stage.until(60.0);
         },
@@ -176,10 +185,61 @@ fn only_what_the_mempool_took_is_remembered() {
 fn memory_is_bounded() {
     let mut replacement = Replacement::default();
     for number in 0..20_000 {
-        replacement.take(number, vec![number; INPUTS]);
+        replacement.take(number, vec![number; 32]);
     }
     assert!(replacement.outputs <= OUTPUTS && replacement.order.len() == replacement.spends.len());
     assert_eq!(replacement.outputs, replacement.spends.values().map(Vec::len).sum::<usize>());
     replacement.take(19_999, Vec::new());
     assert_eq!(replacement.outputs, replacement.spends.values().map(Vec::len).sum::<usize>());
+}
+
+#[test]
+fn a_circle_is_seen_however_many_outputs_the_attacker_puts_before_it() {
+    check(
+        |stage| {
+            take(stage, 10.0, "A", &["channel"]);
+            let own: Vec<String> = (0..200).map(|number| format!("own {number}")).collect();
+            let mut spends: Vec<&str> = own.iter().map(String::as_str).collect();
+            spends.push("channel");
+            replace(stage, 20.0, "A", "x one", &spends);
+            spends.pop();
+            replace(stage, 40.0, "x one", "x two", &spends);
+            stage.until(60.0);
+        },
+        expect![[r#"
+            40 opened D45 info node: the spender of one output was replaced and the output left unspent once
+        "#]],
+    );
+}
+
+/// A transaction that comes before its parents is taken when they have come.
+#[test]
+fn an_orphan_is_known_when_it_is_taken() {
+    check(
+        |stage| {
+            take(stage, 10.0, "A", &["channel"]);
+            arrive(stage, 11.0, "x one", &["channel", "x"]);
+            let reason = "bad-txns-inputs-missingorspent".to_owned();
+            stage.at(11.0, MempoolRejected { txid: id("x one"), reason, ..Default::default() });
+            let (txid, replacement, replacement_is_txid) = (id("A"), id("x one"), Some(true));
+            stage.at(20.0, MempoolReplaced { txid, replacement, replacement_is_txid, ..Default::default() });
+            stage.at(20.01, MempoolAdded { txid: id("x one"), ..Default::default() });
+            replace(stage, 40.0, "x one", "x two", &["x"]);
+            stage.until(60.0);
+        },
+        expect![[r#"
+            40 opened D45 info node: the spender of one output was replaced and the output left unspent once
+        "#]],
+    );
+}
+
+#[test]
+fn what_waits_is_bounded() {
+    let mut replacement = Replacement::default();
+    for number in 0..10_000 {
+        replacement.wait(number, vec![number; 20]);
+    }
+    assert!(replacement.arrived.len() <= ARRIVED && replacement.waiting <= ARRIVED_OUTPUTS);
+    assert_eq!(replacement.waiting, replacement.arrived.iter().map(|(_, outputs)| outputs.len()).sum::<usize>());
+    assert!(replacement.leave(9_999).is_some() && replacement.leave(0).is_none());
 }

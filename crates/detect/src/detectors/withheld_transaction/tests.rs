@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use event::{ConnClosed, ConnOpened, HealthLost, Inventory, NetGetdata, NetNotfound, Network, OutPoint};
+use event::{ConnClosed, ConnOpened, ConnectionType, HealthLost, Inventory, NetGetdata, NetNotfound, Network, OutPoint};
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -143,17 +143,51 @@ fn a_child_that_overtakes_its_parent_is_no_probe() {
     );
 }
 
-#[test]
-fn when_most_do_not_deliver_nobody_is_blamed() {
-    check(
-        |stage| {
-            for peer in 1..=7 {
-                (0..30).for_each(|number| ask(stage, 20.0 + f64::from(number), peer, 100 * peer as u32 + number));
+/// Peers of these kinds, the first so many of whom deliver nothing; what is told, and how often something was held back.
+fn many(peers: &[(ConnectionType, &str)], withhold: usize) -> (String, u64) {
+    let mut stage = Stage::new(ONLY, &[]);
+    for (peer, (kind, address)) in (1..).zip(peers) {
+        let (network, connection_type, address) = (Network::Ipv4.into(), (*kind).into(), (*address).to_owned());
+        stage.at(0.5, ConnOpened { peer, address, network, connection_type, ..Default::default() });
+    }
+    for second in 0..30 {
+        for peer in 1..=peers.len() as u64 {
+            let number = 100 * peer as u32 + second;
+            ask(&mut stage, 20.0 + f64::from(second), peer, number);
+            if peer as usize > withhold {
+                deliver(&mut stage, 20.5 + f64::from(second), peer, number);
             }
-            stage.until(300.0);
-        },
-        expect![[""]],
-    );
+        }
+    }
+    stage.until(300.0);
+    let told = stage.told();
+    (told, stage.engine.account("alice").suppressed[Guard::Blind as usize])
+}
+
+const CHOSEN: ConnectionType = ConnectionType::OutboundFullRelay;
+
+#[test]
+fn when_most_do_not_deliver_nobody_is_blamed_and_that_is_counted() {
+    let names: Vec<String> = (1..=8).map(|range| format!("240.0.{range}.1:8333")).collect();
+    let peers: Vec<_> = names.iter().map(|name| (CHOSEN, name.as_str())).collect();
+    let (told, held_back) = many(&peers, 7);
+    assert_eq!((told.as_str(), held_back > 0), ("", true));
+}
+
+#[test]
+fn strangers_who_come_in_numbers_are_not_the_nodes_line() {
+    let names: Vec<String> = (1..=17).map(|range| format!("240.0.{range}.1:8333")).collect();
+    // nine ranges against eight peers that the node chose
+    let kind = |at| if at < 9 { ConnectionType::Inbound } else { CHOSEN };
+    let peers: Vec<_> = (0..).zip(&names).map(|(at, name)| (kind(at), name.as_str())).collect();
+    let (told, held_back) = many(&peers, 9);
+    assert_eq!((told.matches("opened D42 warn").count(), held_back), (9, 0), "{told}");
+    // and of a node that chose nobody, many of one range
+    let names: Vec<String> =
+        (1..=9).map(|host| format!("240.0.0.{host}:8333")).chain((1..=4).map(|range| format!("240.0.{range}.1:8333"))).collect();
+    let peers: Vec<_> = names.iter().map(|name| (ConnectionType::Inbound, name.as_str())).collect();
+    let (told, held_back) = many(&peers, 9);
+    assert_eq!((told.matches("opened D42 warn").count(), held_back), (9, 0), "{told}");
 }
 
 #[test]

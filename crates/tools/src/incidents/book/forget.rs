@@ -117,7 +117,10 @@ impl Book {
             let mut files = BTreeSet::new();
             for row in transaction.open_table(SLICES)?.iter()? {
                 let slice: Slice = json(row?.1.value())?;
-                files.insert(slice.name());
+                // one that gave way has none, though it may still lie there
+                if !slice.file.is_empty() {
+                    files.insert(slice.file);
+                }
             }
             Ok(files)
         })

@@ -58,7 +58,7 @@ fn what_was_said_is_there_after_a_restart() {
     assert_eq!(book.incidents(Some(IncidentState::Open), 9).unwrap().len(), 0);
     assert_eq!(book.incidents(None, 9).unwrap().len(), 1);
     // evidence was asked for
-    let (wanted, kept) = book.wanted().unwrap();
+    let (wanted, kept) = book.wanted(START + 1_000 * SECOND).unwrap();
     assert_eq!((wanted.unwrap().incident, kept), (1, 0));
 }
 
@@ -136,9 +136,12 @@ fn a_damaged_book_is_no_crash() {
         let file = fs::OpenOptions::new().write(true).open(&copy).unwrap();
         file.write_all_at(&[whole[at] ^ 0xff; 64], at as u64).unwrap();
         drop(file);
-        let used = Book::open(&copy).and_then(|book| {
+        let used = Book::open(&copy).and_then(|mut book| {
             book.incidents(None, 100)?;
-            book.timeline(1, 0, 1000)
+            book.timeline(1, 0, 1000)?;
+            // also who changes it, and who closes it
+            book.record(&[opened(1_000, 1_000)])?;
+            book.forget(u64::MAX)
         });
         refused += usize::from(used.is_err());
         assert!(fs::metadata(&copy).unwrap().len() > 0);
@@ -261,6 +264,125 @@ fn what_is_long_over_is_forgotten_with_all_that_belongs_to_it() {
 }
 
 #[test]
+fn evidence_is_cut_where_the_finding_is() {
+    let (_folder, path) = place();
+    let mut book = Book::open(&path).unwrap();
+    // one stranger at three nodes; it is at the first that it gets worse
+    let about = |id: u64, severity: Severity, peer: Option<u64>| {
+        let kind = if peer.is_some() { EntityKind::Peer } else { EntityKind::Address };
+        let entity = FindingEntity { kind: kind.into(), peer, address: "192.0.2.1".into(), ..FindingEntity::default() };
+        let of = finding(id, "D28").unwrap();
+        FindingOpened { finding: Some(Finding { entity: Some(entity), severity: severity.into(), ..of }) }
+    };
+    book.record(&[at("alice", 0, about(1, Severity::Warn, None)), at("bob", 1, about(2, Severity::Warn, None))]).unwrap();
+    book.record(&[at("alice", 2, about(3, Severity::Critical, Some(5)))]).unwrap();
+    // about all of them
+    book.record(&[at(FLEET, 3, FindingOpened { finding: finding(4, "D50") })]).unwrap();
+    let of = |book: &Book, number| {
+        let slices = book.slices(number).unwrap();
+        slices.into_iter().map(|slice| (slice.node, slice.peer)).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&book, 1), [("alice".to_owned(), None), ("alice".to_owned(), Some(5))]);
+    assert_eq!(of(&book, 2), [(String::new(), None)]);
+}
+
+#[test]
+fn a_clock_that_is_ahead_keeps_no_evidence_from_others() {
+    let (_folder, path) = place();
+    let mut book = Book::open(&path).unwrap();
+    let month = 30 * 86_400;
+    book.record(&[at("dave", month, FindingOpened { finding: finding(1, "D39") })]).unwrap();
+    book.record(&[at("erin", 0, FindingOpened { finding: finding(2, "D39") })]).unwrap();
+    let node = |at: u64| book.wanted(at).unwrap().0.map(|slice| slice.node);
+    assert_eq!(node(START + 100 * SECOND), Some("erin".to_owned()));
+    assert_eq!(node(START), None, "the archive has not got it yet");
+    // his own does not wait for a month either
+    let mut slice = book.slices(1).unwrap().remove(0);
+    assert!(slice.asked > 0);
+    slice.asked = START;
+    assert_eq!([299, 300].map(|second| slice.is_due(START + second * SECOND)), [false, true]);
+}
+
+#[test]
+fn a_replay_is_known_for_one_as_long_as_the_book_is() {
+    let (_folder, path) = place();
+    let mut book = Book::open(&path).unwrap();
+    let replayed = |second, id| Arc::new(Event { replay: true, ..(*opened(second, id)).clone() });
+    let told = book.record(&[replayed(0, 1), opened(10, 1), opened(11, 2), replayed(12, 3)]).unwrap();
+    // what happens now joins nothing of the past, though it is at the same node and about the same
+    assert_eq!(told.iter().map(|told| (number_of(&told.kind), told.is_replay())).collect::<Vec<_>>(), [(1, true), (2, false)]);
+    let told = book.act(Act::Acknowledge, 1, "ann", "", START).unwrap();
+    assert!(told.is_replay());
+    drop(book);
+    let book = Book::open(&path).unwrap();
+    let of = |number| book.incident(number).unwrap().map(|incident| (incident.replay, incident.findings));
+    assert_eq!((of(1), of(2)), (Some((true, 2)), Some((false, 2))));
+    assert!(book.timeline(1, 0, 100).unwrap().0.iter().all(|event| event.replay));
+}
+
+#[test]
+fn those_who_follow_are_told_what_people_are_not() {
+    let (_folder, path) = place();
+    let mut book = Book::open(&path).unwrap();
+    book.record(&[opened(0, 1)]).unwrap();
+    assert!(book.take_unsaid().is_empty(), "that it was opened is told");
+    let told = book.record(&(1..9).map(|id| opened(id, id + 1)).collect::<Vec<_>>()).unwrap();
+    assert!(told.is_empty());
+    let unsaid: Vec<_> =
+        book.take_unsaid().iter().map(|incident| (incident.number, incident.findings, incident.revision)).collect();
+    assert_eq!(unsaid, [(1, 9, 9)]);
+    assert_eq!(book.take_unsaid(), []);
+    // also after the book was opened again, but nothing that is not in it
+    book.record(&[cleared(20, 2)]).unwrap();
+    book.database = None;
+    assert_eq!(book.take_unsaid(), []);
+    book.mend().unwrap();
+    assert_eq!(book.take_unsaid().iter().map(|incident| incident.lasting).collect::<Vec<_>>(), [8]);
+}
+
+/// Fields were added at the end since: what an older release wrote is shorter.
+#[test]
+fn a_book_of_an_older_release_goes_on() {
+    let (_folder, path) = place();
+    let mut book = Book::open(&path).unwrap();
+    book.record(&[opened(0, 1)]).unwrap();
+    drop(book);
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let shorter = |bytes: &[u8]| bytes.strip_suffix(&[0]).unwrap().to_vec();
+    let mut lives = transaction.open_table(LIVES).unwrap();
+    let bytes = shorter(lives.get(1).unwrap().unwrap().value());
+    lives.insert(1, bytes.as_slice()).unwrap();
+    drop(lives);
+    let mut about = transaction.open_table(ABOUT).unwrap();
+    let bytes = shorter(about.get("usual").unwrap().unwrap().value());
+    about.insert("usual", bytes.as_slice()).unwrap();
+    drop(about);
+    transaction.commit().unwrap();
+    drop(database);
+    let mut book = Book::open(&path).unwrap();
+    book.record(&[opened(1, 2), cleared(2, 1), cleared(3, 2), at("alice", 400, HealthBeat::default())]).unwrap();
+    let incident = book.incident(1).unwrap().unwrap();
+    assert_eq!((incident.state(), incident.findings, book.incident(2).unwrap()), (IncidentState::Resolved, 2, None));
+}
+
+#[test]
+fn a_long_list_is_read_by_the_page() {
+    let (_folder, path) = place();
+    let mut book = Book::open(&path).unwrap();
+    for (id, detector) in (0..).zip(["D01", "D09", "D13", "D19", "D28", "D42", "D50"]) {
+        book.record(&[at("alice", id, FindingOpened { finding: finding(id, detector) })]).unwrap();
+    }
+    let numbers = |(found, more): (Vec<Incident>, bool)| (found.iter().map(|of| of.number).collect::<Vec<_>>(), more);
+    let page = |before, most, bytes| numbers(book.page(None, before, most, bytes).unwrap());
+    let size = book.incident(7).unwrap().unwrap().encoded_len();
+    assert_eq!(page(u64::MAX, 100, size + 1), (vec![7, 6], true));
+    assert_eq!(page(6, 100, 3 * size), (vec![5, 4, 3], true));
+    assert_eq!(page(3, 100, usize::MAX), (vec![2, 1], false));
+    assert_eq!((page(1, 100, 1), page(u64::MAX, 2, usize::MAX)), ((vec![], false), (vec![7, 6], false)));
+}
+
+#[test]
 fn evidence_of_what_is_over_gives_way() {
     let (folder, path) = place();
     let mut book = Book::open(&path).unwrap();
@@ -278,14 +400,16 @@ fn evidence_of_what_is_over_gives_way() {
     assert_eq!((gone.len(), gone[0].0.as_str()), (1, "000001-0.poa"));
     let slices = [1, 2].map(|incident| book.slices(incident).unwrap().remove(0));
     assert_eq!((slices[0].file.as_str(), slices[0].bytes, slices[0].is_wanted()), ("", 0, false));
-    assert_eq!((slices[1].file.as_str(), book.wanted().unwrap()), ("000002-0.poa", (None, 600)));
+    assert_eq!((slices[1].file.as_str(), book.wanted(START).unwrap()), ("000002-0.poa", (None, 600)));
     // what no book knows is swept away; what is not called as a slice stays
     let evidence = folder.path().join("evidence");
     fs::create_dir(&evidence).unwrap();
-    for name in ["000002-0.poa", "000009-0.poa", "notes.txt", "a-0.poa"] {
+    // so is what gave way and is still there: it could not be deleted then, or a crash came first
+    for name in ["000001-0.poa", "000002-0.poa", "000009-0.poa", "notes.txt", "a-0.poa"] {
         fs::write(evidence.join(name), "").unwrap();
     }
-    assert_eq!(crate::incidents::slice::sweep(&evidence, &book.files().unwrap()).unwrap(), 1);
-    assert!(evidence.join("000002-0.poa").exists() && !evidence.join("000009-0.poa").exists());
+    assert_eq!(crate::incidents::slice::sweep(&evidence, &book.files().unwrap()).unwrap(), 2);
+    let left = ["000001-0.poa", "000002-0.poa", "000009-0.poa"].map(|name| evidence.join(name).exists());
+    assert_eq!(left, [false, true, false]);
     assert_eq!(crate::incidents::slice::sweep(&evidence.join("none"), &book.files().unwrap()).unwrap(), 0);
 }

@@ -19,6 +19,8 @@ const ENTRIES: usize = 64;
 const TEXT: usize = 2 << 10;
 /// Slices of evidence of one: as many as a book keeps.
 const EVIDENCE: usize = 8;
+/// How many times as many findings are worth an entry.
+const MANY: u64 = 10;
 /// Receivers of messages.
 const RECEIVERS: usize = 32;
 
@@ -41,6 +43,8 @@ pub struct Known {
     pub timeline: VecDeque<Entry>,
     /// How many entries had to give way.
     pub left: u64,
+    /// Findings when something was last written down.
+    findings: u64,
     /// What is kept beside the book, or could not be.
     pub evidence: VecDeque<IncidentKept>,
 }
@@ -85,6 +89,7 @@ impl Incidents {
                     whole: matches!(kind, Kind::IncidentOpened(_)),
                     timeline: VecDeque::new(),
                     left: 0,
+                    findings: incident.findings,
                     evidence: VecDeque::new(),
                 };
                 // what is only said again did not happen now
@@ -131,12 +136,14 @@ impl Known {
         if newer {
             self.incident = incident.clone();
         }
-        if newer || !is_again(kind) {
+        // of a change that nobody is told of it counts only how it is now
+        if !is_again(kind) || newer && incident.findings >= MANY.saturating_mul(self.findings.max(1)) {
             self.write_down(time, kind, incident);
         }
     }
 
     fn write_down(&mut self, time: u64, kind: &Kind, incident: &Incident) {
+        self.findings = self.findings.max(incident.findings);
         if let Kind::IncidentKept(kept) = kind {
             // what is said of the same slice later counts: it may have given way
             self.evidence.retain(|known| (known.from, known.to) != (kept.from, kept.to));
@@ -163,7 +170,8 @@ impl Known {
     }
 }
 
-/// Whether it tells of nothing new: a book says at its start what lasts, for those who began to listen since.
+/// Whether it tells only of more of the same, or of nothing new: a book says every few seconds how incidents are to which something happened,
+/// and at its start what lasts, for those who began to listen since.
 fn is_again(kind: &Kind) -> bool {
     matches!(kind, Kind::IncidentChanged(changed) if !changed.worse && !changed.spread)
 }

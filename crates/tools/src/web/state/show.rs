@@ -317,15 +317,25 @@ impl State {
 
     /// `/api/incidents`, without what the server itself adds.
     pub fn incidents(&self, choice: &Choice) -> Result<Value, Unknown> {
-        drop(self.chosen(choice)?);
-        // what is at no node is about all of them
-        let fits = |known: &KnownIncident| {
-            let places = &known.incident.places;
-            places.is_empty() || choice.node.as_ref().is_none_or(|node| places.iter().any(|place| place.node == *node))
-        };
-        let incidents: Vec<Value> = self.incidents.iter().filter(|known| fits(known)).map(incident_row).collect();
+        let incidents: Vec<Value> = self.incidents_at(choice)?.map(incident_row).collect();
         let receivers: Vec<Value> = self.incidents.receivers().map(|event| body(event)).collect();
         Ok(self.dated(json!({ "incidents": incidents, "receivers": receivers })))
+    }
+
+    /// `/incidents.atom`: incidents for a feed.
+    pub fn feed(&self, choice: &Choice) -> Result<Vec<event::Incident>, Unknown> {
+        Ok(self.incidents_at(choice)?.map(|known| known.incident.clone()).collect())
+    }
+
+    fn incidents_at(&self, choice: &Choice) -> Result<impl Iterator<Item = &KnownIncident>, Unknown> {
+        drop(self.chosen(choice)?);
+        let node = choice.node.clone();
+        // what is at no node is about all of them
+        let fits = move |known: &&KnownIncident| {
+            let places = &known.incident.places;
+            places.is_empty() || node.as_ref().is_none_or(|node| places.iter().any(|place| place.node == *node))
+        };
+        Ok(self.incidents.iter().filter(fits))
     }
 
     /// `/api/incidents/{number}`, without what the server itself adds.

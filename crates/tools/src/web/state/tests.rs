@@ -500,14 +500,21 @@ fn an_incident_is_what_was_said_of_it_last() {
 #[test]
 fn what_is_said_again_did_not_happen_again() {
     let mut world = World::default();
-    let again = |number, revision| IncidentChanged { incident: Some(incident(number, revision)), ..Default::default() };
-    world.say(0, Source::Tool, IncidentOpened { incident: Some(incident(1, 1)) });
-    world.say(1, Source::Tool, again(1, 1));
+    let again = |number, revision, findings| {
+        let incident = Incident { findings, ..incident(number, revision) };
+        IncidentChanged { incident: Some(incident), ..Default::default() }
+    };
+    world.say(0, Source::Tool, IncidentOpened { incident: Some(Incident { findings: 1, ..incident(1, 1) }) });
+    world.say(1, Source::Tool, again(1, 1, 1));
     assert_eq!(happened(&world, 1), ["opened"]);
-    world.say(2, Source::Tool, again(1, 2));
+    // nor is each one more an entry; how it is now is shown
+    world.say(2, Source::Tool, again(1, 9, 9));
+    let shown = world.0.incident(1, None).unwrap();
+    assert_eq!((happened(&world, 1), text(&shown["revision"])), (vec!["opened".to_owned()], "9".into()));
+    world.say(3, Source::Tool, again(1, 10, 10));
     assert_eq!(happened(&world, 1), ["opened", "many more findings"]);
     // one that is met in the middle of its life
-    world.say(3, Source::Tool, again(2, 9));
+    world.say(4, Source::Tool, again(2, 19, 1));
     let shown = world.0.incident(2, None).unwrap();
     assert_eq!((happened(&world, 2).len(), &shown["whole"]), (0, &Value::Bool(false)));
     assert_eq!(listed(&world), ["2", "1"]);
