@@ -232,7 +232,7 @@ async fn what_is_refused_once_is_sent_again_beside_others() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(&[], &[&url], &[], folder.path());
     let world = World::new(folder, config, QUICK).await;
-    for (id, detector) in [(1, "D39"), (2, "D50"), (3, "D52")] {
+    for (id, detector) in [(1, "D39"), (2, "D50"), (3, "D02")] {
         world.findings.publish(START, None, opened(id, detector));
     }
     let mut arrivals = arrivals;

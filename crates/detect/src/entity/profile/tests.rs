@@ -59,7 +59,7 @@ fn listed(peers: impl IntoIterator<Item = u64>) -> StatePeers {
         connection_type: inbound,
         ..Default::default()
     };
-    StatePeers { peers: peers.into_iter().map(peer).collect(), ..Default::default() }
+    StatePeers { peers: peers.into_iter().map(peer).collect() }
 }
 
 #[test]
