@@ -272,6 +272,7 @@ impl Desk {
             self.lost += 1;
         }
     }
+
     /// Works with the book on a thread that may wait for the disk.
     async fn with<T: Send + 'static>(&mut self, work: impl FnOnce(&mut Book) -> T + Send + 'static) -> anyhow::Result<T> {
         let mut book = self.book.take().ok_or_else(|| anyhow::anyhow!("the incident book is gone: work with it was given up"))?;

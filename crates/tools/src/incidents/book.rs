@@ -20,7 +20,7 @@
 mod forget;
 mod held;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -240,9 +240,15 @@ impl Book {
         self.mend()?;
         let mut entries = Vec::new();
         let mut all = Vec::new();
+        // whether the last that happened to an incident is told
+        let mut said = BTreeMap::new();
         for event in events {
-            entries.extend(self.correlator.observe(event).map(|number| (number, Entry::Finding(event))));
+            if let Some(number) = self.correlator.observe(event) {
+                entries.push((number, Entry::Finding(event)));
+                said.insert(number, false);
+            }
             for told in self.correlator.take_told() {
+                said.insert(number_of(&told.kind), true);
                 entries.push((number_of(&told.kind), Entry::Change(all.len())));
                 all.push(told);
             }
@@ -252,7 +258,6 @@ impl Book {
             return Ok(all);
         }
         let now = super::now();
-        let numbers: BTreeSet<u64> = entries.iter().map(|(number, _)| *number).collect();
         let wanted: Vec<Slice> = all.iter().filter_map(|told| Slice::wanted(told, now)).collect();
         self.change(|_, transaction| {
             let mut timeline = transaction.open_table(TIMELINE)?;
@@ -264,10 +269,8 @@ impl Book {
             }
             want(&wanted, transaction)
         })?;
-        self.unsaid.extend(numbers);
-        for told in &all {
-            self.unsaid.remove(&number_of(&told.kind));
-        }
+        self.unsaid.retain(|number| !said.contains_key(number));
+        self.unsaid.extend(said.into_iter().filter(|(_, told)| !told).map(|(number, _)| number));
         Ok(all)
     }
 

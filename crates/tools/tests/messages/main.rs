@@ -386,6 +386,29 @@ async fn a_replay_is_silent_unless_it_is_asked_for() {
     assert_eq!(numbers, [2, 3]);
 }
 
+/// What is in the book of a replay is not owed to anybody either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_that_is_in_the_book_is_not_told_by_the_next_start() {
+    let (url, arrivals) = receiver(|_| OK);
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&[], &[&url], &[], folder.path());
+    let mut book = Book::open(&folder.path().join("book")).unwrap();
+    for (id, detector, replay) in [(1, "D39", true), (2, "D50", false)] {
+        let event = Event { time: START, replay, ..Event::new("alice", Source::Detect, opened(id, detector)) };
+        book.record(&[Arc::new(event)]).unwrap();
+    }
+    let bus = Bus::local();
+    let (receipts, _receipts) = mpsc::channel(8);
+    for (replay, expect) in [(false, vec![2]), (true, vec![1, 2])] {
+        config.messages_replay = replay;
+        let (post, mut tasks) = Post::start(&config, config.receivers().unwrap(), QUICK, &book, &bus, &receipts).unwrap();
+        drop(post);
+        while tasks.join_next().await.is_some() {}
+        let numbers: Vec<u64> = arrivals.try_iter().filter_map(|arrived| arrived.json()["number"].as_u64()).collect();
+        assert_eq!(numbers, expect);
+    }
+}
+
 /// From a finding to a message in the hands of its receiver, two hundred times.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_is_quick() {

@@ -332,6 +332,13 @@ fn those_who_follow_are_told_what_people_are_not() {
         book.take_unsaid().iter().map(|incident| (incident.number, incident.findings, incident.revision)).collect();
     assert_eq!(unsaid, [(1, 9, 9)]);
     assert_eq!(book.take_unsaid(), []);
+    // what comes in one go with what is told is not in what is told
+    book.record(&[
+        at("bob", 0, FindingOpened { finding: finding(100, "D50") }),
+        at("bob", 1, FindingOpened { finding: finding(101, "D50") }),
+    ])
+    .unwrap();
+    assert_eq!(book.take_unsaid().iter().map(|incident| (incident.number, incident.findings)).collect::<Vec<_>>(), [(2, 2)]);
     // also after the book was opened again, but nothing that is not in it
     book.record(&[cleared(20, 2)]).unwrap();
     book.database = None;
