@@ -593,7 +593,7 @@ fn what_connections_do_is_told_everywhere_and_ends() {
         seen("addr_flood", "it stays", SOON),
         seen("range_churn", "came and left", SOON),
         seen("listener", "they listen", Duration::from_mins(2)),
-        seen("false_identity", "sessions in all", Duration::from_secs(90)),
+        seen("false_identity", "sessions in all", Duration::from_secs(120)),
         seen("ping_flood", "it stays", SOON),
     ]);
 }
@@ -614,12 +614,12 @@ fn what_transactions_and_blocks_do_is_told_everywhere_and_ends() {
         },
         // first of its family: what is about the fleet joins the oldest that lasts
         seen("fork", "the peer stays", SOON),
-        Seen { more: &["--hold=110s"], end: delivers, ..seen("stale_tip", "nobody delivers them", Duration::from_secs(100)) },
-        seen("withheld_transaction", "they give nothing", Duration::from_secs(90)),
-        seen("withheld_block", "those give nothing", Duration::from_secs(40)),
+        Seen { more: &["--hold=150s"], end: delivers, ..seen("stale_tip", "nobody delivers them", Duration::from_secs(140)) },
+        seen("withheld_transaction", "they give nothing", Duration::from_secs(120)),
+        seen("withheld_block", "those give nothing", Duration::from_secs(70)),
         seen("agent_lottery", "under 15 names", Duration::from_secs(60)),
         seen("replacement", "it stays", SOON),
-        Seen { end: End::Blocks(24), ..seen("reconstruction", "the peer stays", Duration::from_secs(90)) },
+        Seen { end: End::Blocks(24), ..seen("reconstruction", "the peer stays", Duration::from_secs(120)) },
         Seen { node: unchecked, ..seen("inv_queue", "they stay", Duration::from_secs(60)) },
     ]);
 }
