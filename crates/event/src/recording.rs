@@ -83,11 +83,10 @@ impl Reader {
 }
 
 /// How long the name of the node is, if an event begins with it, as all that this program writes do: known before there is more of it.
-fn node_length(mut event: &[u8]) -> Option<u64> {
+fn node_length(event: &[u8]) -> Option<u64> {
     const NODE: u8 = 1 << 3 | 2;
-    let (NODE, rest) = event.split_first().map(|(key, rest)| (*key, rest))? else { return None };
-    event = rest;
-    prost::encoding::decode_varint(&mut event).ok()
+    let mut rest = event.strip_prefix(&[NODE])?;
+    prost::encoding::decode_varint(&mut rest).ok()
 }
 
 /// A recording that cannot be read from some place on.

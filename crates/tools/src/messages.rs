@@ -41,8 +41,8 @@ use waiting::Waiting;
 pub struct Config {
     /// Tell Alertmanagers, over their own API: `http://127.0.0.1:9093`
     ///
-    /// An alert for each incident, ended when it is resolved; it ends by itself when the observer has said nothing for five minutes, or five heartbeats. Another
-    /// alert, `PeerObserverWatches`, is always up: who routes it to a dead man's switch learns when nobody watches any more.
+    /// An alert for each incident, ended when it is resolved; it ends by itself when the observer has said nothing for five minutes, or five
+    /// heartbeats. Another alert, `PeerObserverWatches`, is always up: who routes it to a dead man's switch learns when nobody watches any more.
     #[arg(long, value_delimiter = ',', value_name = "URL")]
     pub messages_alertmanager: Vec<Url>,
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use bus::{Bus, Delivery, Limits};
+use bus::{Bus, Delivery, Limits, Subscription};
 use event::{Event, Filter, Kind, KindId, NetPing, Source};
 use tools::archive::Selection;
 use tools::archive::record::{self, Rhythm};
@@ -133,6 +133,17 @@ fn incompressible(count: u64) -> Vec<Event> {
     events
 }
 
+/// A bus, what an archive of messages takes from it, and what that archive states.
+///
+/// It takes so little ahead that nearly everything has reached the archive when the last event is given to the bus.
+async fn stage() -> (Bus, Subscription, Subscription) {
+    let bus = Bus::local();
+    let limits = Limits { events: 1000, bytes: 1 << 20 };
+    let events = bus.subscribe(Filter::parse(["net"]).unwrap(), limits).await.unwrap();
+    let statements = bus.subscribe(Filter::kinds([KindId::HealthArchived]), Limits::default()).await.unwrap();
+    (bus, events, statements)
+}
+
 /// Nobody comes for months: what was to be deleted anyway makes room for what happens now.
 #[test]
 fn a_full_disk_is_no_reason_to_keep_what_is_too_old() {
@@ -147,9 +158,7 @@ fn a_full_disk_is_no_reason_to_keep_what_is_too_old() {
     let events = incompressible(15_000);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let bus = Bus::local();
-        let subscription = bus.subscribe(Filter::parse(["net"]).unwrap(), Limits { events: 1000, bytes: 1 << 20 }).await.unwrap();
-        let mut statements = bus.subscribe(Filter::kinds([KindId::HealthArchived]), Limits::default()).await.unwrap();
+        let (bus, subscription, mut statements) = stage().await;
         let store = Store::open(&directory).unwrap();
         let mut config = config(&directory);
         config.archive_max_age = Some(tools::archive::amount::Age(Duration::from_hours(1)));
@@ -184,10 +193,7 @@ fn a_full_disk_costs_what_there_is_no_room_for_and_counts_it() {
     let directory = disk.0.path().join("archive");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let bus = Bus::local();
-        // so little that nearly everything has reached the archive when the last one is given to the bus
-        let subscription = bus.subscribe(Filter::parse(["net"]).unwrap(), Limits { events: 1000, bytes: 1 << 20 }).await.unwrap();
-        let mut statements = bus.subscribe(Filter::kinds([KindId::HealthArchived]), Limits::default()).await.unwrap();
+        let (bus, subscription, mut statements) = stage().await;
         let store = Store::open(&directory).unwrap();
         let rhythm = Rhythm { again: Duration::from_millis(5), ..QUICK };
         let recording = tokio::spawn(record::run_with(config(&directory), rhythm, store, subscription, bus.clone()));

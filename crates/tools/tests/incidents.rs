@@ -188,6 +188,19 @@ fn fill(path: &Path) {
     assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
 }
 
+/// Fills the disk and the room that the file has of its own: how many notes that took, and the answer to the one for which there was none.
+async fn until_it_fails(world: &World, ballast: &Path) -> (u64, Answer) {
+    fill(ballast);
+    for written in 0..1_000 {
+        let text = format!("{written} {}", "x".repeat(16_000));
+        let answer = world.ask_within(Ask::Act { act: Act::Note, number: 1, by: "ann".into(), text }).await;
+        if !matches!(answer, Answer::Done(_)) {
+            return (written, answer);
+        }
+    }
+    panic!("eight megabytes hold less");
+}
+
 /// What cannot be written is refused or waits; what was acknowledged before is there; and with room it goes on by itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_loses_nothing_that_was_acknowledged() {
@@ -196,17 +209,7 @@ async fn a_full_disk_loses_nothing_that_was_acknowledged() {
     world.findings.publish(START, None, opened(1, "D39", Severity::Warn));
     assert_eq!(world.next().await.id().unwrap().name(), "incident.opened");
     let ballast = disk.0.path().join("ballast");
-    fill(&ballast);
-    // the file has some room of its own
-    let mut written = 0;
-    let refused = loop {
-        let text = format!("{written} {}", "x".repeat(16_000));
-        match world.ask_within(Ask::Act { act: Act::Note, number: 1, by: "ann".into(), text }).await {
-            Answer::Done(_) => written += 1,
-            answer => break answer,
-        }
-        assert!(written < 1_000, "eight megabytes hold less");
-    };
+    let (written, refused) = until_it_fails(&world, &ballast).await;
     let Answer::No { sentence, hint, asked_wrong: false } = refused else { panic!("{refused:?}") };
     assert!(sentence.contains("the incident book") && hint.starts_with("the disk is full"), "{sentence}; {hint}");
     // it waits for room
@@ -236,19 +239,6 @@ async fn a_full_disk_loses_nothing_that_was_acknowledged() {
         Answer::Done(_)
     ));
     world.end().await;
-}
-
-/// Fills the disk and the room that the file has of its own, so that a finding waits.
-async fn until_it_fails(world: &World, ballast: &Path) {
-    fill(ballast);
-    for written in 0.. {
-        let text = format!("{written} {}", "x".repeat(16_000));
-        let note = Ask::Act { act: Act::Note, number: 1, by: "ann".into(), text };
-        if !matches!(world.ask_within(note).await, Answer::Done(_)) {
-            return;
-        }
-        assert!(written < 1_000, "eight megabytes hold less");
-    }
 }
 
 /// While the disk is full, beats come as they always do, and take no room from findings.

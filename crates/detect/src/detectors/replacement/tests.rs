@@ -33,9 +33,14 @@ fn arrive(stage: &mut Stage, time: f64, name: &str, spends: &[&str]) {
 /// A transaction comes that spends these, and replaces another.
 fn replace(stage: &mut Stage, time: f64, old: &str, name: &str, spends: &[&str]) {
     arrive(stage, time, name, spends);
+    accept(stage, time + 0.005, old, name);
+}
+
+/// The mempool takes a transaction that has arrived, instead of another.
+fn accept(stage: &mut Stage, time: f64, old: &str, name: &str) {
     let (txid, replacement, replacement_is_txid) = (id(old), id(name), Some(true));
-    stage.at(time + 0.005, MempoolReplaced { txid, replacement, replacement_is_txid, ..Default::default() });
-    stage.at(time + 0.01, MempoolAdded { txid: id(name), ..Default::default() });
+    stage.at(time, MempoolReplaced { txid, replacement, replacement_is_txid, ..Default::default() });
+    stage.at(time + 0.005, MempoolAdded { txid: id(name), ..Default::default() });
 }
 
 /// A goes round once, from this time on, with this attacker's output.
@@ -43,6 +48,13 @@ fn cycle(stage: &mut Stage, time: f64, victim: &str, own: &str) {
     take(stage, time, victim, &["channel"]);
     replace(stage, time + 20.0, victim, &format!("{own} one"), &["channel", own]);
     replace(stage, time + 40.0, &format!("{own} one"), &format!("{own} two"), &[own]);
+}
+
+/// "x one", which has arrived, pushes out A, and is pushed out itself by one that leaves A's output unspent.
+fn leave_unspent(stage: &mut Stage) {
+    accept(stage, 20.0, "A", "x one");
+    replace(stage, 40.0, "x one", "x two", &["x"]);
+    stage.until(60.0);
 }
 
 #[test]
@@ -169,11 +181,7 @@ fn only_what_the_mempool_took_is_remembered() {
                 arrive(stage, 13.0, &name, &["coin"]);
                 stage.at(13.0, MempoolRejected { txid: id(&name), reason: "min relay fee not met".into(), ..Default::default() });
             }
-            let (txid, replacement, replacement_is_txid) = (id("A"), id("x one"), Some(true));
-            stage.at(20.0, MempoolReplaced { txid, replacement, replacement_is_txid, ..Default::default() });
-            stage.at(20.01, MempoolAdded { txid: id("x one"), ..Default::default() });
-            replace(stage, 40.0, "x one", "x two", &["x"]);
-            stage.until(60.0);
+            leave_unspent(stage);
         },
         expect![[r#"
             40 opened D45 info node: the spender of one output was replaced and the output left unspent once
@@ -221,11 +229,7 @@ fn an_orphan_is_known_when_it_is_taken() {
             arrive(stage, 11.0, "x one", &["channel", "x"]);
             let reason = "bad-txns-inputs-missingorspent".to_owned();
             stage.at(11.0, MempoolRejected { txid: id("x one"), reason, ..Default::default() });
-            let (txid, replacement, replacement_is_txid) = (id("A"), id("x one"), Some(true));
-            stage.at(20.0, MempoolReplaced { txid, replacement, replacement_is_txid, ..Default::default() });
-            stage.at(20.01, MempoolAdded { txid: id("x one"), ..Default::default() });
-            replace(stage, 40.0, "x one", "x two", &["x"]);
-            stage.until(60.0);
+            leave_unspent(stage);
         },
         expect![[r#"
             40 opened D45 info node: the spender of one output was replaced and the output left unspent once

@@ -171,13 +171,18 @@ fn who_leaves_instead_of_delivering_is_counted_when_it_comes_back() {
     );
 }
 
+/// Two peers of one range are asked for four blocks in turn, one every so many seconds, and deliver none.
+fn ask_two_in_turn(stage: &mut Stage, seconds: f64) {
+    for block in 1..=4 {
+        ask(stage, f64::from(block) * seconds, u64::from(block % 2 + 1), block);
+    }
+}
+
 #[test]
 fn several_of_one_range_are_one_story() {
     check(
         |stage| {
-            for block in 1..=4 {
-                ask(stage, f64::from(block) * 100.0, u64::from(block % 2 + 1), block);
-            }
+            ask_two_in_turn(stage, 100.0);
             stage.until(500.0);
         },
         expect![[r#"
@@ -195,9 +200,7 @@ fn it_is_over_when_nothing_was_withheld_for_so_long() {
     check_with(
         &[("d51.lasts", 100.0)],
         |stage| {
-            for block in 1..=4 {
-                ask(stage, f64::from(block) * 10.0, u64::from(block % 2 + 1), block);
-            }
+            ask_two_in_turn(stage, 10.0);
             stage.until(500.0);
         },
         expect![[r#"
