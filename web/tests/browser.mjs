@@ -10,7 +10,8 @@ export async function launch(more = []) {
   if (!executablePath) throw new Error("no chromium: apt-get install chromium, or set PAGES_CHROMIUM");
   // root, as in a container, has no sandbox; the pages under test are our own
   const args = [...(process.getuid() === 0 ? ["--no-sandbox"] : []), "--force-color-profile=srgb", ...more];
-  return chromium.launch({ executablePath, args });
+  // beside a compiler it takes its time
+  return chromium.launch({ executablePath, args, timeout: 180_000 });
 }
 
 /** Collects errors of the console, exceptions, and requests to other hosts, which are also stopped. */

@@ -136,6 +136,11 @@ impl Lives {
         Self { locate, node, node_run }
     }
 
+    /// Whether another life has begun.
+    fn have_moved(&self) -> bool {
+        self.node.borrow().as_ref().is_some_and(|life| self.node_run != Some(life.node_run))
+    }
+
     /// The log of a life that has begun, where it is another than this.
     fn elsewhere(&mut self, now: &Target) -> Option<Target> {
         let life = self.node.borrow().clone().filter(|life| self.node_run != Some(life.node_run))?;
@@ -183,6 +188,8 @@ impl<'a> Reader<'a> {
         loop {
             // read before the last pass, so that what was written before the order to stop is read
             let last = self.stopped();
+            // likewise: what the life before wrote until then is read when its file is left
+            let moved = lives.have_moved();
             follower.look(&mut |news| self.take(news));
             self.parser.set_time(now());
             let length = follower.read(&mut |news| self.take(news));
@@ -197,7 +204,8 @@ impl<'a> Reader<'a> {
                 }
             }
             // what the life before had to say is read
-            if length == 0
+            if moved
+                && length == 0
                 && !follower.is_unsettled()
                 && let Some(target) = lives.elsewhere(follower.target())
             {

@@ -157,7 +157,8 @@ impl Stopped {
     }
 }
 
-/// Plays a recording into a tool that shows what it came to, until a signal, or until the tool has had enough.
+/// Plays a recording into a tool that shows what it came to, until a signal, or until the tool has had enough. `at_the_end` begins when all
+/// of it is on the bus.
 ///
 /// # Errors
 ///
@@ -167,7 +168,7 @@ pub fn stay<Tool>(
     pace: Pace,
     filter: Filter,
     tool: impl FnOnce(Subscription, Stopped) -> anyhow::Result<Tool>,
-    at_the_end: impl FnOnce(),
+    at_the_end: impl Future<Output = ()>,
 ) -> Result<(), Failure>
 where
     Tool: Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -185,9 +186,12 @@ where
         };
         bus.close().await;
         if let Some(Ok(())) = &played {
-            at_the_end();
+            let rest = async {
+                at_the_end.await;
+                signals.received().await;
+            };
             tokio::select! {
-                () = signals.received() => {}
+                () = rest => {}
                 ended = &mut tool => return Ok(ended.map_err(anyhow::Error::new)??),
             }
         }

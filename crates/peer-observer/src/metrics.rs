@@ -68,7 +68,17 @@ fn recorded(options: cli::Metrics, reading: tools::metrics::Reading, filter: Fil
         });
     }
     let listener = options.metrics.listen().map_err(alone::no_port)?;
-    let tool = |events, stopped: alone::Stopped| Ok(tools::metrics::run(reading, events, listener, stopped.wait()));
-    let at_the_end = || tracing::info!("the recording has ended; the page stays until this program is told to end");
+    let (counting, counted) = tokio::sync::oneshot::channel::<()>();
+    // it waits for its end once it has counted everything
+    let stop = |stopped: alone::Stopped| async move {
+        drop(counting);
+        stopped.wait().await;
+    };
+    let tool = |events, stopped| Ok(tools::metrics::run(reading, events, listener, stop(stopped)));
+    let at_the_end = async {
+        // the other side says nothing, it goes away
+        let _ = counted.await;
+        tracing::info!("the recording has ended; the page stays until this program is told to end");
+    };
     alone::stay(recordings, pace, filter, tool, at_the_end)
 }

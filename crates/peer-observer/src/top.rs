@@ -50,7 +50,7 @@ fn recorded(options: &cli::Top, filter: event::Filter) -> Result<(), Failure> {
     let recordings = alone::recorded(&options.recording, &filter)?;
     check()?;
     let tool = |events, stopped: alone::Stopped| Ok(Screen::take()?.show(events, stopped.wait()));
-    alone::stay(recordings, alone::pace(options.speed), filter, tool, || {})
+    alone::stay(recordings, alone::pace(options.speed), filter, tool, async {})
 }
 
 /// Whether there is a terminal to draw on, and one to type at. Comes before anything starts.

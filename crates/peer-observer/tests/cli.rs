@@ -69,7 +69,7 @@ fn a_reader_that_reads_no_more_does_not_hold_up_the_end() {
         // the beginning is read, so it is under way; the rest stays in the pipe, which takes 64 KiB
         let mut first = [0; 1];
         std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut first).unwrap();
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
         let status = loop {
             if let Some(status) = child.try_wait().unwrap() {
                 break status;

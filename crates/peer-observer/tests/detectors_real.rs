@@ -12,7 +12,7 @@ mod program;
 #[path = "program/watch.rs"]
 mod watch;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 
 use program::may_trace;
 use rustix::process::Signal;
@@ -25,6 +25,10 @@ use watch::{Watch, number};
 /// From the last act of an attack to the line, where the product states no other time: the slowest tick of a detector (10 s), the two
 /// seconds for which the engine waits for late events, and as much again for a machine that has other things to do.
 const SOON: Duration = Duration::from_secs(25);
+/// Until anything is read that was said; only a failing test waits so long.
+const PATIENCE: Duration = Duration::from_mins(4);
+/// For so long the slots have to be full.
+const FULL: Duration = Duration::from_secs(30);
 /// As the product states it: peers that are lost at once.
 const LOSS: Duration = Duration::from_mins(5);
 /// As the product states it: a queue of announcements.
@@ -48,9 +52,9 @@ fn an_address_flood_is_found_and_what_is_ignored_is_counted_as_the_node_counts()
 
     let flooder = Peer::connect(main.p2p_address(), &attack::at([127, 0, 1], 2)).unwrap();
     attack::flood_addresses(&flooder, 20, 2).unwrap();
-    let begun = Instant::now();
-    let lines = running.wait_within("D01", SOON, |line| line.contains(" D01 addr_flood "));
-    println!("D01: after {:.1} s", begun.elapsed().as_secs_f64());
+    let begun = SystemTime::now();
+    let lines = running.wait_within("D01", PATIENCE, |line| line.contains(" D01 addr_flood "));
+    assert!(watch::after(begun, lines.last().unwrap()) <= SOON, "{lines:?}");
     let seen = attack::as_the_node_sees(&Victim::of(&main), &flooder).unwrap();
     let count = |name: &str| seen[name].as_u64().unwrap();
     let expected = format!(
@@ -76,14 +80,15 @@ fn brief_visits_from_one_range_are_found() {
         return;
     }
     let main = Node::start(node::Options::default()).unwrap();
-    let mut watch = Watch::hurried(&[("main", &main)]);
+    let mut watch = Watch::hurried(&[("main", &main)], "");
     let _stay = attack::crowd(&Victim::of(&main), [127, 0, 12], 10).unwrap();
     attack::visit(&Victim::of(&main), [127, 0, 11], 25).unwrap();
-    let begun = Instant::now();
-    let finding = watch.finds("D11", SOON, |_| true);
-    println!("D11: after {:.1} s", begun.elapsed().as_secs_f64());
+    let finding = watch.finds("D11", SystemTime::now(), SOON, |_| true);
     assert_eq!((&finding["severity"], &finding["entity"]["address"]), (&json!("warn"), &json!("127.0.11.0/24")), "{finding:#}");
-    assert_eq!((number(&finding, "signs"), number(&finding, "connections"), number(&finding, "addresses")), (5.0, 25.0, 25.0));
+    // it is told from the twentieth on; a look may come before the last
+    let came = number(&finding, "connections");
+    assert!((20.0..=25.0).contains(&came), "{finding:#}");
+    assert_eq!((number(&finding, "signs"), number(&finding, "addresses")), (5.0, came));
     assert!(number(&finding, "median_life") < 60.0, "{finding:#}");
     assert!(watch.ends().lines.iter().all(|line| !line.contains("127.0.12.0/24")));
 }
@@ -100,17 +105,14 @@ fn taken_slots_are_found_at_a_node_that_evicts_and_at_one_that_cannot() {
     // who was refused is in the log only
     let options = node::Options { max_connections: Some(23), debug: vec!["net"], ..node::Options::default() };
     let shut = Node::start(options).unwrap();
-    let mut watch = Watch::hurried(&[("full", &full), ("shut", &shut)]);
+    let mut watch = Watch::hurried(&[("full", &full), ("shut", &shut)], "");
     let crowd = attack::crowd(&Victim::of(&full), [127, 0, 13], 100).unwrap();
     let _slots = attack::crowd(&Victim::of(&shut), [127, 0, 14], 12).unwrap();
     attack::knock_in_vain(&Victim::of(&shut), [127, 0, 15], 12).unwrap();
-    let mut found = Vec::new();
-    let begun = Instant::now();
-    while found.len() < 2 {
-        let critical = |finding: &Value| finding["severity"] == "critical";
-        found.push(watch.finds("D10", SOON.saturating_sub(begun.elapsed()), critical));
-    }
-    println!("D10, both: after {:.1} s", begun.elapsed().as_secs_f64());
+    let begun = SystemTime::now();
+    let critical = |finding: &Value| finding["severity"] == "critical";
+    // the slots have to be full for a while
+    let mut found = [(); 2].map(|()| watch.finds("D10", begun, FULL + SOON, critical));
     found.sort_by(|a, b| number(a, "refused").total_cmp(&number(b, "refused")));
     let gone = crowd.iter().filter(|peer| peer.is_closed()).count();
     assert_eq!(gone, 100 - 21);
@@ -138,7 +140,7 @@ fn a_loss_of_peers_is_found_and_a_restart_is_none() {
     // all of them before the observer: peers that come while some go make up for them
     let mut peers = attack::crowd(&Victim::of(&main), [127, 0, 25], 40).unwrap();
     let gone = attack::crowd(&Victim::of(&other), [127, 0, 26], 40).unwrap();
-    let mut watch = Watch::hurried(&[("main", &main), ("other", &other)]);
+    let mut watch = Watch::hurried(&[("main", &main), ("other", &other)], "\"d09.established\" = 5");
     for node in ["main", "other"] {
         let asked = |line: &str| line.contains("\"getpeerinfo\"") && line.contains(&format!("\"node\":\"{node}\""));
         watch.running.wait_for("who is there", asked);
@@ -147,13 +149,12 @@ fn a_loss_of_peers_is_found_and_a_restart_is_none() {
         Ok((attack::youngest(&Victim::of(&main))? >= 6 && attack::youngest(&Victim::of(&other))? >= 6).then_some(()))
     })
     .unwrap();
-    let begun = Instant::now();
+    let begun = SystemTime::now();
     peers.truncate(10);
     other.restart().unwrap();
     drop(gone);
     let _again = attack::crowd(&Victim::of(&other), [127, 0, 27], 40).unwrap();
-    let finding = watch.finds("D09", LOSS, |_| true);
-    println!("D09: after {:.1} s", begun.elapsed().as_secs_f64());
+    let finding = watch.finds("D09", begun, LOSS, |_| true);
     assert_eq!((&finding["severity"], number(&finding, "lost")), (&json!("critical"), 30.0), "{finding:#}");
     assert_eq!(
         finding["summary"], "30 of 40 inbound peers lost within five minutes, 100 % of them not_publicly_routable",
@@ -175,15 +176,17 @@ fn a_rush_of_transactions_is_found() {
     // on regtest, and only there, Bitcoin Core goes over its whole mempool after each transaction
     let main = Node::start(node::Options { args: vec!["-checkmempool=0".to_owned()], ..node::Options::default() }).unwrap();
     let transactions = attack::prepare_transactions(&Victim::of(&main), TRANSACTIONS).unwrap();
-    let mut watch = Watch::hurried(&[("main", &main)]);
+    let mut watch = Watch::hurried(&[("main", &main)], "");
     let _listeners = attack::crowd(&Victim::of(&main), [127, 0, 16], 4).unwrap();
     let feeder = Peer::connect(main.p2p_address(), &attack::at([127, 0, 17], 1)).unwrap();
-    let begun = Instant::now();
-    attack::rush(&feeder, &transactions).unwrap();
+    // one ping behind all of them would wait for long
+    for part in transactions.chunks(1000) {
+        attack::rush(&feeder, part).unwrap();
+    }
+    let begun = SystemTime::now();
     assert_eq!(main.rpc("getmempoolinfo", json!([])).unwrap()["size"], TRANSACTIONS);
-    let finding = watch.finds("D39", QUEUE.saturating_sub(begun.elapsed()), |_| true);
+    let finding = watch.finds("D39", begun, QUEUE, |_| true);
     assert_eq!((&finding["severity"], &finding["entity"]["kind"]), (&json!("warn"), &json!("node")), "{finding:#}");
-    println!("D39: after {:.1} s", begun.elapsed().as_secs_f64());
     let longest = number(&finding, "longest_queue");
     assert!(longest > 10_000.0 && longest <= TRANSACTIONS as f64, "{finding:#}");
     assert!(finding["summary"].as_str().unwrap().starts_with("many announcements wait: "), "{finding:#}");
@@ -208,15 +211,14 @@ fn withheld_blocks_are_found() {
 
     let late = dial([127, 0, 20], 1);
     let block = attack::mine_in_secret(&Victim::of(&main), &unknown, 0).unwrap();
-    let begun = Instant::now();
+    let begun = SystemTime::now();
     attack::announce_compact(&late, &block).unwrap();
     attack::deliver(&honest[0], &block).unwrap();
     assert_eq!(main.rpc("getbestblockhash", json!([])).unwrap(), block.block_hash().to_string());
     let found = format!("! INFO opened D51 withheld_block peer {} ", id(&main, &late));
-    let mut seen = running.wait_within("D51", SOON.saturating_sub(begun.elapsed()), |line| line.contains(&found));
-    println!("D51, one: after {:.1} s", begun.elapsed().as_secs_f64());
+    let mut seen = running.wait_within("D51", PATIENCE, |line| line.contains(&found));
+    assert!(watch::after(begun, seen.last().unwrap()) <= SOON, "{seen:?}");
 
-    let begun = Instant::now();
     let mut wanted = vec!["! CRITICAL opened D51 withheld_block range 127.0.18.0/24: ".to_owned()];
     let mut culprits = Vec::new();
     for host in 1..=3 {
@@ -228,6 +230,7 @@ fn withheld_blocks_are_found() {
         wanted.push(format!("! WARN updated D51 withheld_block peer {} ", id(&main, &culprit)));
         culprits.push(culprit);
     }
+    let begun = SystemTime::now();
     for peer in &honest {
         let block = attack::mine_in_secret(&Victim::of(&main), &[], 3).unwrap();
         attack::announce(peer, &block.header).unwrap();
@@ -236,10 +239,15 @@ fn withheld_blocks_are_found() {
     }
     while !wanted.is_empty() {
         let fits = |line: &str| wanted.iter().any(|wanted| line.contains(wanted));
-        seen.extend(running.wait_within(&format!("{wanted:?}"), BLOCK.saturating_sub(begun.elapsed()), fits));
-        wanted.retain(|wanted| !seen.last().unwrap().contains(wanted));
+        seen.extend(running.wait_within(&format!("{wanted:?}"), PATIENCE, fits));
+        let last = seen.last().unwrap();
+        wanted.retain(|wanted| !last.contains(wanted));
+        if wanted.is_empty() {
+            let after = watch::after(begun, last);
+            println!("D51, all: after {after:?}");
+            assert!(after <= BLOCK, "{after:?}");
+        }
     }
-    println!("D51, all: after {:.1} s", begun.elapsed().as_secs_f64());
     for peer in &honest {
         let of_it = format!("withheld_block peer {} ", id(&main, peer));
         assert!(seen.iter().all(|line| !line.contains(&of_it)), "{of_it}");
@@ -262,7 +270,7 @@ fn a_lively_node_is_no_alarm() {
         return;
     }
     let mut main = Node::start(scenario::main_options()).unwrap();
-    let mut watch = Watch::hurried(&[("main", &main)]);
+    let mut watch = Watch::hurried(&[("main", &main)], "");
     drop(scenario::play(&main, 1).unwrap());
     let mut lines = watch.running.wait_for("a comparison with the node's counters", |line| line.contains("health.reconciled"));
     main.restart().unwrap();

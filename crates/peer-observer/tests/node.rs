@@ -168,7 +168,8 @@ fn watched_again(running: &mut Running, node: &mut Node) {
     // the node answers by now: what counts is how long after its start, of which this is the later half at most
     let started = std::time::Instant::now();
     let news = running.wait_for("health.attached", |line| is_of_probes(line, "health.attached"));
-    assert!(started.elapsed().as_secs_f64() < 2.0, "{:?}", started.elapsed());
+    // two seconds on a machine with nothing else to do; pauses that grow while a node is away would be longer than this
+    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
     let _peer = testkit::Peer::connect(node.p2p_address(), &Default::default()).unwrap();
     let lines = running.wait_for("net.version", |line| line.contains("\"kind\":\"net.version\""));
     let run = |line: &str| serde_json::from_str::<Value>(line).unwrap()["nodeRun"].as_str().unwrap().to_owned();
@@ -186,11 +187,16 @@ fn the_process_that_decodes_has_no_capability() {
     let running = observe(&main);
     let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", running.pid())).unwrap();
     let tracer: u32 = children.split_whitespace().next().expect("a child").parse().unwrap();
+    let mut seen = 0;
     for task in std::fs::read_dir(format!("/proc/{}/task", running.pid())).unwrap() {
         let task: u32 = task.unwrap().file_name().to_string_lossy().parse().unwrap();
-        assert!(ebpf::privileges::Set::effective_of(task).unwrap().is_empty(), "thread {task} of the observer");
-        assert!(ebpf::privileges::Set::permitted_of(task).unwrap().is_empty(), "thread {task} of the observer");
+        // one that has nothing to do may end meanwhile
+        let sets = [ebpf::privileges::Set::effective_of(task), ebpf::privileges::Set::permitted_of(task)];
+        let [Some(effective), Some(permitted)] = sets else { continue };
+        assert!(effective.is_empty() && permitted.is_empty(), "thread {task} of the observer");
+        seen += 1;
     }
+    assert!(seen > 1, "{seen} threads were looked into");
     let kept = ebpf::privileges::Set::effective_of(tracer).unwrap();
     assert!(kept.can_trace(), "{kept:?}");
     let allowed = ebpf::privileges::TRACER;
@@ -228,10 +234,17 @@ fn a_node_that_starts_later_is_seen_by_every_source() {
                 runs.insert(*source, event["nodeRun"].as_str().unwrap().to_owned());
             }
         }
-        assert!(answering.elapsed().as_secs() < 5, "{:?}", answering.elapsed());
+        assert!(answering.elapsed().as_secs() < 25, "{:?}", answering.elapsed());
         let told: std::collections::BTreeSet<_> = runs.values().collect();
         assert_eq!(told.len(), 1, "{runs:?}");
         main.stop().unwrap();
+        // what was still said of this life is read before the next begins
+        let mut ended = std::collections::BTreeSet::new();
+        while ended.len() < 2 {
+            let lines = running.wait_for("both ends", |line| line.contains("\"kind\":\"health.detached\""));
+            let event: Value = serde_json::from_str(lines.last().unwrap()).unwrap();
+            ended.extend(["ebpf", "rpc"].into_iter().find(|source| event["source"] == *source));
+        }
     }
 }
 
@@ -255,8 +268,11 @@ fn the_node_of_another_user_is_watched_as_that_user() {
     running.wait_for("peers over RPC", |line| line.contains("\"kind\":\"state.peers\""));
     let process = running.wait_for("its process", |line| line.contains("\"kind\":\"state.process\""));
     assert!(process.last().unwrap().contains("openFiles"), "{process:?}");
+    let mut seen = 0;
     for task in std::fs::read_dir(format!("/proc/{}/task", running.pid())).unwrap() {
-        let status = std::fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+        // one that has nothing to do may end meanwhile
+        let Ok(status) = std::fs::read_to_string(task.unwrap().path().join("status")) else { continue };
+        seen += 1;
         for line in ["Uid:", "Gid:"] {
             let ids: Vec<&str> = status.lines().find_map(|l| l.strip_prefix(line)).unwrap().split_whitespace().collect();
             assert_eq!(ids, [&NOBODY.to_string(); 4], "{line}");
@@ -267,6 +283,7 @@ fn the_node_of_another_user_is_watched_as_that_user() {
         }
         assert!(status.contains("NoNewPrivs:\t1\n"), "{status}");
     }
+    assert!(seen > 1, "{seen} threads were looked into");
     // the node's user may not look into it, although it is the same user: what `/proc` shows of it is root's
     let own = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(format!("/proc/{}/environ", running.pid())).unwrap());
     assert_eq!(own, 0, "it can be debugged by the node's user");

@@ -32,7 +32,7 @@ fn the_service_manager_learns_of_start_life_and_end() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
-    manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let config = folder.path().join("config.toml");
     std::fs::write(&config, "[proc]\n").unwrap();
     let stand = Stand::new();

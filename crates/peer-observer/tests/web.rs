@@ -17,20 +17,11 @@ fn shown(more: &[&str]) -> (Running, String) {
     (running, address)
 }
 
-/// A program of a Python package that is installed for these tests; `None`, visibly, where it cannot be had.
-fn python(package: &str, program: &str) -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("python-{package}"));
-    let ready = folder.join("ready");
-    if !ready.is_file() {
-        let run = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
-        let made = run(Command::new("python3").args(["-m", "venv"]).arg(&folder))
-            && run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", "--disable-pip-version-check", package]));
-        if !made || std::fs::write(&ready, "").is_err() {
-            testkit::skipped(&format!("the Python package `{package}` cannot be installed"));
-            return None;
-        }
-    }
-    Some(folder.join("bin").join(program))
+/// A Python with a package, which is installed for these tests where it is not; `None`, visibly, where it cannot be had.
+///
+/// Of one version: another checks other things.
+fn python(module: &str, requirement: &str) -> Option<PathBuf> {
+    testkit::python::with(&[(module, requirement)], Path::new(env!("CARGO_TARGET_TMPDIR")))
 }
 
 /// The block of Python in the manual.
@@ -44,7 +35,7 @@ fn in_the_manual() -> String {
 fn the_program_in_the_manual_works() {
     let script = in_the_manual();
     assert!(script.lines().filter(|line| !line.is_empty()).count() <= 10, "the manual says ten lines");
-    let Some(python) = python("websockets", "python") else { return };
+    let Some(python) = python("websockets", "websockets==17.4") else { return };
     let (running, address) = shown(&[]);
     let mut client = Running::start(Command::new(python).args(["-c", &script, &format!("ws://{address}/api/stream")]));
     let seen = client.wait_for("an announcement", |line| line.ends_with(" demo net.inv"));
@@ -56,9 +47,10 @@ fn the_program_in_the_manual_works() {
 /// What is described is what is: requests made of the description, and of what it excludes.
 #[test]
 fn the_interface_is_as_described_whatever_is_asked() {
-    let Some(schemathesis) = python("schemathesis", "schemathesis") else { return };
+    let Some(python) = python("schemathesis", "schemathesis==4.32.5") else { return };
     let (running, address) = shown(&["--speed", "100"]);
-    let checked = Command::new(schemathesis)
+    let checked = Command::new(python)
+        .args(["-c", "from schemathesis.cli import schemathesis; schemathesis()"])
         .args(["run", &format!("http://{address}/openapi.json"), "--url", &format!("http://{address}")])
         // these do not end
         .args(["--exclude-path", "/api/events", "--exclude-path", "/api/stream"])

@@ -1,8 +1,8 @@
 //! A real Alertmanager for the length of a test.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Context as _;
@@ -52,18 +52,22 @@ impl Alertmanager {
         let file = folder.path().join("alertmanager.yml");
         fs::write(&file, yaml)?;
         let log = fs::File::create(folder.path().join(LOG))?;
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let child = Command::new(program)
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.path={}", folder.path().join("alerts").display()))
-            .arg(format!("--web.listen-address={address}"))
+            .arg("--web.listen-address=127.0.0.1:0")
             .arg("--cluster.listen-address=")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
             .with_context(|| format!("failed to start {program}"))?;
-        let alertmanager = Self { child, address, folder };
+        let mut alertmanager = Self { child, address: (Ipv4Addr::LOCALHOST, 0).into(), folder };
+        let address = wait::until("the Alertmanager to listen", wait::LONG, || match alertmanager.child.try_wait()? {
+            Some(status) => anyhow::bail!("it ended with {status}: {}", fs::read_to_string(alertmanager.log())?),
+            None => Ok(listens(&alertmanager.log())),
+        })?;
+        alertmanager.address = address;
         wait::until("the Alertmanager", wait::LONG, || Ok(http::get(address, "/api/v2/status")))?;
         Ok(Some(alertmanager))
     }
@@ -108,6 +112,15 @@ impl Drop for Alertmanager {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Where a program of Prometheus' kind says in its log that it listens; `None` as long as it does not.
+pub fn listens(log: &Path) -> Option<SocketAddr> {
+    let text = fs::read_to_string(log).ok()?;
+    // a line that is not whole may end within the port
+    let (whole, _) = text.rsplit_once('\n')?;
+    let said = |line: &str| line.split_once("msg=\"Listening on\" address=")?.1.split_whitespace().next()?.parse().ok();
+    whole.lines().find_map(said)
 }
 
 /// Whether what an Alertmanager told its webhook is of an incident that is as bad, and has this status.

@@ -50,9 +50,20 @@ impl NatsServer {
     pub fn start(config: &str) -> anyhow::Result<NatsServer> {
         let folder = tempfile::Builder::new().prefix("testkit-nats-").tempdir()?;
         fs::write(folder.path().join("server.conf"), config)?;
-        let address = (Ipv4Addr::LOCALHOST, 0).into();
+        // below those that the system gives out itself: nobody takes it while the server is away
+        let address = crate::node::free_port(Ipv4Addr::LOCALHOST)?;
         let mut server = NatsServer { folder, address, log: Arc::default(), running: None };
-        server.start_again()?;
+        for attempt in 1.. {
+            match server.start_again() {
+                Err(error) if attempt < 5 && format!("{error:#}").contains("address already in use") => {
+                    server.address = crate::node::free_port(Ipv4Addr::LOCALHOST)?;
+                }
+                started => {
+                    started?;
+                    break;
+                }
+            }
+        }
         Ok(server)
     }
 
@@ -60,12 +71,10 @@ impl NatsServer {
     pub fn start_again(&mut self) -> anyhow::Result<()> {
         ensure!(self.running.is_none(), "nats-server is running");
         let executable = crate::executable("nats-server", ALSO).context("no nats-server on PATH")?;
-        // -1: the server takes a free port; known from then on
-        let port = if self.address.port() == 0 { "-1".to_owned() } else { self.address.port().to_string() };
         let mut child = Command::new(&executable)
             .arg("-c")
             .arg(self.folder.path().join("server.conf"))
-            .args(["-a", "127.0.0.1", "-p", &port])
+            .args(["-a", "127.0.0.1", "-p", &self.address.port().to_string()])
             .arg("--store_dir")
             .arg(self.folder.path())
             .stdin(Stdio::null())
@@ -156,7 +165,7 @@ impl NatsServer {
     }
 
     fn wait_until_ready(&mut self) -> anyhow::Result<()> {
-        self.address = wait::until("nats-server to listen", wait::LONG, || {
+        wait::until("nats-server to listen", wait::LONG, || {
             let running = self.running.as_mut().context("nats-server is not running")?;
             if let Some(status) = running.child.try_wait()? {
                 bail!("it ended with {status}");

@@ -311,7 +311,7 @@ fn unset() -> SocketAddr {
 ///
 /// Below 32768, where Linux takes the ports of outgoing connections from: the peers of a lively test would otherwise
 /// sit on the port of a node that is just restarting.
-fn free_port(ip: Ipv4Addr) -> anyhow::Result<SocketAddr> {
+pub(crate) fn free_port(ip: Ipv4Addr) -> anyhow::Result<SocketAddr> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const FIRST: u16 = 12_000;
     const COUNT: u16 = 20_000;

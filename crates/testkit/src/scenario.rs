@@ -480,7 +480,7 @@ impl<'a> Stage<'a> {
     fn await_addresses(&self) -> anyhow::Result<()> {
         step("addresses arrive");
         for (wanted, parity) in [("addrv2", 0), ("addr", 1)] {
-            wait::until(format!("main to send {wanted}"), wait::LONG, || {
+            wait::until(format!("main to send {wanted}"), 3 * wait::LONG, || {
                 let mut watchers = (0..WATCHERS).filter(|number| number % 2 == parity);
                 Ok(watchers.any(|number| self.watcher(number).has_received(wanted)).then_some(()))
             })?;
@@ -564,7 +564,7 @@ fn mine(node: &Node, count: usize) -> anyhow::Result<String> {
 }
 
 fn await_transaction(node: &Node, txid: &str) -> anyhow::Result<()> {
-    wait::until(format!("transaction {txid} to reach a mempool"), wait::LONG, || {
+    wait::until(format!("transaction {txid} to reach a mempool"), 3 * wait::LONG, || {
         Ok(list(&node.rpc("getrawmempool", json!([]))?).contains(&json!(txid)).then_some(()))
     })
 }

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -190,12 +191,16 @@ fn answer(status: &str, headers: &str, body: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// How long a shipper waits for a store that does not answer as it should, and for one that does.
+const SOON: Duration = Duration::from_millis(300);
+const LATE: Duration = Duration::from_secs(30);
+
 /// What a store of this kind does to a shipper: an error, and nothing listed, nothing deleted.
 #[track_caller]
-fn check(store: Answer, expected: Expect) {
+fn check(store: Answer, timeout: Duration, expected: Expect) {
     let directory = tempfile::tempdir().unwrap();
     let endpoint = server(store);
-    let (archive, mut shipper) = shipper(directory.path(), &endpoint, Duration::from_millis(300));
+    let (archive, mut shipper) = shipper(directory.path(), &endpoint, timeout);
     let round = shipper.round(Duration::ZERO, &AtomicBool::new(false));
     assert_eq!((round.files, round.errors.len()), (0, 1), "{:?}", round.errors);
     assert!(shipped::read(&archive).is_empty());
@@ -217,6 +222,7 @@ fn check(store: Answer, expected: Expect) {
 fn a_store_that_says_nothing() {
     check(
         |_, _| None,
+        SOON,
         expect![
             "failed to read s3://bucket/ship/host/FOLDER/manifest.json: Generic S3 error: Error performing GET ENDPOINT/bucket/ship/host/FOLDER/manifest.json in TIME"
         ],
@@ -227,6 +233,7 @@ fn a_store_that_says_nothing() {
 fn a_store_that_talks_nonsense() {
     check(
         |_, _| Some(b"220 mail.example.org ESMTP\r\n".to_vec()),
+        SOON,
         expect![
             "failed to read s3://bucket/ship/host/FOLDER/manifest.json: Generic S3 error: Error performing GET ENDPOINT/bucket/ship/host/FOLDER/manifest.json in TIME"
         ],
@@ -238,6 +245,7 @@ fn a_store_that_refuses() {
     let denied = |_: &str, _: &[u8]| answer("403 Forbidden", "", b"<Error><Code>AccessDenied</Code></Error>");
     check(
         denied,
+        LATE,
         expect![
             "failed to read s3://bucket/ship/host/FOLDER/manifest.json: The operation lacked the necessary privileges to complete for path ship/host/FOLDER/manifest.json: Error performing GET ENDPOINT/bucket/ship/host/FOLDER/manifest.json in TIME - Server returned non-2xx status code: 403 Forbidden"
         ],
@@ -255,6 +263,7 @@ fn a_store_that_answers_without_end() {
     };
     check(
         endless,
+        SOON,
         expect![
             "failed to read s3://bucket/ship/host/FOLDER/manifest.json: Generic S3 error: Error performing GET ENDPOINT/bucket/ship/host/FOLDER/manifest.json in TIME"
         ],
@@ -273,16 +282,21 @@ fn stored(line: &str, size: usize, body: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn size() -> usize {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("pings.poa");
-    written(&path, &[&pings(0..10)]);
-    fs::metadata(path).unwrap().len() as usize
+    // each request asks for it, and has to be answered in time
+    static SIZE: LazyLock<usize> = LazyLock::new(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pings.poa");
+        written(&path, &[&pings(0..10)]);
+        fs::metadata(path).unwrap().len() as usize
+    });
+    *SIZE
 }
 
 #[test]
 fn a_store_that_keeps_half() {
     check(
         |line, _| stored(line, size() / 2, b""),
+        LATE,
         expect!["s3://bucket/ship/host/FOLDER/00000001-20250615T150640Z.poa arrived with 243 bytes instead of 486"],
     );
 }
@@ -291,6 +305,7 @@ fn a_store_that_keeps_half() {
 fn a_store_that_keeps_something_else() {
     check(
         |line, _| stored(line, size(), &vec![7; size()]),
+        LATE,
         expect!["s3://bucket/ship/host/FOLDER/00000001-20250615T150640Z.poa arrived with another checksum"],
     );
 }
@@ -301,15 +316,20 @@ fn a_store_that_forgets() {
         "PUT" => answer("200 OK", "ETag: \"x\"\r\n", b""),
         _ => answer("404 Not Found", "", b""),
     };
-    check(forgets, expect!["failed to read back s3://bucket/ship/host/FOLDER/00000001-20250615T150640Z.poa: it is not there"]);
+    check(
+        forgets,
+        LATE,
+        expect!["failed to read back s3://bucket/ship/host/FOLDER/00000001-20250615T150640Z.poa: it is not there"],
+    );
 }
 
 #[test]
 fn a_store_that_is_not_there() {
     let directory = tempfile::tempdir().unwrap();
     // nobody listens on a port that was just given back
-    let endpoint = format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
-    let (_, mut shipper) = shipper(directory.path(), &endpoint, Duration::from_millis(300));
+    // an address that no other test binds
+    let endpoint = format!("http://{}", TcpListener::bind("127.77.250.2:0").unwrap().local_addr().unwrap());
+    let (_, mut shipper) = shipper(directory.path(), &endpoint, SOON);
     let round = shipper.round(Duration::ZERO, &AtomicBool::new(false));
     let text = round.errors[0].to_string();
     assert!(text.contains("Connection refused") && text.contains("s3://bucket/ship/"), "{text}");

@@ -10,8 +10,8 @@ use bus::{Bus, Delivery, Limits, NatsOptions, Subscription};
 use event::{ConnOpened, Event, Filter, HealthBeat, Kind, NetBlock, NetPing, Source};
 use testkit::NatsServer;
 
-/// Long enough for anything that works.
-pub const LONG: Duration = Duration::from_secs(30);
+/// Long enough for anything that works: three restarts of a server, or 300 MB.
+pub const LONG: Duration = Duration::from_secs(180);
 
 /// Runs a case with two threads, as the program does, and ends it when it hangs.
 pub fn run<T>(case: impl Future<Output = T>) -> T {

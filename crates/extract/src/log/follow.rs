@@ -41,10 +41,14 @@ const KEPT: u64 = 10_000_000;
 /// Who has not read so far has not read what is kept.
 const SHRUNK_ABOVE: u64 = 11_000_000 - KEPT;
 
-/// The node writes what it keeps at once. When a file has been as it is for so long, nothing more of the old content will come.
-const SETTLED: Duration = Duration::from_millis(200);
+/// The node writes what it keeps at once. When a file has been as it is for so long, nothing more of the old content will come. A busy disk
+/// stops a writer for hundreds of milliseconds in the middle of it; to wait loses nothing, as the lines stay in the file.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// Under load a file never rests: after this it is taken as it is.
+const RESTLESS: Duration = Duration::from_secs(10);
+
+/// How long the end waits for a place that is being looked for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Who looks as often as this sees every file that has the log's name, or it is new and lies beside it.
@@ -426,7 +430,7 @@ impl Log {
             self.lost = None;
             return Ok(());
         }
-        let settled = now - lost.changed >= SETTLED || now - lost.since >= PATIENCE || size > KEPT;
+        let settled = now - lost.changed >= SETTLED || now - lost.since >= RESTLESS || size > KEPT;
         if may_be_shrunk && !(settled && size > 0) {
             return Ok(());
         }

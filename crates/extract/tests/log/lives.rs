@@ -24,9 +24,12 @@ fn lines_are_of_the_process_that_wrote_them() {
     let mut log = OpenOptions::new().create(true).append(true).open(&path).unwrap();
     let mut world = World::follow(&path);
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let time = Rfc3339::from_nanos(seconds * 1_000_000_000);
     world.life.send_replace(life(seconds - 10));
-    let mut line = |message: &str| log.write_all(format!("{time} {message}\n").as_bytes()).unwrap();
+    let mut line = |message: &str| {
+        // lines of long ago are nobody's
+        let time = Rfc3339::from_seconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs());
+        log.write_all(format!("{time} {message}\n").as_bytes()).unwrap();
+    };
     line("[net] Cleared nodestate for peer=1");
     // what was written before the process was known may be nobody's
     while world.wait_for(KindId::ConnStep).node_run.is_none() {

@@ -32,8 +32,14 @@ fn a_node_is_attached_and_measured() {
         );
         for _ in 0..5 {
             let ping = world.wait(ping);
-            assert!(ping.round_trip_nanos >= 5_000_000 && ping.outstanding == 0, "{ping:?}");
+            // counted from the end of the call that sent it: up to a millisecond less
+            assert!(ping.round_trip_nanos + 1_000_000 >= 5_000_000, "{ping:?}");
         }
+        world.stop();
+        // asked once an hour: nothing else is under way
+        let mut world = World::new(Options { interval: Some(Duration::from_secs(3600)), ..Options::default() });
+        answering(connect(world.address, dial, REGTEST), || Duration::ZERO);
+        assert_eq!(world.wait(ping).outstanding, 0);
         world.stop();
     }
 }
@@ -187,8 +193,9 @@ fn the_delay_of_the_node_is_what_is_measured() {
         answering(node, move || delay);
         let mut trips: Vec<_> = (0..5).map(|_| Duration::from_nanos(world.wait(ping).round_trip_nanos)).collect();
         trips.sort();
-        assert!(trips[0] >= delay, "{trips:?}");
-        // a test machine may be busy; what must not happen is that our own queueing is measured
-        assert!(trips[2] < delay + Duration::from_millis(20), "{trips:?}");
+        // counted from the end of the call that sent it
+        assert!(trips[0] + Duration::from_millis(1) >= delay, "{trips:?}");
+        // the fake waits for a processor, too: the best of five; what must not happen is that our own queueing is measured
+        assert!(trips[0] < delay + Duration::from_millis(100), "{trips:?}");
     }
 }

@@ -17,7 +17,9 @@ use crate::fake::{Dial, Node};
 use extract::p2p::network::Magic;
 
 /// A second is not a time that a test waits for; it is how often the extractor tells of refusals.
-const PATIENCE: Duration = Duration::from_secs(60);
+///
+/// A node dials who went away again after a minute.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 pub struct World {
     pub address: SocketAddr,

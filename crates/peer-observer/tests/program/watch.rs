@@ -1,12 +1,12 @@
 //! `run` beside nodes, and what it finds.
 #![allow(dead_code, reason = "not every test file needs all of it")]
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
-use testkit::Node;
+use testkit::{Node, wait};
 
 use crate::program::{Running, program};
 
@@ -30,8 +30,7 @@ kinds = ["finding", "health.attached", "health.reconciled", "state.fetched"]
 
 [detect.thresholds]
 "guard.restart" = 0
-"d09.established" = 5
-"d10.full" = 5
+"d10.full" = 30
 "#;
 
 /// The program beside nodes, and what it finds.
@@ -54,11 +53,11 @@ impl Watch {
         running
     }
 
-    /// With a configuration that shortens what would hold up a test; `detectors_real.rs` says what, and why.
-    pub fn hurried(nodes: &[(&str, &Node)]) -> Self {
+    /// With a configuration that shortens what would hold up a test, and with more thresholds; `detectors_real.rs` says what, and why.
+    pub fn hurried(nodes: &[(&str, &Node)], thresholds: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(CONFIG);
-        let mut text = HURRIED.to_owned();
+        let mut text = format!("{HURRIED}{thresholds}\n");
         text += &format!("[archive]\ndir = {:?}\n", folder.path().join("archive"));
         for (name, node) in nodes {
             text += &format!("[node.{name}]\ndatadir = {:?}\n", node.datadir());
@@ -71,12 +70,20 @@ impl Watch {
         Self { running, folder }
     }
 
-    /// The first statement of a detector that is so.
+    /// The first statement of a detector that is so, not later than this after something.
+    ///
+    /// By the time of the event: how late it is read here is not the product's doing.
     #[track_caller]
-    pub fn finds(&mut self, detector: &str, limit: Duration, fits: impl Fn(&Value) -> bool) -> Value {
+    pub fn finds(&mut self, detector: &str, begun: SystemTime, within: Duration, fits: impl Fn(&Value) -> bool) -> Value {
         let found = |line: &str| finding(line, detector).filter(|finding| fits(finding));
-        let lines = self.running.wait_within(detector, limit, |line| found(line).is_some());
-        found(lines.last().unwrap()).unwrap()
+        let lines = self.running.wait_within(detector, within + wait::LONG * 3, |line| found(line).is_some());
+        let line = lines.last().unwrap();
+        let event: Value = serde_json::from_str(line).unwrap();
+        let time = UNIX_EPOCH + Duration::from_nanos(event["time"].as_str().unwrap().parse().unwrap());
+        let after = time.duration_since(begun).unwrap_or_default();
+        println!("{detector}: after {:.1} s", after.as_secs_f64());
+        assert!(after <= within, "{detector} after {after:.1?}, and not within {within:?}");
+        found(line).unwrap()
     }
 
     pub fn ends(self) -> Past {
@@ -104,6 +111,20 @@ pub fn finding(line: &str, detector: &str) -> Option<Value> {
     let kind = ["findingOpened", "findingUpdated"].into_iter().find(|kind| event.get(kind).is_some())?;
     let finding = &event[kind]["finding"];
     (finding["detector"] == detector).then(|| finding.clone())
+}
+
+/// How long after something a line for people was said, by its own time, to the second; zero for what was said before.
+pub fn after(begun: SystemTime, line: &str) -> Duration {
+    const DAY: u64 = 86_400;
+    let mut place = 3600;
+    let mut said = 0;
+    for part in line.split(['.', ' ']).next().unwrap().split(':') {
+        said += part.parse::<u64>().unwrap_or_else(|_| panic!("a line begins with a time: {line}")) * place;
+        place /= 60;
+    }
+    let begun = begun.duration_since(UNIX_EPOCH).unwrap().as_secs() % DAY;
+    let after = (said + DAY - begun) % DAY;
+    Duration::from_secs(if after < DAY / 2 { after } else { 0 })
 }
 
 /// A number that a finding rests on.

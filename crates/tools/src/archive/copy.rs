@@ -12,7 +12,7 @@ use super::input;
 use super::progress::Progress;
 use super::segment::{End, ReadError, Segment, Writer};
 use super::select::Selection;
-use super::store::unfinished;
+use super::store::{REPLACING, unfinished};
 
 /// What takes time is done once, where nobody waits for it.
 pub const LEVEL: i32 = 12;
@@ -267,6 +267,11 @@ pub fn seal(path: &Path) -> Result<Option<u64>, CopyError> {
         let expected: u64 = segment.entries.iter().map(|entry| entry.head.events).sum();
         if read_back(&part)? != expected {
             return Err(failed(io::Error::other("it does not hold what it should")));
+        }
+        let _alone = REPLACING.lock().expect("nothing panics while it holds the lock");
+        // deleted meanwhile, for its age or for the room
+        if !path.exists() {
+            return Err(failed(io::ErrorKind::NotFound.into()));
         }
         fs::rename(&part, path).map_err(failed)?;
         if let Some(directory) = path.parent() {

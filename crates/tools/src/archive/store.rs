@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use event::archive::segment::Header;
@@ -175,6 +176,7 @@ impl Store {
             let there = |kept: &&Kept| name(kept).and_then(|name| shipped.get(&name).copied()) == Some(kept.size);
             gone = kept[..gone].iter().take_while(there).count();
         }
+        let _alone = REPLACING.lock().expect("nothing panics while it holds the lock");
         for segment in &kept[..gone] {
             fs::remove_file(&segment.path)?;
         }
@@ -202,6 +204,9 @@ pub fn may_write(directory: &Path) -> io::Result<()> {
     }
     Ok(access(there, Access::WRITE_OK | Access::EXEC_OK)?)
 }
+
+/// Held while a finished segment is deleted, or replaced by a smaller one: what was deleted does not come back.
+pub(crate) static REPLACING: Mutex<()> = Mutex::new(());
 
 /// Where a rewritten segment grows before it takes the place of the one it was made of.
 pub(crate) fn unfinished(path: &Path) -> PathBuf {

@@ -68,6 +68,11 @@ pub(super) async fn deliver(
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut say = interval_at(Instant::now() + SAID, SAID);
     say.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // that somebody watches is said before anything else, also where letters wait already
+    beat.tick().await;
+    if !round.waiting.is_closed() {
+        round.beat().await;
+    }
     while !round.waiting.is_closed() {
         let next = round.next();
         tokio::select! {

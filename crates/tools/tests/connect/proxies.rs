@@ -201,7 +201,8 @@ fn a_proxy_does_not_hide_who_dials_over_cjdns() {
 #[test]
 fn a_proxy_that_is_down_says_nothing_of_the_address() {
     block_on(async {
-        let closed = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // an address that no other test binds
+        let closed = || std::net::TcpListener::bind("127.77.250.3:0").unwrap().local_addr().unwrap();
         let (tor, i2p) = (closed(), closed());
         let entries = vec![("tor", named(Network::Onion, 1, 8333)), ("i2p", named(Network::I2p, 1, 0))];
         let result = visited(&[&format!("--connect-tor={tor}"), &format!("--connect-i2p={i2p}")], entries).await;

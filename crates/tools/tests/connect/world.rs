@@ -30,7 +30,7 @@ struct Line {
 /// As the command line has it, with what no test goes without.
 pub fn config(state: &Path, flags: &[&str]) -> Config {
     let state = format!("--connect-state={}", state.display());
-    let defaults = ["--connect-contact=https://example.org/visits", "--connect-timeout=3s", "--connect-rate=1000"];
+    let defaults = ["--connect-contact=https://example.org/visits", "--connect-timeout=10s", "--connect-rate=1000"];
     let told = |flag: &str| flags.iter().any(|other| other.split('=').next() == flag.split('=').next());
     let defaults = defaults.into_iter().filter(|flag| !told(flag));
     Line::parse_from(["connect", &state].into_iter().chain(defaults).chain(flags.iter().copied())).config

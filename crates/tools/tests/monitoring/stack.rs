@@ -33,11 +33,6 @@ fn start(command: &mut Command, log: &Path) -> Running {
     Running(command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap())
 }
 
-/// A port that nobody has at this moment. Who takes it in between makes the test fail, not lie.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 fn get(port: u16, path: &str) -> Option<Value> {
     let mut stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
@@ -169,7 +164,6 @@ fn watch(metrics: SocketAddr, scraped: tokio::sync::mpsc::Sender<()>) -> Value {
     let webhook = TcpListener::bind("127.0.0.1:0").unwrap();
     webhook.set_nonblocking(true).unwrap();
     let alertmanager = Alertmanager::configured(&routes(webhook.local_addr().unwrap())).unwrap().expect("it is installed");
-    let prometheus = free_port();
     configuration(&folder, metrics, &alertmanager);
     let path = |name: &str| folder.path().join(name);
     let logs = [path("prometheus.log"), alertmanager.log()];
@@ -178,26 +172,24 @@ fn watch(metrics: SocketAddr, scraped: tokio::sync::mpsc::Sender<()>) -> Value {
         Command::new("prometheus")
             .arg(format!("--config.file={}", path("prometheus.yml").display()))
             .arg(format!("--storage.tsdb.path={}", path("data").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{prometheus}")),
+            .arg("--web.listen-address=127.0.0.1:0"),
         logs[0],
     );
-    // what was counted is what can be asked for, over the page that Prometheus chose (OpenMetrics)
-    let blocks = until("the count of blocks", &logs, || value(prometheus, "peerobserver_blocks_connected_total{node=\"demo\"}"));
-    assert_eq!(blocks, 120.0);
-    let pings = "sum(peerobserver_messages_total{node=\"demo\",message=\"ping\",direction=\"inbound\"})";
-    assert_eq!(value(prometheus, pings), Some(152.0));
-    let bucket = "peerobserver_inv_entries_bucket{node=\"demo\",direction=\"outbound\",le=\"+Inf\"}";
-    assert_eq!(
-        value(prometheus, bucket),
-        value(prometheus, "peerobserver_inv_entries_count{node=\"demo\",direction=\"outbound\"}")
-    );
-    assert_eq!(value(prometheus, "up{job=\"peer-observer\"}"), Some(1.0));
-    // a rule was evaluated
-    let recorded =
-        until("a recorded signal", &logs, || value(prometheus, "peerobserver:signal{node=\"demo\",signal=\"inbound_peers\"}"));
-    let peers = value(prometheus, "sum(peerobserver_peers{node=\"demo\",connection_type=\"inbound\"})");
-    assert_eq!(Some(recorded), peers);
+    let prometheus = until("Prometheus", &logs, || testkit::alertmanager::listens(logs[0])).port();
+    // the last event of all: from here on nothing is counted any more
     until("a count of no loss", &logs, || value(prometheus, "peerobserver_events_lost_total{node=\"alice\",stage=\"kernel\"}"));
+    // a scrape that came too late leaves no value until the next
+    let ask = |query: &str| until(query, &logs, || value(prometheus, query));
+    // what was counted is what can be asked for, over the page that Prometheus chose (OpenMetrics)
+    assert_eq!(ask("peerobserver_blocks_connected_total{node=\"demo\"}"), 120.0);
+    let pings = "sum(peerobserver_messages_total{node=\"demo\",message=\"ping\",direction=\"inbound\"})";
+    assert_eq!(ask(pings), 152.0);
+    let bucket = "peerobserver_inv_entries_bucket{node=\"demo\",direction=\"outbound\",le=\"+Inf\"}";
+    assert_eq!(ask(bucket), ask("peerobserver_inv_entries_count{node=\"demo\",direction=\"outbound\"}"));
+    until("a scrape", &logs, || value(prometheus, "up{job=\"peer-observer\"}").filter(|up| *up == 1.0));
+    // a rule was evaluated
+    let recorded = ask("peerobserver:signal{node=\"demo\",signal=\"inbound_peers\"}");
+    assert_eq!(recorded, ask("sum(peerobserver_peers{node=\"demo\",connection_type=\"inbound\"})"));
     scraped.blocking_send(()).unwrap();
     until("the alert", &logs, || {
         let alert = delivered(&webhook)?;

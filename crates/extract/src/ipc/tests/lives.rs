@@ -372,7 +372,8 @@ async fn the_end_is_prompt() {
         }
         let begun = std::time::Instant::now();
         world.end().await;
-        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}, listens: {listens}", begun.elapsed());
+        // taking leave may take half a second
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}, listens: {listens}", begun.elapsed());
         if let Some(node) = node {
             node.stop();
         }
