@@ -52,7 +52,7 @@ pub const BURST_TIME: u64 = HOUR;
 pub const RESERVE: usize = 4;
 /// How long an incident may have been resolved to be open again when it comes back.
 pub const REOPEN: u64 = 6 * HOUR;
-/// How long none of its findings has to have lasted for an incident to be resolved.
+/// How long none of its findings has to have lasted for an incident to be resolved, unless the [`Correlator`] is told otherwise.
 pub const SETTLE: u64 = 2 * MINUTE;
 /// After how long of silence a finding does not last any more; four times as long as detectors are silent about one that does.
 pub const SILENT: u64 = 2 * HOUR;

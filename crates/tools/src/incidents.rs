@@ -39,6 +39,13 @@ pub struct Config {
     #[expect(missing_docs, reason = "a comment would become the text of the command")]
     pub place: Place,
 
+    /// How long none of its findings has to have lasted for an incident to be resolved
+    ///
+    /// By the time of the events. What comes back within it does not open the incident again, so nobody is told twice: longer for what comes and
+    /// goes, shorter for who waits for the end. What comes back later, within six hours, opens it again.
+    #[arg(long, default_value = "2m", value_name = "TIME")]
+    pub incidents_settle: Age,
+
     /// Cut evidence out of these recordings, besides the archive of this program: files, or directories of segments
     ///
     /// Each incident keeps what happened around its beginning, in a directory beside the book, also when the archive has forgotten it.
@@ -127,7 +134,7 @@ pub struct Doors {
 /// The book could not be written at the end. Before that it is said in the log, and tried again.
 pub async fn run(
     config: Config,
-    book: Book,
+    mut book: Book,
     events: Subscription,
     bus: Bus,
     mut doors: Doors,
@@ -137,6 +144,7 @@ pub async fn run(
     const BATCH: usize = 4096;
     let out = bus.publisher(FLEET.parse().expect("it is made of letters and an underscore"), Source::Tool);
     let directory = slice::directory(book.path());
+    book.settle_after(config.incidents_settle.0);
     let mut desk = Desk::new(book, out.clone());
     let mut intake = Intake::new(events, out.clone(), stop);
     let mut batch = Vec::with_capacity(BATCH);

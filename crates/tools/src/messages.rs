@@ -223,6 +223,8 @@ pub struct Rhythm {
     pub burst: u32,
     /// After that, one in this time.
     pub pace: Duration,
+    /// How long what still waits may take when the program ends, also if it is on its way.
+    pub end: Duration,
 }
 
 impl Default for Rhythm {
@@ -233,6 +235,8 @@ impl Default for Rhythm {
             patience: Duration::from_mins(5),
             burst: 30,
             pace: Duration::from_mins(2),
+            // service managers end by force what takes longer than they are patient: systemd for 90 s, containers for 10 s
+            end: Duration::from_secs(5),
         }
     }
 }

@@ -8,8 +8,10 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bus::{Bus, Delivery, Limits, Publisher, Subscription};
+use clap::{Args as _, FromArgMatches as _};
 use detect::time::SECOND;
 use event::{
     EntityKind, Event, Filter, Finding, FindingCleared, FindingEntity, FindingOpened, HealthBeat, IncidentState, Kind, KindSet,
@@ -47,12 +49,13 @@ fn cleared(id: u64, detector: &str, severity: Severity) -> Kind {
 
 fn config(book: &Path, archives: Vec<PathBuf>) -> Config {
     let place = Place { incidents_book: Some(book.to_owned()) };
-    Config {
-        place,
-        incidents_archive: archives,
-        incidents_evidence: tools::archive::amount::Size(1 << 20),
-        incidents_max_age: None,
-    }
+    Config { place, incidents_archive: archives, incidents_evidence: tools::archive::amount::Size(1 << 20), ..by_default() }
+}
+
+/// As it is without any flag.
+fn by_default() -> Config {
+    let matches = Config::augment_args(clap::Command::new("test")).get_matches_from([""; 0]);
+    Config::from_arg_matches(&matches).unwrap()
 }
 
 /// A book that is kept by a task, and a bus.
@@ -75,6 +78,11 @@ impl World {
     }
 
     async fn at(path: PathBuf, archives: Vec<PathBuf>, audience: impl Audience + 'static) -> Self {
+        let config = config(&path, archives);
+        Self::kept(path, config, audience).await
+    }
+
+    async fn kept(path: PathBuf, config: Config, audience: impl Audience + 'static) -> Self {
         let book = Book::open(&path).unwrap();
         let bus = Bus::local();
         let events = bus.subscribe(filter(), Limits::default()).await.unwrap();
@@ -85,7 +93,7 @@ impl World {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let doors = Doors { guests, receipts: mpsc::channel(1).1 };
         let stopped = async move { drop(stopped.await) };
-        let work = tokio::spawn(run(config(&path, archives), book, events, bus.clone(), doors, audience, stopped));
+        let work = tokio::spawn(run(config, book, events, bus.clone(), doors, audience, stopped));
         let findings = bus.publisher("alice".parse().unwrap(), Source::Detect);
         Self { _folder: None, path, questions, bus, findings, incidents, stop, work }
     }
@@ -146,6 +154,27 @@ async fn a_finding_becomes_an_incident_that_others_can_work_with() {
     let (_folder, path) = world.end().await;
     // nobody has it any more, and the socket means nothing
     assert!(matches!(Access::find(&path).unwrap(), Access::Own(_)));
+}
+
+/// By the time of the events, so nobody waits here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_incident_is_resolved_when_its_findings_were_over_for_as_long_as_was_said() {
+    let usual = by_default().incidents_settle;
+    assert_eq!(usual.0, Duration::from_nanos(detect::incident::SETTLE), "the flag says what is decided without it");
+    for (settle, resolved) in [(usual, 120), ("20s".parse().unwrap(), 20), ("1h".parse().unwrap(), 3_600)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("book");
+        let config = Config { incidents_settle: settle, ..config(&path, vec![]) };
+        let mut world = World::kept(path, config, ()).await;
+        world.findings.publish(START, None, opened(1, "D39", Severity::Warn));
+        world.findings.publish(START, None, cleared(1, "D39", Severity::Warn));
+        world.findings.beat(START + (resolved - 1) * SECOND, None, 0, None, None);
+        world.findings.beat(START + resolved * SECOND, None, 0, None, None);
+        assert_eq!(world.next().await.id().unwrap().name(), "incident.opened");
+        let event = world.next().await;
+        assert_eq!((event.id().unwrap().name(), (event.time - START) / SECOND), ("incident.resolved", resolved), "{settle}");
+        world.end().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

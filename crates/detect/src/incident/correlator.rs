@@ -112,6 +112,8 @@ impl Told {
 pub struct Correlator {
     book: String,
     usual: Usual,
+    /// Instead of [`SETTLE`], nanoseconds.
+    settle: Option<u64>,
     lives: BTreeMap<u64, Live>,
     keys: BTreeMap<Key, u64>,
     followed: BTreeMap<u64, Followed>,
@@ -138,6 +140,12 @@ impl Correlator {
             keys.extend(live.keys.iter().map(|key| (key.clone(), *number)));
         }
         Self { book, usual, lives, keys, followed: followed.into_iter().collect(), ..Self::default() }
+    }
+
+    /// How long none of its findings has to have lasted for an incident to be resolved, nanoseconds, instead of [`SETTLE`]. It counts for those
+    /// that are open as well.
+    pub fn settle_after(&mut self, settle: u64) {
+        self.settle = Some(settle);
     }
 
     /// Looks at an event. Gives the number of the incident that it belongs to, if it is a finding.
@@ -465,10 +473,11 @@ impl Correlator {
                 self.end(id, FindingEnd::Silent);
             }
         }
+        let settle = self.settle.unwrap_or(SETTLE);
         let over = |live: &Live| {
             let quiet = live.quiet.filter(|_| live.incident.state() != IncidentState::Resolved)?;
             let now = self.now_by(&live.node, middle);
-            (now >= quiet.saturating_add(SETTLE)).then_some((live.incident.number, now))
+            (now >= quiet.saturating_add(settle)).then_some((live.incident.number, now))
         };
         let over: Vec<(u64, u64)> = self.lives.values().filter_map(over).collect();
         for (number, now) in over {

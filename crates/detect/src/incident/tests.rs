@@ -341,6 +341,36 @@ fn it_goes_on_where_it_was() {
 }
 
 #[test]
+fn who_keeps_the_book_says_how_long_is_a_while() {
+    let queue = node("D39");
+    let check = |settle: u64, expect: Expect| {
+        let mut correlator = Correlator::default();
+        let begin = [opened("alice", 0, 1, &queue), cleared("alice", 60, 1, &queue), beat("alice", 70)];
+        let first = said(&mut correlator, &begin);
+        // an incident that is open already is meant as well
+        correlator.settle_after(settle * SECOND);
+        let rest = [beat("alice", 75), opened("alice", 170, 2, &queue), cleared("alice", 180, 2, &queue), beat("alice", 700)];
+        expect.assert_eq(&(first + &said(&mut correlator, &rest)));
+    };
+    check(
+        10,
+        expect![[r#"
+            0 opened 1 open load warn at alice: 1 of 1 last
+            75 resolved 1 resolved load warn at alice: 0 of 1 last
+            170 reopened 1 open load warn at alice: 1 of 2 last
+            700 resolved 1 resolved load warn at alice: 0 of 2 last
+        "#]],
+    );
+    check(
+        500,
+        expect![[r#"
+            0 opened 1 open load warn at alice: 1 of 1 last
+            700 resolved 1 resolved load warn at alice: 0 of 2 last
+        "#]],
+    );
+}
+
+#[test]
 fn an_end_without_a_beginning_is_counted() {
     let mut correlator = Correlator::default();
     assert_eq!(correlator.observe(&cleared("alice", 0, 1, &node("D39"))), None);

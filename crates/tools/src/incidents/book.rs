@@ -26,6 +26,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use detect::FLEET;
 use detect::incident::life::{self, Refused};
@@ -165,6 +166,8 @@ pub struct Book {
     /// `None` after a failure: then it has to be opened again.
     database: Option<Held>,
     correlator: Correlator,
+    /// How long none of its findings has to have lasted for an incident to be resolved, if it was said.
+    settle: Option<Duration>,
     name: String,
     key: [u8; 32],
     /// Incidents to which something happened of which nothing was told.
@@ -194,7 +197,14 @@ impl Book {
     pub fn existing(path: &Path) -> Result<Self, BookError> {
         let database = database(path)?;
         let (correlator, name, key) = begin(path, &database)?;
-        Ok(Self { path: path.to_owned(), database: Some(database), correlator, name, key, unsaid: BTreeSet::new() })
+        Ok(Self { path: path.to_owned(), database: Some(database), correlator, settle: None, name, key, unsaid: BTreeSet::new() })
+    }
+
+    /// How long none of its findings has to have lasted for an incident to be resolved; otherwise [`detect::incident::SETTLE`]. Whoever keeps the
+    /// book says so: it is not written down.
+    pub fn settle_after(&mut self, settle: Duration) {
+        self.correlator.settle_after(u64::try_from(settle.as_nanos()).unwrap_or(u64::MAX));
+        self.settle = Some(settle);
     }
 
     /// Its name, which no other book has.
@@ -221,7 +231,13 @@ impl Book {
         if self.database.is_none() {
             let unsaid = std::mem::take(&mut self.unsaid);
             match Self::existing(&self.path) {
-                Ok(book) => *self = Self { unsaid, ..book },
+                Ok(book) => {
+                    let settle = self.settle;
+                    *self = Self { unsaid, ..book };
+                    if let Some(settle) = settle {
+                        self.settle_after(settle);
+                    }
+                }
                 Err(error) => {
                     self.unsaid = unsaid;
                     return Err(error);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bus::Publisher;
 use event::IncidentDelivered;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::http::Client;
 use super::letter::Letter;
@@ -22,8 +22,6 @@ const REFUSALS: u32 = 3;
 const EXPIRES: Duration = Duration::from_mins(5);
 /// …and so many times as long as between two sayings.
 const BEATS: u32 = 5;
-/// How long what still waits at the end may take.
-const END: Duration = Duration::from_secs(5);
 /// How often it is said how it goes, where nothing changes.
 const SAID: Duration = Duration::from_secs(15);
 
@@ -83,13 +81,13 @@ pub(super) async fn deliver(
             () = round.waiting.changed() => {}
         }
     }
-    let rest = async {
-        while round.waiting.count().0 > 0 && round.failures == 0 {
-            round.one().await;
-        }
-    };
-    if timeout(END, rest).await.is_err() || round.waiting.count().0 > 0 {
-        tracing::warn!(receiver = round.receiver.name(), "messages were not delivered before the end; the next start tells them");
+    let end = round.waiting.closed().await + rhythm.end;
+    while round.waiting.count().0 > 0 && round.failures == 0 && Instant::now() < end {
+        round.one().await;
+    }
+    if let untold @ 1.. = round.waiting.count().0 {
+        let receiver = round.receiver.name();
+        tracing::warn!(receiver, untold, "messages were not delivered before the end; the next start tells them");
     }
     round.say();
 }
@@ -135,7 +133,12 @@ impl Round {
 
     async fn one(&mut self) {
         let Some(mut letter) = self.waiting.take() else { return };
-        match self.deliver(&letter).await {
+        let Some(done) = self.in_time(self.deliver(&letter)).await else {
+            // it may have arrived: then it is told twice, and by its revision that can be seen
+            self.waiting.put_back(letter);
+            return;
+        };
+        match done {
             Ok(()) => {
                 self.tokens -= 1.0;
                 self.total.sent += 1;
@@ -166,6 +169,19 @@ impl Round {
         self.receiver.deliver(&self.client, letter, now(), self.ends()).await
     }
 
+    /// What comes of it; nothing if the program ends meanwhile, and the time for what waits is over.
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let over = async {
+            let since = self.waiting.closed().await;
+            sleep_until(since + self.rhythm.end).await;
+        };
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = over => None,
+        }
+    }
+
     /// When an alert ends that nobody repeats, nanoseconds since the epoch.
     fn ends(&self) -> u64 {
         let patience = patience(self.rhythm.heartbeat);
@@ -174,13 +190,14 @@ impl Round {
 
     /// Says that all is well, and what is not: an alert that nobody repeats ends by itself.
     async fn beat(&mut self) {
-        let mut done = self.receiver.beat(&self.client, &self.book, now(), self.ends()).await;
-        for letter in self.up.values() {
-            if done.is_err() {
-                break;
+        let said = async {
+            self.receiver.beat(&self.client, &self.book, now(), self.ends()).await?;
+            for letter in self.up.values() {
+                self.deliver(letter).await?;
             }
-            done = self.deliver(letter).await;
-        }
+            Ok::<_, SendError>(())
+        };
+        let Some(done) = self.in_time(said).await else { return };
         match done {
             Ok(()) if self.receiver.forgets() => self.worked(),
             Ok(()) => {}

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use super::letter::Letter;
 
@@ -15,6 +16,8 @@ pub const MOST: usize = 1024;
 pub(super) struct Waiting {
     state: Mutex<State>,
     more: Notify,
+    /// Since when nothing more comes.
+    closed: watch::Sender<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -23,7 +26,6 @@ struct State {
     letters: BTreeMap<u64, (u64, Letter)>,
     turn: u64,
     dropped: u64,
-    closed: bool,
 }
 
 impl Waiting {
@@ -73,13 +75,20 @@ impl Waiting {
 
     /// Nothing more comes.
     pub fn close(&self) {
-        self.lock().closed = true;
+        self.closed.send_replace(Some(Instant::now()));
         self.more.notify_one();
     }
 
     /// Whether nothing more comes.
     pub fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.closed.borrow().is_some()
+    }
+
+    /// Waits until nothing more comes. Gives since when.
+    pub async fn closed(&self) -> Instant {
+        let mut closed = self.closed.subscribe();
+        let since = closed.wait_for(Option::is_some).await.ok().and_then(|since| *since);
+        since.expect("it waited for that, and the sender is here")
     }
 
     /// Something has come, or nothing more does.

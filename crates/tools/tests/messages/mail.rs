@@ -160,6 +160,32 @@ async fn an_address_that_is_refused_is_given_up_alone() {
     assert_eq!(heard.iter().filter(|line| *line == "To: bob@example.net").count(), 1);
 }
 
+/// It takes the connection and says nothing: a mail would wait for it for half a minute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_hangs_does_not_hold_up_the_end_and_the_next_start_tells() {
+    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("smtp+plain://{}", server.local_addr().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let config = messages::Config {
+        messages_mail_user: None,
+        messages_mail_password_file: None,
+        ..config(&url, &["ann@example.org"], folder.path())
+    };
+    let dialled = || async { tokio::time::timeout(LONG, server.accept()).await.expect("a mail is brought").unwrap() };
+    let world = World::new(folder, config.clone(), Rhythm { end: Duration::from_millis(200), ..QUICK }).await;
+    let mut said = world.bus.subscribe(Filter::kinds([KindId::IncidentDelivered]), Limits::default()).await.unwrap();
+    world.findings.publish(START, None, opened(1, "D39"));
+    let _hanging = dialled().await;
+    let begin = Instant::now();
+    let folder = world.end().await;
+    assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
+    let total = first(&mut said, 0, |said| said.waiting == 1).await;
+    assert_eq!((total.sent, total.failed, total.refused, total.dropped), (0, 0, 0, 0), "it was cut short, which is no failure");
+    let world = World::new(folder, config, Rhythm { end: Duration::ZERO, ..QUICK }).await;
+    let _hanging = dialled().await;
+    world.end().await;
+}
+
 #[test]
 fn what_is_missing_is_said_at_the_start() {
     let folder = tempfile::tempdir().unwrap();

@@ -47,6 +47,7 @@ const QUICK: Rhythm = Rhythm {
     patience: Duration::from_millis(100),
     burst: 100_000,
     pace: Duration::from_secs(3600),
+    end: LONG,
 };
 
 fn config(alertmanager: &[&str], webhook: &[&str], ntfy: &[&str], folder: &Path) -> messages::Config {
@@ -91,7 +92,13 @@ impl World {
         let (post, mut tasks) = Post::start(&config, config.receivers().unwrap(), rhythm, &book, &bus, &receipts).unwrap();
         drop(receipts);
         let place = Place { incidents_book: Some(path) };
-        let incidents = Config { place, incidents_archive: vec![], incidents_evidence: Size(0), incidents_max_age: None };
+        let incidents = Config {
+            place,
+            incidents_settle: Age(Duration::from_mins(2)),
+            incidents_archive: vec![],
+            incidents_evidence: Size(0),
+            incidents_max_age: None,
+        };
         let doors = Doors { guests: mpsc::channel(1).1, receipts: receipts_in };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let stopped = async move { drop(stopped.await) };

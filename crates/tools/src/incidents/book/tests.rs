@@ -157,6 +157,7 @@ fn a_damaged_book_is_no_crash() {
 fn a_book_that_cannot_be_written_goes_on_when_it_can() {
     let (_folder, path) = place();
     let mut book = Book::open(&path).unwrap();
+    book.settle_after(Duration::from_secs(10));
     book.record(&[opened(0, 1)]).unwrap();
     // as after a disk that was full: what was tried does not count
     let failed: Result<(), _> = book.change(|book, _| {
@@ -169,6 +170,9 @@ fn a_book_that_cannot_be_written_goes_on_when_it_can() {
     book.record(&[opened(1, 2)]).unwrap();
     let incident = book.incident(1).unwrap().unwrap();
     assert_eq!((incident.findings, incident.lasting), (2, 2));
+    // it knows what its keeper told it
+    let told = book.record(&[cleared(20, 1), cleared(20, 2), at("alice", 30, HealthBeat::default())]).unwrap();
+    assert_eq!(told.iter().map(|told| told.kind.id().short_name()).collect::<Vec<_>>(), ["resolved"]);
 }
 
 #[test]
