@@ -553,17 +553,17 @@ fn spend(node: &Node, fee: f64) -> anyhow::Result<Signed> {
 }
 
 /// Pays half a coin and gives the txid.
-fn send(from: &Node, to: &Node) -> anyhow::Result<String> {
+pub(crate) fn send(from: &Node, to: &Node) -> anyhow::Result<String> {
     text(from.rpc("sendtoaddress", json!([new_address(to)?, 0.5]))?)
 }
 
 /// Mines and gives the hash of the last block.
-fn mine(node: &Node, count: usize) -> anyhow::Result<String> {
+pub(crate) fn mine(node: &Node, count: usize) -> anyhow::Result<String> {
     let hashes = node.rpc("generatetoaddress", json!([count, new_address(node)?]))?;
     text(list(&hashes).last().cloned().unwrap_or_default())
 }
 
-fn await_transaction(node: &Node, txid: &str) -> anyhow::Result<()> {
+pub(crate) fn await_transaction(node: &Node, txid: &str) -> anyhow::Result<()> {
     wait::until(format!("transaction {txid} to reach a mempool"), 3 * wait::LONG, || {
         Ok(list(&node.rpc("getrawmempool", json!([]))?).contains(&json!(txid)).then_some(()))
     })
@@ -580,6 +580,6 @@ fn text(value: Value) -> anyhow::Result<String> {
     }
 }
 
-fn list(value: &Value) -> &[Value] {
+pub(crate) fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
