@@ -26,15 +26,19 @@ const about = el("p", { class: "about" });
 const bar = new Bar(client, (at) => {
   const { page, params } = parse(location.hash);
   params.set("at", at);
+  // whoever opens it may be shown another node first
+  const node = chosen();
+  if (nodes.length > 1 && node !== undefined) params.set("node", node);
   history.replaceState(null, "", link(page, params));
 });
 
 let nodes: string[] = [];
+/** The node that is shown where a link names none: the first that was known, for as long as it is. */
+let usual: string | undefined;
 let leave = new AbortController();
 
 function chosen(): string | undefined {
-  const asked = parse(location.hash).params.get("node");
-  return asked ?? nodes[0];
+  return parse(location.hash).params.get("node") ?? usual;
 }
 
 /** Shows the page of the address. */
@@ -44,7 +48,7 @@ function show(): void {
   const { page: name, params } = parse(location.hash);
   const page = PAGES[name];
   const node = chosen();
-  const to = (page: string, more: Record<string, string | undefined> = {}) => link(page, [["node", node], ...Object.entries(more)]);
+  const to = (page: string, more: Record<string, string | undefined> = {}) => link(page, Object.entries({ node, ...more }));
   for (const item of menu.querySelectorAll("a")) {
     const its = item.dataset["page"] ?? "";
     // one of many belongs to their list: a peer to the peers
@@ -52,9 +56,12 @@ function show(): void {
   }
   document.documentElement.dataset["menu"] = "closed";
   menuButton.setAttribute("aria-expanded", "false");
-  write(title, page?.title ?? "No such page");
+  const several = nodes.length > 1;
+  const all = page?.fleet || params.get("nodes") === "all";
+  const named = several && page && !all && node !== undefined ? [node] : [];
+  fill(title, page?.title ?? "No such page", ...named.map((node) => el("span", { class: "of-node" }, ` of ${node}`)));
   write(about, page?.about ?? "");
-  document.title = `${page?.title ?? "No such page"} · peer-observer`;
+  document.title = [page?.title ?? "No such page", ...named, "peer-observer"].join(" · ");
   const root = el("div", { class: `page page-${name.replace(/\W/g, "")}` });
   fill(main, el("header", { class: "page-head" }, title, about), root);
   if (!page) {
@@ -72,6 +79,7 @@ function show(): void {
     client,
     node,
     asked: nodes.length === 1 && node === nodes[0] ? undefined : node,
+    several,
     params,
     signal: leave.signal,
     to,
@@ -155,7 +163,9 @@ function frame(): void {
   nodeChoice.addEventListener("change", () => {
     const { page, params } = parse(location.hash);
     params.set("node", nodeChoice.value);
-    // a peer is a peer of one node only
+    // where one is stays, also where one was led to a moment; a peer is a peer of one node only
+    params.delete("at");
+    params.delete("peer");
     location.hash = page === "peer" ? link("peers", [["node", nodeChoice.value]]) : link(page, params);
   });
   const skip = button("Skip to the page", { class: "skip" }, () => {
@@ -221,11 +231,12 @@ poll(
   (answer) => {
     const names = answer.nodes.map(({ node }) => node);
     if (names.join("\n") !== nodes.join("\n")) {
-      const before = chosen();
+      const before = [chosen(), nodes.length > 1].join();
       nodes = names;
+      if (usual === undefined || !names.includes(usual)) usual = names[0];
       fill(nodeChoice, ...names.map((name) => el("option", { value: name }, name)));
       nodeChoice.hidden = names.length === 0;
-      if (shown && before !== chosen()) show();
+      if (shown && before !== [chosen(), nodes.length > 1].join()) show();
     }
     const node = chosen();
     if (node !== undefined) nodeChoice.value = node;

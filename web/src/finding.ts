@@ -5,6 +5,9 @@ import { body } from "./events.ts";
 import type { Int, Time } from "./format.ts";
 import type { Source } from "./schema.ts";
 
+/** Instead of a node's name: it is about all of them. */
+export const FLEET = "_fleet";
+
 /** The body of every `finding.*` event. */
 export interface Concluded {
   detector: string;

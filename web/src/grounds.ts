@@ -5,13 +5,16 @@ import { el } from "./dom.ts";
 import { moment, rfc3339, words } from "./format.ts";
 import type { Context } from "./page.ts";
 
-/** The events that were looked at; a time leads to the stream at that moment, where a recording is shown. */
-export function references(evidence: NonNullable<Finding["evidence"]>, context: Context): HTMLElement | null {
+/** The events that were looked at; a time leads to the stream at that moment, where a recording is shown: of their node, if they are of one. */
+export function references(evidence: NonNullable<Finding["evidence"]>, context: Context, node?: string): HTMLElement | null {
   if (evidence.length === 0) return null;
   const link = (time: string) =>
     el(
       "a",
-      { href: context.to("messages", { at: rfc3339(time) }), title: "The stream at this moment, in a recording" },
+      {
+        href: context.to("messages", { ...(node === undefined ? {} : { node }), at: rfc3339(time) }),
+        title: "The stream at this moment, in a recording",
+      },
       moment(time),
     );
   return el("ul", {}, ...evidence.map(({ time, text }) => el("li", {}, time ? link(time) : null, time ? " " : "", text)));

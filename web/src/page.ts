@@ -10,6 +10,8 @@ export interface Context {
   node: string | undefined;
   /** What to ask /api for: nothing where there is one node, so that the answer is empty, not wrong, before a recording comes to it. */
   asked: string | undefined;
+  /** Whether there are other nodes: then it has to be said which one is shown. */
+  several: boolean;
   params: Map<string, string>;
   /** Ends when the page is left. */
   signal: AbortSignal;

@@ -9,6 +9,8 @@ export interface Page {
   about: string;
   /** Reached from another page, not from the menu. */
   inner?: boolean;
+  /** About all nodes, whichever is chosen. */
+  fleet?: boolean;
   load(): Promise<(root: HTMLElement, context: Context) => void>;
 }
 
@@ -16,6 +18,7 @@ export const PAGES: Record<string, Page> = {
   overview: {
     title: "Overview",
     about: "The nodes, what their peers send, and what is worth a look.",
+    fleet: true,
     load: () => Promise.resolve(overview),
   },
   circle: {
@@ -62,12 +65,14 @@ export const PAGES: Record<string, Page> = {
   incidents: {
     title: "Incidents",
     about: "What belongs together, with a life: opened, looked at, over, back. Choose one for all that is known of it.",
+    fleet: true,
     load: async () => (await import("./pages/incidents.ts")).show,
   },
   incident: {
     title: "Incident",
     about: "What, where, since when, how sure, what to do; its evidence, and what happened to it.",
     inner: true,
+    fleet: true,
     load: async () => (await import("./pages/incident.ts")).show,
   },
   findings: {
@@ -78,6 +83,7 @@ export const PAGES: Record<string, Page> = {
   health: {
     title: "Health",
     about: "The observer itself: what it is attached to, how far behind it is, and what it lost on the way.",
+    fleet: true,
     load: async () => (await import("./pages/health.ts")).show,
   },
 };

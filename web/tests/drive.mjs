@@ -5,25 +5,16 @@
 // `--locked` is another server, which lets in only who has the token.
 // Each page must show what the recording holds, complain of nothing, ask no other host, and have no serious fault of accessibility.
 import assert from "node:assert/strict";
-import { mkdir, readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
-import { launch, watch } from "./browser.mjs";
+import { Drive, LOOKS, PATIENCE, accessibility, drawn, gone, has } from "./steps.mjs";
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { shots: { type: "string" }, only: { type: "string" }, locked: { type: "string" }, token: { type: "string" } },
-});
-const base = positionals[0]?.replace(/\/$/, "");
-if (!base) throw new Error("usage: drive.mjs URL [--shots FOLDER]");
-const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const drive = await Drive.start({ locked: { type: "string" }, token: { type: "string" } });
+const { base, values } = drive;
 
 /** Near the end: everything happened. */
 const LATE = "2026-11-22T10:58:41.500Z";
 /** The node has 14 peers, transactions travel. */
 const EARLY = "2026-11-22T10:58:21.400Z";
-const PATIENCE = 90_000;
 
 /** What each page must show at LATE: texts that come from the recording, in places where they belong. */
 const PAGES = {
@@ -94,7 +85,8 @@ const PAGES = {
   "incident?number=1": async (page) => {
     await has(page, ".incident-head", "warn", "acknowledged", "inv queue (D39) at demo");
     await has(page, ".facts", "2026-11-22 10:58:25 UTC", "ann");
-    await has(page, ".panel", "What to do next", "Look at the mempool's growth");
+    await has(page, ".panel", "What to do next");
+    await has(page, ".runbook > ol > li", "Look at the mempool's growth");
     await has(page, ".panel", "What it does not prove", "a rush of ordinary transactions");
     await has(page, ".slices li", "000001-0.poa", "1,234 events");
     await has(page, ".finding-part", "Numbers", "largest queue", "20,000 transactions");
@@ -108,121 +100,10 @@ const PAGES = {
   },
 };
 
-/** One element that fits the selector holds all these texts. */
-async function has(page, selector, ...texts) {
-  const fits = texts.reduce((found, text) => found.filter({ hasText: text }), page.locator(selector));
-  try {
-    await fits.first().waitFor({ timeout: PATIENCE });
-  } catch {
-    const there = await page.locator(selector).allInnerTexts();
-    throw new Error(`no ${selector} with ${texts.join(", ")}; there is:\n${there.join("\n").slice(0, 2000)}`);
-  }
-}
+const seek = (request, change) => drive.seek(request, change);
+const step = (name, act) => drive.step(name, act);
+const visit = (look, act) => drive.visit(look, act);
 
-/** No element that fits the selector holds this text any more. */
-async function gone(page, selector, text) {
-  try {
-    await page.locator(selector).filter({ hasText: text }).first().waitFor({ state: "detached", timeout: PATIENCE });
-  } catch {
-    const bar = await page.locator(".playback").innerText();
-    throw new Error(`there is still a ${selector} with ${text}; the bar says: ${bar.replaceAll("\n", " ")}`);
-  }
-}
-
-/** These canvases are not blank. */
-async function drawn(page, selector, count) {
-  await page.waitForFunction(
-    ([selector, count]) => {
-      const all = [...document.querySelectorAll(selector)];
-      const inked = all.filter((canvas) => {
-        if (canvas.width === 0 || canvas.height === 0) return false;
-        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-        return data.some((value) => value !== 0);
-      });
-      return inked.length >= count;
-    },
-    [selector, count],
-    { timeout: PATIENCE },
-  );
-}
-
-async function seek(request, change) {
-  const answer = await request.post(`${base}/api/playback`, { data: change });
-  assert.ok(answer.ok(), `playback: ${answer.status()} ${await answer.text()}`);
-  // a jump reads what came before, in its own time; who asks more often than this is refused
-  for (let state = await answer.json(); state.seeking;) {
-    await new Promise((again) => setTimeout(again, 25));
-    state = await (await request.get(`${base}/api/playback`)).json();
-  }
-}
-
-/** Serious and critical faults, one line each. */
-async function accessibility(page) {
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
-  return violations
-    .filter(({ impact }) => impact === "serious" || impact === "critical")
-    .flatMap(({ id, impact, nodes }) =>
-      nodes
-        .slice(0, 3)
-        .map(({ target, failureSummary }) => `${impact} ${id}: ${target.join(" ")}: ${failureSummary?.replaceAll("\n", " ")}`),
-    );
-}
-
-let failures = 0;
-async function step(name, act) {
-  if (values.only && !name.includes(values.only)) return;
-  const start = Date.now();
-  try {
-    await act();
-    console.log(`ok ${name} (${Date.now() - start} ms)`);
-  } catch (error) {
-    failures += 1;
-    console.log(`FAILED ${name}: ${error.message}`);
-  }
-}
-
-const browser = await launch();
-const LOOKS = [
-  { name: "light", viewport: { width: 1280, height: 860 }, colorScheme: "light" },
-  { name: "dark", viewport: { width: 1280, height: 860 }, colorScheme: "dark" },
-  {
-    name: "phone",
-    viewport: { width: 390, height: 844 },
-    colorScheme: "light",
-    deviceScaleFactor: 1,
-    hasTouch: true,
-    isMobile: true,
-  },
-];
-
-/** A fresh browser with this look. */
-async function enter(look) {
-  const context = await browser.newContext(look);
-  context.setDefaultTimeout(PATIENCE);
-  return context;
-}
-
-/** What a route still fetches for a page that is left is no failure. */
-async function leave(context) {
-  for (const page of context.pages()) await page.unrouteAll({ behavior: "ignoreErrors" });
-  await context.close();
-}
-
-/** A fresh page with this look; what it did wrong is checked at its end. */
-async function visit(look, act) {
-  const context = await enter({ ...look, reducedMotion: "reduce" });
-  const faults = await watch(context, base);
-  try {
-    const page = await context.newPage();
-    await act(page, context);
-    assert.deepEqual(faults, [], "the page complains of nothing, and asks nobody else");
-  } finally {
-    await leave(context);
-  }
-}
-
-if (values.shots) await mkdir(values.shots, { recursive: true });
 for (const look of LOOKS) {
   for (const [name, check] of Object.entries(PAGES)) {
     const title = name.split("?")[0];
@@ -233,15 +114,8 @@ for (const look of LOOKS) {
         await check(page);
         if (title === "messages") await listen(page);
         if (title === "circle") await busy(page, context);
-        const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-        assert.ok(wide <= 0, `the page is ${wide} px wider than the screen`);
-        if (values.shots) {
-          // one that goes on below the screen is shown whole, above the bar
-          const whole = title === "incident" ? await page.evaluate(() => document.documentElement.scrollHeight) : 0;
-          await page.setViewportSize({ ...look.viewport, height: Math.max(whole, look.viewport.height) });
-          await page.screenshot({ path: join(values.shots, `${title}-${look.name}.png`) });
-        }
-        assert.deepEqual(await accessibility(page), []);
+        // one that goes on below the screen is shown whole, above the bar
+        await drive.looksRight(page, look, title, title === "incident");
       }),
     );
   }
@@ -413,7 +287,7 @@ await step("a finding says why, from what, and what it does not prove", () =>
 
 await step("an incident is worked with where the book is, and somebody who is late is told", async () => {
   // without the check of what the browser complains of: a refusal is one of these
-  const context = await enter(desk);
+  const context = await drive.enter(desk);
   const page = await context.newPage();
   await seek(context.request, { at: LATE, playing: false });
   const sent = [];
@@ -448,11 +322,65 @@ await step("an incident is worked with where the book is, and somebody who is la
   assert.deepEqual(await accessibility(page), []);
   await page.reload();
   assert.equal(await page.getByLabel("Your name").inputValue(), "ann");
-  await leave(context);
+  await drive.leave(context);
 });
 
+/** Runbooks are ours; what is made of them is safe even if they were not. */
+const RUNBOOK = `# First
+
+*Is it here*, or **everywhere**? See \`peer_count\`, then:
+
+1. Stop. [the pull request](https://example.org/pull/1) says why;
+   2023 was worse.
+2. Look closer:
+
+   - at \`ping\`
+   - at [the other page](docs/connect.md)
+
+   \`\`\`sh
+   bitcoin-cli getpeerinfo | head
+   \`\`\`
+
+<img src=x onerror="window.hurt=1"> [here](javascript:window.hurt=1) <script>window.hurt=1</script>`;
+
+await step("a runbook is set as it was meant, and nothing in it runs", () =>
+  visit(desk, async (page, context) => {
+    await seek(context.request, { at: LATE, playing: false });
+    await page.route(/\/api\/incidents\/1(\?|$)/, async (route) => {
+      const answer = await (await route.fetch()).json();
+      for (const paragraph of answer.paragraphs) {
+        if (paragraph.heading === "What to do next") paragraph.text = RUNBOOK;
+        // a stranger has his word in these
+        if (paragraph.heading === "What") paragraph.text = "[the *answer*](https://evil.example/) `here`";
+      }
+      return route.fulfill({ json: answer });
+    });
+    await page.goto(`${base}/#/incident?number=1`);
+    const book = page.locator(".runbook");
+    await book.getByRole("heading", { name: "First", level: 3 }).waitFor();
+    const inner = (selector) => book.locator(selector).allInnerTexts();
+    assert.deepEqual([await inner("em"), await inner("strong")], [["Is it here"], ["everywhere"]]);
+    assert.deepEqual(await inner(":scope > ol > li > ul > li"), ["at ping", "at the other page (docs/connect.md)"]);
+    assert.deepEqual(
+      [await inner("pre"), await inner("code")],
+      [["bitcoin-cli getpeerinfo | head"], ["peer_count", "ping", "bitcoin-cli getpeerinfo | head"]],
+    );
+    assert.equal(await book.locator(":scope > ol > li").count(), 2);
+    const links = await page
+      .locator("main .columns a")
+      .evaluateAll((all) => all.map(({ href, rel, target }) => [href, rel, target]));
+    const away = links.filter(([href]) => !href.startsWith(base));
+    assert.deepEqual(away, [["https://example.org/pull/1", "noreferrer noopener", "_blank"]]);
+    await has(page, ".runbook p", '<img src=x onerror="window.hurt=1"> [here](javascript:window.hurt=1)');
+    await has(page, ".prose", "[the *answer*](https://evil.example/) `here`");
+    assert.equal(await page.evaluate(() => window.hurt), undefined);
+    assert.equal(await page.locator("main img, main script").count(), 0);
+    assert.deepEqual(await accessibility(page), []);
+  }),
+);
+
 await step("a page says when the program does not answer, and goes on when it does", async () => {
-  const context = await enter(desk);
+  const context = await drive.enter(desk);
   const page = await context.newPage();
   await page.goto(`${base}/#/peers`);
   await page.locator("tbody tr").first().waitFor();
@@ -465,7 +393,7 @@ await step("a page says when the program does not answer, and goes on when it do
   await has(page, ".trouble", "It may have left");
   await page.goto(`${base}/#/nowhere`);
   await has(page, ".empty", "This link leads to no page");
-  await leave(context);
+  await drive.leave(context);
 });
 
 await step("the stream says where the connection was lost, and refuses a filter that names nobody", () =>
@@ -493,7 +421,7 @@ await step("the stream says where the connection was lost, and refuses a filter 
 if (values.locked) {
   await step("a person logs in with the token, and not without", async () => {
     const locked = values.locked.replace(/\/$/, "");
-    const context = await enter(desk);
+    const context = await drive.enter(desk);
     const page = await context.newPage();
     await page.goto(`${locked}/`);
     assert.equal(page.url(), `${locked}/login`);
@@ -508,7 +436,7 @@ if (values.locked) {
     assert.equal(await answered("0123456789 is wrong"), 401);
     assert.equal(await answered(values.token), 303);
     await has(page, ".node-card", "demo");
-    await context.close();
+    await drive.leave(context);
   });
 }
 
@@ -529,8 +457,4 @@ await step("the first page is small and soon there", () =>
   }),
 );
 
-await browser.close();
-if (failures > 0) {
-  console.log(`${failures} failed`);
-  process.exitCode = 1;
-}
+await drive.end();

@@ -11,7 +11,6 @@ import { byType, matches, state } from "../src/peers.ts";
 import { stride } from "../src/playback.ts";
 import { complete, edition } from "../src/finding.ts";
 import { commands } from "../src/incident.ts";
-import { steps } from "../src/runbook.ts";
 import { link, parse } from "../src/route.ts";
 import { joined, read, trimmed } from "../src/wire.ts";
 import type { Event } from "../src/schema.ts";
@@ -269,11 +268,6 @@ test("what happened minutes ago does not happen now", () => {
   ];
   const series = { start: "0", step: "1000000000", columns: { in: [5, 7], rejected: [9, 0] } };
   assert.deepEqual(current(series, lines), [7, 0, null]);
-});
-
-test("a runbook's steps are a list, and anything else is not", () => {
-  assert.deepEqual(steps("1. Look at it,\n   closely.\n2. Tell `D09` of it.\n"), ["Look at it, closely.", "Tell `D09` of it."]);
-  assert.deepEqual(steps("No page says what to do: 1. is no step here."), []);
 });
 
 test("what can be done with an incident depends on where it is in its life", () => {

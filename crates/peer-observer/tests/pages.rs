@@ -67,11 +67,15 @@ fn tools() -> bool {
 /// Of a server that lets in nobody without it.
 const TOKEN: &str = "correct-horse-battery";
 
-/// Pages over the bundled recording, and their address.
-fn serve(more: &[&str]) -> (Running, String) {
-    let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo.rec");
+/// Pages over recordings of `fixtures/`, and their address.
+fn serve(recordings: &[&str], more: &[&str]) -> (Running, String) {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
     let mut command = program();
-    let mut server = Running::start(command.args(["web", "--recording", recording, "--web-listen", "127.0.0.1:0"]).args(more));
+    command.args(["web", "--web-listen", "127.0.0.1:0"]).args(more);
+    for recording in recordings {
+        command.arg("--recording").arg(fixtures.join(recording));
+    }
+    let mut server = Running::start(&mut command);
     let said = server.wait_for_error("its address", |line| line.contains("http://127.0.0.1:"));
     let address = said.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
     (server, address)
@@ -84,32 +88,50 @@ fn what_is_in_the_program_is_made_of_its_sources() {
     }
 }
 
+const SECOND: u64 = 1_000_000_000;
+
+/// A finding at a node. `time` is nanoseconds since the epoch.
+fn found(time: u64, node: &str, detector: &str, name: &str, kind: EntityKind) -> Arc<Event> {
+    let input =
+        FindingInput { name: "largest_queue".into(), value: 20_000.0, unit: "transactions".into(), threshold: Some(10_000.0) };
+    let finding = Finding {
+        id: format!("{:016x}", time / SECOND),
+        detector: detector.into(),
+        name: name.into(),
+        entity: Some(FindingEntity { kind: kind.into(), ..FindingEntity::default() }),
+        severity: Severity::Warn.into(),
+        verdict: Verdict::Investigate.into(),
+        score: 2.0,
+        inputs: vec![input],
+        opened: time,
+        summary: "the longest queue of announcements holds 20,000 transactions".into(),
+        ..Finding::default()
+    };
+    Arc::new(Event { time, ..Event::new(node, Source::Detect, FindingOpened { finding: Some(finding) }) })
+}
+
+/// The recordings of two nodes hold no finding: one of each, and one of both, as a recording.
+fn findings(folder: &Path) -> String {
+    let path = folder.join("findings.rec");
+    let mut writer = Writer::new(std::fs::File::create(&path).unwrap(), 1).unwrap();
+    for (second, node, detector, name, kind) in [
+        (16, "north", "D39", "inv_queue", EntityKind::Node),
+        (16, "south", "D28", "ping_flood", EntityKind::Node),
+        (17, detect::FLEET, "D50", "reconstruction", EntityKind::Fleet),
+    ] {
+        // 2026-11-23 05:22 UTC
+        writer.write(&found((1_795_411_320 + second) * SECOND, node, detector, name, kind)).unwrap();
+    }
+    writer.finish().unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
 /// The bundled recording holds no incident. What a book made of two findings within its half minute, as a recording.
 fn incidents(folder: &Path) -> String {
-    const SECOND: u64 = 1_000_000_000;
     let at = |second: u64| (1_795_345_080 + second) * SECOND;
-    let found = |second: u64, node: &str, detector: &str, name: &str, kind: EntityKind| {
-        let input =
-            FindingInput { name: "largest_queue".into(), value: 20_000.0, unit: "transactions".into(), threshold: Some(10_000.0) };
-        let finding = Finding {
-            id: format!("{second:016x}"),
-            detector: detector.into(),
-            name: name.into(),
-            entity: Some(FindingEntity { kind: kind.into(), ..FindingEntity::default() }),
-            severity: Severity::Warn.into(),
-            verdict: Verdict::Investigate.into(),
-            score: 2.0,
-            inputs: vec![input],
-            opened: at(second),
-            summary: "the longest queue of announcements holds 20,000 transactions".into(),
-            ..Finding::default()
-        };
-        let kind = FindingOpened { finding: Some(finding) };
-        Arc::new(Event { time: at(second), ..Event::new(node, Source::Detect, kind) })
-    };
     let mut book = Book::open(&folder.join("book")).unwrap();
-    let mut told = book.record(&[found(25, "demo", "D39", "inv_queue", EntityKind::Node)]).unwrap();
-    told.extend(book.record(&[found(26, detect::FLEET, "D50", "reconstruction", EntityKind::Fleet)]).unwrap());
+    let mut told = book.record(&[found(at(25), "demo", "D39", "inv_queue", EntityKind::Node)]).unwrap();
+    told.extend(book.record(&[found(at(26), detect::FLEET, "D50", "reconstruction", EntityKind::Fleet)]).unwrap());
     for (act, number, by, text, second) in [
         (Act::Acknowledge, 1, "ann", "", 30),
         (Act::Note, 1, "ben", "as in March: the same range, the abuse desk knows", 31),
@@ -141,29 +163,52 @@ fn incidents(folder: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-#[test]
-fn every_page_shows_the_recording_and_complains_of_nothing() {
-    if !tools() {
-        return;
-    }
-    if !["chromium", "chromium-browser", "google-chrome"].into_iter().any(works) {
+/// Whether there is what drives a browser, and one.
+fn browser() -> bool {
+    let chromium = ["chromium", "chromium-browser", "google-chrome"].into_iter().any(works);
+    if !chromium {
         testkit::skipped("no chromium on PATH");
-        return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let (server, address) = serve(&["--recording", &incidents(folder.path())]);
-    let token = folder.path().join("token");
-    std::fs::write(&token, TOKEN).unwrap();
-    let (locked, door) = serve(&["--web-token-file", token.to_str().unwrap()]);
+    chromium && tools()
+}
+
+/// Drives a browser; `PAGES_SHOTS` names where pictures go, to renew those of the manual.
+fn drive(script: &str, arguments: &[&str]) {
     let mut drive = Command::new("node");
-    drive.args(["tests/drive.mjs", &address, "--locked", &door, "--token", TOKEN]);
-    // to renew the pictures of the manual
+    drive.arg(script).args(arguments);
     if let Some(folder) = std::env::var_os("PAGES_SHOTS") {
         drive.arg("--shots").arg(folder);
     }
     run(&mut drive);
-    for server in [server, locked] {
-        let (_, _, status) = server.end(rustix::process::Signal::TERM);
-        assert!(status.success(), "{status}");
+}
+
+fn end(server: Running) {
+    let (_, _, status) = server.end(rustix::process::Signal::TERM);
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn two_nodes_are_shown_side_by_side_and_apart() {
+    if !browser() {
+        return;
     }
+    let folder = tempfile::tempdir().unwrap();
+    let (server, address) = serve(&["pair/north.rec", "pair/south.rec", &findings(folder.path())], &[]);
+    drive("tests/pair.mjs", &[&address]);
+    end(server);
+}
+
+#[test]
+fn every_page_shows_the_recording_and_complains_of_nothing() {
+    if !browser() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (server, address) = serve(&["demo.rec", &incidents(folder.path())], &[]);
+    let token = folder.path().join("token");
+    std::fs::write(&token, TOKEN).unwrap();
+    let (locked, door) = serve(&["demo.rec"], &["--web-token-file", token.to_str().unwrap()]);
+    drive("tests/drive.mjs", &[&address, "--locked", &door, "--token", TOKEN]);
+    end(server);
+    end(locked);
 }

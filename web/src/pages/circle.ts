@@ -101,11 +101,11 @@ class CirclePage {
       this.tools(),
       el(
         "div",
-        { class: "circle-columns" },
+        { class: this.all ? "circle-columns side-by-side" : "circle-columns" },
         this.stages,
         el(
           "div",
-          { class: "stack" },
+          { class: this.all ? "beside" : "stack" },
           panel("Peer", {}, this.about),
           panel("Comings and goings", {}, this.happenings),
           this.legend(),
@@ -252,11 +252,16 @@ class CirclePage {
           { class: "text" },
           peer ? shape(peer.type) : null,
           " ",
-          el("a", { href: this.context.to("peer", { node, id }) }, `peer ${id}`),
+          el("a", { href: this.context.to("peer", { node, id }) }, this.name(node, id)),
         ),
       ),
     );
     while (this.happenings.childElementCount > KEPT) this.happenings.lastElementChild?.remove();
+  }
+
+  /** A peer's id says nothing without its node, where there are several. */
+  private name(node: string, id: string): string {
+    return this.all && this.context.several ? `peer ${id} of ${node}` : `peer ${id}`;
   }
 
   private listen(ring: Ring): void {
@@ -316,7 +321,7 @@ class CirclePage {
     const list = el("dl", { class: "facts" });
     fill(
       this.about,
-      el("p", { class: "who" }, el("b", {}, `Peer ${id}`)),
+      el("p", { class: "who" }, el("b", {}, this.name(ring.node, id).replace("peer", "Peer"))),
       list,
       el("p", {}, el("a", { href: this.context.to("peer", { node: ring.node, id }) }, "All that is known of it")),
     );
@@ -350,7 +355,7 @@ class CirclePage {
     });
     const every = el("input", { type: "checkbox", checked: this.all });
     every.addEventListener("change", () => {
-      this.context.remember({ nodes: every.checked ? "all" : undefined });
+      this.context.remember({ nodes: every.checked ? "all" : undefined, at: undefined });
       // the page starts anew, with another subscription
       dispatchEvent(new Event("hashchange"));
     });

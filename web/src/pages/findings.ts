@@ -2,8 +2,8 @@
 
 import type { Finding } from "../api.ts";
 import { summary as inWords } from "../events.ts";
-import { el, fill } from "../dom.ts";
-import { complete, edition } from "../finding.ts";
+import { el, fill, write } from "../dom.ts";
+import { FLEET, complete, edition } from "../finding.ts";
 import { moment, plural, words } from "../format.ts";
 import { numbers, references, section } from "../grounds.ts";
 import { facts, follow, type Context } from "../page.ts";
@@ -14,14 +14,21 @@ const EMPTY =
 export function show(root: HTMLElement, context: Context): void {
   const count = el("p", { class: "quiet", role: "status" });
   const list = el("div", { class: "findings" });
-  root.append(count, list);
+  const all = el("input", { type: "checkbox", checked: context.params.get("nodes") === "all" });
+  root.append(el("div", { class: "tools" }, context.several ? el("label", {}, all, "of all nodes") : null, count), list);
   let shown = "";
-  follow(root, context, "findings", { node: context.asked }, ({ findings: raw }) => {
-    const findings = raw.map(complete);
+  // those of other nodes are counted at least: nobody shall take a quiet node for a quiet fleet
+  follow(root, context, "findings", {}, ({ findings: raw }) => {
+    const here = (node: string) => all.checked || !context.several || node === FLEET || node === context.node;
+    const findings = raw.filter(({ node }) => here(node)).map(complete);
     const active = findings.filter(({ active }) => active).length;
+    const elsewhere = raw.filter(({ node, active }) => active && !here(node)).length;
     const key = edition(findings);
-    const text = findings.length === 0 ? "" : `${plural(active, "active finding")}, ${findings.length - active} cleared`;
-    if (count.textContent !== text) count.textContent = text;
+    const text = [
+      findings.length === 0 ? "" : `${plural(active, "active finding")}, ${findings.length - active} cleared`,
+      elsewhere === 0 ? "" : `${elsewhere} active at other nodes`,
+    ];
+    write(count, text.filter(Boolean).join("; "));
     if (key === shown && list.childElementCount > 0) return;
     const first = shown === "";
     shown = key;
@@ -35,6 +42,11 @@ export function show(root: HTMLElement, context: Context): void {
         ? [el("p", { class: "empty" }, EMPTY)]
         : ordered.map((finding, i) => card(finding, context, open.has(finding.id) || (first && i === 0)))),
     );
+  });
+  all.addEventListener("change", () => {
+    context.remember({ nodes: all.checked ? "all" : undefined, at: undefined });
+    // the page starts anew, under another heading
+    dispatchEvent(new Event("hashchange"));
   });
 }
 
@@ -57,7 +69,7 @@ function card(finding: Finding, context: Context, open: boolean): HTMLElement {
     el("a", { href: context.to("peer", { node: finding.node, id: String(id) }) }, `peer ${id}`),
   ]);
   facts(known, [
-    ["Node", finding.node],
+    ["Node", finding.node === FLEET ? "all of them" : finding.node],
     ["About", peers.length > 0 ? el("span", {}, ...links) : finding.about],
     ["Since", moment(finding.time)],
     ["Cleared", finding.cleared ? moment(finding.cleared) : undefined],
@@ -75,11 +87,17 @@ function card(finding: Finding, context: Context, open: boolean): HTMLElement {
       el("span", { class: `badge ${badge}` }, severity),
       el("b", {}, finding.title ?? words(finding.kind.replace(".", " "))),
       el("span", { class: "text" }, finding.text ?? (finding.event ? inWords(finding.event) : "")),
-      el("span", { class: "quiet" }, finding.active ? "active" : "cleared"),
+      el(
+        "span",
+        { class: "quiet" },
+        [context.several ? (finding.node === FLEET ? "all nodes" : finding.node) : "", finding.active ? "active" : "cleared"]
+          .filter(Boolean)
+          .join(" · "),
+      ),
     ),
     known,
     section("Why", finding.why || inputs.length > 0 ? el("div", {}, el("p", {}, finding.why ?? ""), numbers(inputs)) : null),
-    section("Evidence", references(evidence, context)),
+    section("Evidence", references(evidence, context, finding.node === FLEET ? undefined : finding.node)),
     section("What it does not prove", unproven.length > 0 ? el("ul", {}, ...unproven.map((text) => el("li", {}, text))) : null),
   );
   details.dataset["id"] = finding.id;

@@ -8,7 +8,7 @@ import { bytes, clock, day, moment, plural, whole, words } from "../format.ts";
 import { numbers, references, section } from "../grounds.ts";
 import { BARRED, commands, tone } from "../incident.ts";
 import { facts, follow, panel, type Context } from "../page.ts";
-import { marked, prose } from "../runbook.ts";
+import { marked, prose, runbook } from "../runbook.ts";
 import type { IncidentKept } from "../schema.ts";
 
 /** The paragraph with the runbook. */
@@ -58,7 +58,7 @@ export function show(root: HTMLElement, context: Context): void {
     fill(
       told,
       panel("What is known", {}, ...known.map(({ heading, text }) => section(heading, prose(text)))),
-      next ? panel(next.heading, {}, prose(next.text)) : null,
+      next ? panel(next.heading, {}, runbook(next.text, 2)) : null,
       history(incident),
     );
     fill(rests, grounds(incident, context));
@@ -92,7 +92,7 @@ function grounds({ incident, evidence, nodes }: Incident, context: Context): HTM
     link && el("p", {}, "About ", link, "."),
     evidence.length > 0 ? el("ul", { class: "slices" }, ...evidence.map(slice)) : nothing,
     section("Numbers", finding ? el("div", {}, el("p", {}, finding.text ?? ""), numbers(numbersOf)) : null),
-    section("Events", references(finding?.evidence ?? [], context)),
+    section("Events", references(finding?.evidence ?? [], context, nodes.length === 1 ? nodes[0] : undefined)),
   );
 }
 

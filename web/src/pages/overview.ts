@@ -44,8 +44,9 @@ function showNodes(target: HTMLElement, answer: Nodes, context: Context): void {
       card = el("article", { class: "node-card" });
       card.dataset["node"] = row.node;
       const name = el("h2", {}, el("a", { href: context.to("overview", { node: row.node }) }, row.node));
+      const below = context.several && row.node === context.node;
       card.append(
-        name,
+        el("header", {}, name, below ? el("span", { class: "quiet" }, "below in detail") : null),
         el("p", { class: "node-version quiet" }),
         el("dl", { class: "figures" }),
         el("ul", { class: "peer-types", "aria-label": `Peers of ${row.node} by type` }),
@@ -200,6 +201,7 @@ function summary(root: HTMLElement, context: Context): HTMLElement[] {
     showNotes(notes, answer.notes ?? [], context);
   });
   return [
+    ...(context.several && context.node !== undefined ? [el("h2", { class: "of-one" }, context.node)] : []),
     figures(active, events, missed),
     el("div", { class: "charts" }, messages.element, traffic.element, connections.element),
     el(
@@ -237,7 +239,7 @@ function showNotes(list: HTMLElement, notes: readonly Note[], context: Context):
           "li",
           { class: `note-${note.kind.split(".")[0] ?? ""}` },
           el("time", { title: moment(note.time) }, clock(note.time, 0)),
-          el("span", { class: "kind" }, words(note.kind.replace(".", " "))),
+          el("span", { class: "kind" }, words(note.kind.replace(/^conn\./, "").replace(".", " "))),
           el(
             "span",
             { class: "text" },

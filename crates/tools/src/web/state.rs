@@ -110,7 +110,7 @@ impl State {
             }
             self.nodes.insert(event.node.clone(), Node { since: event.time, ..Node::default() });
         }
-        self.findings.observe(event);
+        self.findings.observe(event, false);
         self.incidents.observe(event);
         if let Some(node) = self.nodes.get_mut(&event.node) {
             node.events += 1;
@@ -154,7 +154,7 @@ impl State {
     pub fn observe_fleet(&mut self, event: &Arc<Event>) -> bool {
         let primary = self.primaries.admit(event);
         self.go_on(event.time);
-        self.findings.observe(event);
+        self.findings.observe(event, true);
         self.incidents.observe(event);
         primary
     }

@@ -22,12 +22,15 @@ pub struct Finding {
     pub since: u64,
     /// Whether it is neither cleared nor expired.
     pub active: bool,
+    /// Whether it is about all nodes.
+    pub fleet: bool,
     /// The last that was said of it; each repeats all that is known.
     pub event: Arc<Event>,
 }
 
 impl Findings {
-    pub fn observe(&mut self, event: &Arc<Event>) {
+    /// `fleet`: whether the event is about all nodes.
+    pub fn observe(&mut self, event: &Arc<Event>, fleet: bool) {
         let Some(id) = event.id().filter(|id| id.family() == "finding") else { return };
         let name = name(event);
         let active = matches!(id.short_name(), "opened" | "updated");
@@ -39,7 +42,7 @@ impl Findings {
             let oldest = self.0.iter().min_by_key(|(_, finding)| (finding.active, finding.since)).map(|(name, _)| name.clone());
             oldest.and_then(|oldest| self.0.remove(&oldest));
         }
-        self.0.insert(name, Finding { since: event.time, active, event: Arc::clone(event) });
+        self.0.insert(name, Finding { since: event.time, active, fleet, event: Arc::clone(event) });
     }
 
     /// Newest first.

@@ -120,8 +120,7 @@ impl State {
     /// `/api/summary`
     pub fn summary(&self, choice: &Choice) -> Result<Value, Unknown> {
         let (name, node) = self.one(choice)?;
-        let fits = |finding: &Finding| choice.node.as_ref().is_none_or(|node| *node == finding.event.node);
-        let active = self.findings.iter().filter(|(_, finding)| finding.active && fits(finding)).count();
+        let active = self.findings.iter().filter(|(_, finding)| finding.active && concerns(choice, finding)).count();
         let missed = U64(self.missed);
         let Some(node) = node else {
             return Ok(self.dated(json!({ "node": name, "events": U64(0), "missed": missed, "findings": { "active": active } })));
@@ -309,9 +308,8 @@ impl State {
     /// `/api/findings`
     pub fn findings(&self, choice: &Choice) -> Result<Value, Unknown> {
         drop(self.chosen(choice)?);
-        let fits = |finding: &Finding| choice.node.as_ref().is_none_or(|node| *node == finding.event.node);
-        let findings: Vec<Value> =
-            self.findings.iter().filter(|(_, finding)| fits(finding)).map(|(id, finding)| found(id, finding)).collect();
+        let findings = self.findings.iter().filter(|(_, finding)| concerns(choice, finding));
+        let findings: Vec<Value> = findings.map(|(id, finding)| found(id, finding)).collect();
         Ok(self.dated(json!({ "findings": findings })))
     }
 
@@ -494,6 +492,11 @@ fn ping(peer: &Peer) -> Option<u64> {
 
 fn fee_filter(peer: &Peer) -> Option<i64> {
     peer.fee_filter.or(peer.info.as_ref().and_then(|info| info.min_fee_filter))
+}
+
+/// Whether a finding is about the node that is asked for: what is about the fleet is about each of its nodes.
+fn concerns(choice: &Choice, finding: &Finding) -> bool {
+    finding.fleet || choice.node.as_ref().is_none_or(|node| *node == finding.event.node)
 }
 
 /// An event in words.

@@ -542,6 +542,31 @@ fn incidents_are_bounded_and_what_lasts_stays_longest() {
     assert_eq!((text(&timeline[0]["text"]).len(), &timeline[0]["cut"]), (2048, &Value::Bool(true)));
 }
 
+/// Whoever looks at one node is told what is about all of them, and not what is about another.
+#[test]
+fn a_finding_about_the_fleet_is_about_each_node() {
+    let mut state = State::default();
+    let found = |node: &str, id: &str| {
+        let finding = Finding { id: id.into(), ..Finding::default() };
+        Arc::new(Event { time: START, ..Event::new(node, Source::Detect, FindingOpened { finding: Some(finding) }) })
+    };
+    state.observe(&found("alice", "a"));
+    state.observe(&found("bob", "b"));
+    state.observe_fleet(&found(detect::FLEET, "f"));
+    for (node, expect) in
+        [(Some("alice"), vec!["_fleet", "alice"]), (Some("bob"), vec!["_fleet", "bob"]), (None, vec!["_fleet", "alice", "bob"])]
+    {
+        let choice = Choice { node: node.map(Into::into), ..Choice::default() };
+        let findings = state.findings(&choice).unwrap();
+        let mut nodes: Vec<String> =
+            findings["findings"].as_array().unwrap().iter().map(|finding| text(&finding["node"])).collect();
+        nodes.sort_unstable();
+        assert_eq!(nodes, expect);
+        // without a node the summary is the first one's, and counts all
+        assert_eq!(state.summary(&choice).unwrap()["findings"]["active"], expect.len());
+    }
+}
+
 /// What is of all nodes makes none.
 #[test]
 fn the_fleet_is_no_node() {
