@@ -1,12 +1,18 @@
 // A finding as its own event states it: with units, limits, and what it does not prove.
 
-import type { Finding } from "./api.ts";
+import type { Finding, Nodes } from "./api.ts";
 import { body } from "./events.ts";
 import type { Int, Time } from "./format.ts";
 import type { Source } from "./schema.ts";
 
 /** Instead of a node's name: it is about all of them. */
 export const FLEET = "_fleet";
+
+/** Whether a detector's word on a node, or on any, is in what is shown: where none is, that nothing fired says nothing. Strangers are not told. */
+export function watched({ nodes }: Nodes, node?: string): boolean {
+  const here = nodes.filter((row) => node === undefined || row.node === node);
+  return here.some(({ sources }) => !sources || sources.includes("detect"));
+}
 
 /** The body of every `finding.*` event. */
 export interface Concluded {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { PeerRow } from "../src/api.ts";
+import type { NodeRow, PeerRow } from "../src/api.ts";
 import { current, table } from "../src/chart.ts";
 import { field, summary } from "../src/events.ts";
 import { messageFamily, serviceNames, typeLook } from "../src/networks.ts";
@@ -9,7 +9,7 @@ import { missing, toTip } from "../src/pages/blocks.ts";
 import { condition, lostIn } from "../src/pages/health.ts";
 import { byType, matches, state } from "../src/peers.ts";
 import { stride } from "../src/playback.ts";
-import { complete, edition } from "../src/finding.ts";
+import { complete, edition, watched } from "../src/finding.ts";
 import { commands } from "../src/incident.ts";
 import { link, parse } from "../src/route.ts";
 import { joined, read, trimmed } from "../src/wire.ts";
@@ -275,4 +275,15 @@ test("what can be done with an incident depends on where it is in its life", () 
   assert.deepEqual(last("open"), ["show", "ack", "note", "close"]);
   assert.deepEqual(last("acknowledged"), ["show", "note", "close"]);
   assert.deepEqual(last("resolved"), ["show", "note"]);
+});
+
+test("that nothing fired means something only where somebody looks", () => {
+  const nodes = [
+    { node: "north", sources: ["ebpf", "detect"] },
+    { node: "south", sources: ["ebpf"] },
+  ] as NodeRow[];
+  const answer = { now: "1", nodes };
+  assert.deepEqual([watched(answer), watched(answer, "north"), watched(answer, "south")], [true, true, false]);
+  assert.equal(watched({ now: "1", nodes: [{ node: "north" }] }), true, "strangers are not told who looks");
+  assert.equal(watched({ now: "1", nodes: [] }), false);
 });

@@ -46,10 +46,12 @@ export class Geometry {
     readonly width: number,
     readonly height: number,
     peers: number,
+    /** Of the longest id: what stands outside the ring needs room. */
+    digits = 2,
   ) {
     this.x = width / 2;
     this.y = height / 2;
-    this.radius = Math.max(40, Math.min(width, height) / 2 - 34);
+    this.radius = Math.max(40, Math.min(width, height) / 2 - 20 - 7 * digits);
     this.hub = Math.max(16, Math.min(34, this.radius * 0.13));
     // as large as the room on the ring allows
     this.mark = Math.max(2.5, Math.min(7, (this.radius * Math.PI) / Math.max(8, peers) / 1.5));

@@ -58,7 +58,9 @@ class Ring {
       this.canvas.height = high;
       this.drawing?.setTransform(ratio, 0, 0, ratio, 0, 0);
     }
-    this.geometry = new Geometry(width, height, this.stage.peers.size);
+    let digits = 2;
+    for (const id of this.stage.peers.keys()) digits = Math.max(digits, id.length);
+    this.geometry = new Geometry(width, height, this.stage.peers.size, digits);
   }
 
   draw(palette: Palette, at: number): void {

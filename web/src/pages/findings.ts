@@ -1,12 +1,17 @@
 // Findings: what a detector concluded, from what, and what that does not prove.
 
 import type { Finding } from "../api.ts";
+import { get, poll } from "../client.ts";
 import { summary as inWords } from "../events.ts";
 import { el, fill, write } from "../dom.ts";
-import { FLEET, complete, edition } from "../finding.ts";
+import { FLEET, complete, edition, watched } from "../finding.ts";
 import { moment, plural, words } from "../format.ts";
 import { numbers, references, section } from "../grounds.ts";
 import { facts, follow, type Context } from "../page.ts";
+import { marked } from "../runbook.ts";
+
+const UNWATCHED =
+  "No detector has spoken in what is shown here, so nothing is known either way. `detect --recording FILES` looks for attacks in a recording; `run` detects by itself, over NATS `detect --nats URL` does.";
 
 const EMPTY =
   "Nothing fired. Detectors look at every event with its own time; a quiet page means that none of them saw what it looks for, not that nothing happens.";
@@ -15,7 +20,24 @@ export function show(root: HTMLElement, context: Context): void {
   const count = el("p", { class: "quiet", role: "status" });
   const list = el("div", { class: "findings" });
   const all = el("input", { type: "checkbox", checked: context.params.get("nodes") === "all" });
-  root.append(el("div", { class: "tools" }, context.several ? el("label", {}, all, "of all nodes") : null, count), list);
+  root.append(context.several ? el("div", { class: "tools" }, el("label", {}, all, "of all nodes"), count) : count, list);
+  const empty = el("p", { class: "empty" });
+  const explain = (text: string) => {
+    if (empty.dataset["text"] === text) return;
+    empty.dataset["text"] = text;
+    fill(empty, ...marked(text));
+  };
+  poll(
+    (signal) => get("nodes", {}, signal),
+    2000,
+    (answer) => {
+      explain(watched(answer, all.checked ? undefined : context.node) ? EMPTY : UNWATCHED);
+    },
+    () => {
+      // the page says itself that nobody answers
+    },
+    context.signal,
+  );
   let shown = "";
   // those of other nodes are counted at least: nobody shall take a quiet node for a quiet fleet
   follow(root, context, "findings", {}, ({ findings: raw }) => {
@@ -39,7 +61,7 @@ export function show(root: HTMLElement, context: Context): void {
     fill(
       list,
       ...(findings.length === 0
-        ? [el("p", { class: "empty" }, EMPTY)]
+        ? [empty]
         : ordered.map((finding, i) => card(finding, context, open.has(finding.id) || (first && i === 0)))),
     );
   });

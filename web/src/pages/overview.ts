@@ -4,6 +4,7 @@ import type { Nodes, Note, Summary } from "../api.ts";
 import { Chart } from "../chart.ts";
 import { el, fill, set, write } from "../dom.ts";
 import { between, bytes, clock, hash, moment, perSecond, plural, short, vbytes, whole, words } from "../format.ts";
+import { watched } from "../finding.ts";
 import { shape } from "../mark.ts";
 import { typeLook } from "../networks.ts";
 import { Figure, figures, follow, panel, type Context } from "../page.ts";
@@ -14,10 +15,12 @@ import { Table } from "../table.ts";
 export function show(root: HTMLElement, context: Context): void {
   const nodes = el("div", { class: "nodes" });
   root.append(nodes);
+  let heard: Nodes = { now: "0", nodes: [] };
   follow(root, context, "nodes", {}, (answer) => {
+    heard = answer;
     showNodes(nodes, answer, context);
   });
-  root.append(...summary(root, context));
+  root.append(...summary(root, context, () => watched(heard, context.node)));
 }
 
 /** Notes that are shown. */
@@ -88,7 +91,8 @@ function showNodes(target: HTMLElement, answer: Nodes, context: Context): void {
   }
 }
 
-function summary(root: HTMLElement, context: Context): HTMLElement[] {
+/** `detecting`: whether somebody looks for what could fire. */
+function summary(root: HTMLElement, context: Context, detecting: () => boolean): HTMLElement[] {
   const active = new Figure("active findings");
   const events = new Figure("events", "Everything that this program heard of the node");
   const missed = new Figure("missed", "Events that the state behind these pages did not get");
@@ -190,7 +194,7 @@ function summary(root: HTMLElement, context: Context): HTMLElement[] {
   });
   follow(root, context, "summary", { node: context.asked }, (answer) => {
     const count = answer.findings?.active ?? 0;
-    active.show(whole(count), count === 0 ? "nothing fired" : "see Findings");
+    active.show(whole(count), count > 0 ? "see Findings" : detecting() ? "nothing fired" : "no detector runs");
     for (const chart of [messages, traffic, connections]) chart.update(answer.series);
     const rows = (answer.kinds ?? []).filter(({ kind }) => kind.startsWith("net."));
     events.show(short(answer.events), answer.since ? `since ${moment(answer.since)}` : "");

@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 
-/// Seconds that are kept.
+/// Seconds that are shown.
 pub const LENGTH: u64 = 600;
+/// Seconds that are kept: the one that is not over is not shown.
+const KEPT: u64 = LENGTH + 1;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -33,7 +35,7 @@ impl Series {
     pub fn gauge(&mut self, time: u64, value: u64) {
         let second = time / SECOND;
         let before = self.values.back().copied();
-        let gap = if self.values.is_empty() { 0 } else { second.saturating_sub(self.last).min(LENGTH) };
+        let gap = if self.values.is_empty() { 0 } else { second.saturating_sub(self.last).min(KEPT) };
         self.move_to(second);
         // nobody said anything in between: it was what it was
         for place in self.values.iter_mut().rev().take(usize::try_from(gap).unwrap_or(0)) {
@@ -52,21 +54,21 @@ impl Series {
     }
 
     fn move_to(&mut self, second: u64) {
-        if self.values.is_empty() || second >= self.last + LENGTH {
+        if self.values.is_empty() || second >= self.last + KEPT {
             self.values.clear();
             self.values.push_back(0);
             self.last = second;
         }
         while self.last < second {
             self.last += 1;
-            if self.values.len() as u64 >= LENGTH {
+            if self.values.len() as u64 >= KEPT {
                 self.values.pop_front();
             }
             self.values.push_back(0);
         }
         // room for what comes out of order
         let late = self.last - second.min(self.last);
-        while late < LENGTH && (self.values.len() as u64) <= late {
+        while late < KEPT && (self.values.len() as u64) <= late {
             self.values.push_front(0);
         }
     }
@@ -120,6 +122,13 @@ mod tests {
     }
 
     #[test]
+    fn the_window_up_to_the_last_second_that_is_over_is_whole() {
+        let mut series = Series::default();
+        (0..2 * LENGTH).for_each(|second| series.gauge(second * SECOND, 7));
+        assert_eq!(series.window((2 * LENGTH - 2) * SECOND), vec![7; LENGTH as usize]);
+    }
+
+    #[test]
     fn a_rate_is_of_seconds_that_are_over() {
         let mut series = Series::default();
         (0..90).for_each(|second| series.add(second * SECOND, 3));
@@ -133,7 +142,7 @@ mod tests {
             let mut series = Series::default();
             for (time, amount) in times {
                 series.add(time, amount);
-                prop_assert!(series.values.len() as u64 <= LENGTH);
+                prop_assert!(series.values.len() as u64 <= KEPT);
             }
             prop_assert_eq!(series.window(now).len() as u64, LENGTH);
         }
