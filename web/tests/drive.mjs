@@ -373,7 +373,7 @@ await step("a runbook is set as it was meant, and nothing in it runs", () =>
       .evaluateAll((all) => all.map(({ href, rel, target }) => [href, rel, target]));
     const away = links.filter(([href]) => !href.startsWith(base));
     assert.deepEqual(away, [["https://example.org/pull/1", "noreferrer noopener", "_blank"]]);
-    await has(page, ".runbook p", '<img src=x onerror="window.hurt=1"> [here](javascript:window.hurt=1)');
+    await has(page, ".runbook p", '<img src=x onerror="window.hurt=1"> here (javascript:window.hurt=1)');
     await has(page, ".prose", "[the *answer*](https://evil.example/) `here`");
     assert.equal(await page.evaluate(() => window.hurt), undefined);
     assert.equal(await page.locator("main img, main script").count(), 0);

@@ -11,7 +11,7 @@ import { facts, follow, type Context } from "../page.ts";
 import { marked } from "../runbook.ts";
 
 const UNWATCHED =
-  "No detector has spoken in what is shown here, so nothing is known either way. `detect --recording FILES` looks for attacks in a recording; `run` detects by itself, over NATS `detect --nats URL` does.";
+  "No detector has spoken in what is shown here, so nothing is known either way. `peer-observer detect --recording FILES` looks for attacks in a recording; `run` detects by itself, and over NATS `peer-observer detect --nats URL` does.";
 
 const EMPTY =
   "Nothing fired. Detectors look at every event with its own time; a quiet page means that none of them saw what it looks for, not that nothing happens.";
