@@ -1,6 +1,7 @@
 //! What tests need of the world: real Bitcoin nodes, peers that behave or misbehave on command, a real NATS
 //! server, a small regtest network in which everything happens that an observer should see ([`scenario`], [`hour`]),
-//! two nodes that are connected to each other ([`pair`]), attacks on a node ([`attack`]), and scenarios made of numbers for what no regtest network can show ([`synthetic`]).
+//! two nodes that are connected to each other ([`pair`]), attacks on a node ([`attack`]), and scenarios made of numbers for what no regtest
+//! network can show ([`synthetic`]).
 //!
 //! The principal types are [`Node`] (a regtest bitcoind of its own) and [`Peer`] (a P2P connection to it):
 //!
