@@ -1,4 +1,5 @@
-//! What happens besides the usual: attacks, and what looks like one.
+//! What happens besides the usual: attacks, and what looks like one. What other detectors may be right about is in [`super::consequence`], but for what is
+//! known beforehand: that is said where an ingredient is planned.
 
 mod addresses;
 mod bad_blocks;
@@ -202,7 +203,33 @@ impl Stage<'_> {
         let begin = self.begin + at.as_nanos() as u64;
         let (detector, node, (entity_kind, entity)) = (detector.to_owned(), node.to_owned(), about);
         let (end, severity) = (begin + lasts.as_nanos() as u64, Severity::Warn);
-        self.truths.push(Truth { detector, node, entity_kind, entity, begin, end, severity });
+        self.truths.push(Truth { detector, node, entity_kind, entity, begin, end, severity, consequence: false });
+    }
+
+    /// What follows from a deed at its node, as the catalogue's criterion is met by what is planned.
+    fn follows(&mut self, detector: &str, at: Duration, lasts: Duration) {
+        self.truth(detector, self.node(), at, lasts);
+        self.it_follows();
+    }
+
+    fn it_follows(&mut self) {
+        if let Some(truth) = self.truths.last_mut() {
+            truth.consequence = true;
+        }
+    }
+
+    /// D13: a range that visits three nodes of the fleet, and half of all, within ten minutes. What comes to every node five times in ten minutes does, as a
+    /// range, and each of its addresses may.
+    fn is_at_many_nodes(&mut self, range: connections::Prefix, addresses: u64, per_minute: f64, at: Duration, lasts: Duration) {
+        let nodes = &self.script.nodes;
+        if nodes.len() < 3 || nodes.first().is_none_or(|first| first != self.node) || per_minute * 10.0 < 5.0 {
+            return;
+        }
+        let hosts = (1..=addresses).map(|number| ("address", range.host(number).to_string()));
+        for about in hosts.chain([("range", range.to_string())]) {
+            self.truth_of_fleet("D13", about, at, lasts);
+            self.it_follows();
+        }
     }
 
     fn node(&self) -> (&'static str, String) {

@@ -171,12 +171,14 @@ impl World {
         if let Some(victim) = victim {
             self.evict(victim);
         }
+        let deed = stranger.deed;
         let id = self.connect(stranger, ConnectionType::Inbound);
         self.say_opened(id);
         // the node's socket thread gets round to it after the newcomer has its place
         if let Some(victim) = victim {
             self.close(victim, EndReason::Evicted);
         }
+        self.took_a_slot(deed, victim.is_some());
         let wait = self.peers.get(&id).map_or(0.1, |peer| peer.round_trip);
         self.after(wait, What::Greet(id, 0));
         self.after(life, What::Leave(id));
@@ -187,7 +189,7 @@ impl World {
         let id = self.next_peer;
         self.next_peer += 1;
         let protected = kind == ConnectionType::Inbound && self.random.below(self.knobs.slots.max(1) as u64) < PROTECTED;
-        let Stranger { address, network, program, agent, manner, v2, round_trip } = stranger;
+        let Stranger { address, network, program, agent, manner, v2, round_trip, .. } = stranger;
         let peer = Peer {
             id,
             address,
@@ -360,6 +362,9 @@ impl World {
     fn hear_version(&mut self, id: u64) {
         let Some(peer) = self.peers.get(&id) else { return };
         let (program, agent, relay) = (peer.program, peer.agent, peer.manner.relay);
+        if peer.kind == ConnectionType::Inbound {
+            self.said_hello(agent, program);
+        }
         let (time, start_height) = (self.seconds() as i64, self.chain.height - self.random.below(2) as i32);
         let nonce = self.random.next();
         let receiver = if program.echoes { OWN_ADDRESS } else { "0.0.0.0:0" };

@@ -135,6 +135,8 @@ pub(super) struct Stranger {
     pub(super) manner: Manner,
     pub(super) v2: bool,
     pub(super) round_trip: f64,
+    /// One of many who come for a deed.
+    pub(super) deed: bool,
 }
 
 impl Stranger {
@@ -150,6 +152,7 @@ impl Stranger {
             manner: Manner::usual(program, gossip, random),
             v2: program.services & program::P2P_V2 != 0,
             round_trip: random.between(0.01, 0.25),
+            deed: false,
         }
     }
 }
