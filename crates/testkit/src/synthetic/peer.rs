@@ -73,6 +73,8 @@ pub(super) struct Peer {
     pub(super) round_trip: f64,
     /// Never chosen to make room.
     pub(super) protected: bool,
+    /// That is so by lot, as one of those whom eviction protects for what they do.
+    pub(super) drawn: bool,
     /// Transactions waiting to be announced to it, beyond what the next trickle takes.
     pub(super) queue: f64,
     /// Transactions that there were at the last trickle.

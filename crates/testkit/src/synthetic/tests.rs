@@ -242,3 +242,25 @@ fn thinning_leaves_out_what_is_said_to_be_left_out() {
         assert!((0.8..1.25).contains(&share(id)), "{id}: {}", share(id));
     }
 }
+
+/// Slots stay such that somebody can be pushed out of them, however long a rush lasts: eviction protects no more than it does.
+#[test]
+fn a_full_node_finds_somebody_to_evict() {
+    let toml = "
+        about = 'a full node in a rush'
+        length = '2h'
+        [population]
+        transactions_per_second = 0.0
+        inbound_per_minute = 20.0
+        onion = 0.6
+        i2p = 0.25
+    ";
+    let mut evicted = 0;
+    for event in run(toml, 1) {
+        match event.kind.as_ref().unwrap() {
+            Kind::ConnEvicted(_) => evicted += 1,
+            kind => assert!(!matches!(kind, Kind::ConnRefused(_)), "{kind:?} after {evicted}"),
+        }
+    }
+    assert!(evicted > 100, "{evicted}");
+}
