@@ -136,8 +136,10 @@ thresholds! {
     D10EvictedWarn = "d10.evicted_warn", 10.0, "peers", "S6", "Warn: so many were evicted in five minutes, by so many newcomers as an attack has";
     D10EvictedCritical = "d10.evicted_critical", 50.0, "peers", "O", "Critical: so many were evicted in five minutes";
     D10Opened = "d10.opened", 10.0, "per minute", "S6", "A rush: so many new inbound connections; three are usual, forty are an attack";
+    D10Times = "d10.times", 3.0, "", "S6", "A rush: and so many times as many as is usual at this node, once that is known; ten are three times the usual three";
     D10Share = "d10.evicted_share", 0.5, "share", "O", "Warn: of the newcomers of a rush, so many pushed somebody out";
     D10Full = "d10.full", 600.0, "seconds", "O", "The slots are full for so long before anything is said; an eviction shows that they are";
+    D10Room = "d10.room", 60.0, "seconds", "O", "The slots are no longer full when there was room for so long: in a rush of ten a minute who leaves is replaced within six seconds";
     D10Refused = "d10.refused", 10.0, "connections", "O", "Critical: so many were refused in five minutes because nobody could be evicted";
     D10Life = "d10.life", 60.0, "seconds", "O", "The median of the lives of those evicted is shorter: a churn rather than a crowd";
 
