@@ -335,7 +335,9 @@ impl Sender {
         let limit = |limit| context.limit(limit);
         let [times, long_times] = [passed / usual[0].max(1.0), long / usual[1].max(1.0)];
         let quick = limited >= limit(Limit::D01Warn) && share >= limit(Limit::D01Share) && times >= limit(Limit::D01Times);
-        let slow = dripped >= limit(Limit::D01Drip) && long_times >= limit(Limit::D01Times);
+        // what came at once and is over does not drip
+        let goes_on = limited >= limit(Limit::D01Drip) / 4.0;
+        let slow = goes_on && dripped >= limit(Limit::D01Drip) && long_times >= limit(Limit::D01Times);
         let drip = dripped / limit(Limit::D01Drip);
         let warn = quick || slow;
         let critical = limited >= limit(Limit::D01Critical) || tens >= limit(Limit::D01Tens);
@@ -353,7 +355,7 @@ impl Sender {
             () if warn => Judgement::Fires(Severity::Warn),
             () if limited >= limit(Limit::D01Warn) / 2.0 || tens >= limit(Limit::D01Tens) / 2.0 => Judgement::Holds,
             // it still drips
-            () if drip >= 0.5 && limited >= limit(Limit::D01Drip) / 4.0 => Judgement::Holds,
+            () if drip >= 0.5 && goes_on => Judgement::Holds,
             () => Judgement::Clear,
         };
         let score = (limited / limit(Limit::D01Warn)).max(tens / limit(Limit::D01Tens)).max(drip);

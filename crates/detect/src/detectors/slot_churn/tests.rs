@@ -186,6 +186,7 @@ fn what_is_usual_at_the_node_is_no_rush() {
     check(
         play(20.0),
         expect![[r#"
-"#]],
+            3860 opened D10 critical node: newcomers push out newcomers: 90 evicted and 0 refused in five minutes, 18 newcomers a minute; the newcomers are of many network groups
+        "#]],
     );
 }
