@@ -209,9 +209,12 @@ struct Spreading {
     left: u64,
     wait: f64,
     number: u64,
-    /// Of a deed: what each peer passed on within ten minutes, and how much of it the node did not take.
-    floods: Option<BTreeMap<u64, VecDeque<(u64, u64, u64)>>>,
+    /// Of a deed: what each peer passed on within ten minutes.
+    floods: Option<BTreeMap<u64, VecDeque<Passed>>>,
 }
+
+/// When, how many, and how many of them the node did not take.
+type Passed = (u64, u64, u64);
 
 impl Spreading {
     fn new(per_second: f64, lasts: Duration, shape: Shape) -> Self {
