@@ -61,7 +61,7 @@ thresholds! {
 
     // D01: addresses from one peer
     D01Warn = "d01.limited_warn", 250.0, "addresses", "O", "Warn: Bitcoin Core ignores so many addresses of one peer within ten minutes: thrice the 78 of the most talkative ordinary one (S9: 0.23 a second, of which it takes 0.1)";
-    D01Drip = "d01.limited_long", 312.0, "addresses", "O", "Warn: or within twenty minutes so many: twice the 156 of the most talkative ordinary one";
+    D01Drip = "d01.limited_long", 340.0, "addresses", "O", "Warn: or within twenty minutes so many: the most talkative ordinary one (S9: 0.23 a second, 0.3 at the busiest hour) has 240, and by chance a hundred more (nearly four deviations of 27) hardly ever";
     D01Times = "d01.times", 4.0, "", "O", "Warn: and it passes on so many times what the middle one of the node's peers does, in the same time: the most talkative ordinary one sends 3.4 times the (geometric) middle of what is ordinary (S9: 0.02 to 0.23 a second), and a surge raises all";
     D01Share = "d01.limited_share", 0.2, "share", "O", "Warn: and at least this share of what the peer sent";
     D01Critical = "d01.limited_critical", 1000.0, "addresses", "O", "Critical: Bitcoin Core ignores so many addresses of one peer within ten minutes";

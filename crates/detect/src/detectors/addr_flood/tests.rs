@@ -223,7 +223,7 @@ fn who_drips_among_others_who_do_not_is_found() {
             gossip(stage, 60.0, 25, &[(1, 24), (2, 4), (3, 4), (4, 5), (5, 5), (6, 13)]);
         },
         expect![[r#"
-            1118 opened D01 warn peer 1: 424 addresses within twenty minutes, of which 312 are more than Bitcoin Core takes: it drips
+            1210 opened D01 warn peer 1: 461 addresses within twenty minutes, of which 340 are more than Bitcoin Core takes: it drips
         "#]],
     );
 }
@@ -258,7 +258,7 @@ fn what_the_node_says_that_it_ignored_counts() {
             }
         },
         expect![[r#"
-            1020 opened D01 warn peer 2: 442 addresses within twenty minutes, of which 320 are more than Bitcoin Core takes: it drips
+            1080 opened D01 warn peer 2: 468 addresses within twenty minutes, of which 340 are more than Bitcoin Core takes: it drips
         "#]],
     );
 }
