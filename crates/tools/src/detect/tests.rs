@@ -32,6 +32,7 @@ fn storm() -> (Vec<Event>, Vec<Truth>) {
         begin: truth.begin,
         end: truth.end,
         severity: truth.severity,
+        consequence: truth.consequence,
     };
     let events = scenario.by_ref().collect();
     (events, scenario.truths().iter().map(truth).collect())
