@@ -33,6 +33,8 @@ pub struct Truth {
     pub end: u64,
     /// The mildest that finds it: warn, but for what is meant as information.
     pub severity: Severity,
+    /// It follows from another's deed: it may be found and need not be.
+    pub consequence: bool,
 }
 
 /// A finding from its opening to its end.
@@ -66,10 +68,14 @@ pub struct Tally {
     pub alarms: u64,
     /// Of those, how many belong to no truth.
     pub false_alarms: u64,
+    /// Of those, how many belong to a consequence only.
+    pub consequences: u64,
     /// Findings of severity info.
     pub infos: u64,
     /// Times from the beginning of a truth to the moment that its finding was severe enough, nanoseconds, sorted.
     pub delays: Vec<u64>,
+    /// Times from the beginning of a truth to the first finding about it, however mild, nanoseconds, sorted.
+    pub first_words: Vec<u64>,
 }
 
 /// A finding is still about a truth that was over so long ago.
@@ -102,13 +108,16 @@ pub fn found(statements: impl IntoIterator<Item = Statement>) -> Vec<Found> {
 pub fn score(found: &[Found], truths: &[Truth], only: Option<&str>) -> Score {
     let mut score = Score::default();
     let wanted = |detector: &str| only.is_none_or(|only| only == detector);
-    for truth in truths.iter().filter(|truth| wanted(&truth.detector)) {
+    for truth in truths.iter().filter(|truth| wanted(&truth.detector) && !truth.consequence) {
         let tally = score.tallies.entry(truth.detector.clone()).or_default();
         tally.truths += 1;
         let finding = found.iter().filter(|found| found.is_about(truth, truth.severity));
         if let Some(told) = finding.filter_map(|found| found.told(truth.severity)).min() {
             tally.found += 1;
             tally.delays.push(told.saturating_sub(truth.begin));
+        }
+        if let Some(word) = found.iter().filter_map(|found| found.first_word(truth)).min() {
+            tally.first_words.push(word.saturating_sub(truth.begin));
         }
     }
     for one in found.iter().filter(|found| wanted(&found.finding.detector)) {
@@ -118,11 +127,16 @@ pub fn score(found: &[Found], truths: &[Truth], only: Option<&str>) -> Score {
             continue;
         }
         tally.alarms += 1;
-        let belongs = |truth: &Truth| one.is_about(truth, Severity::Warn) || one.is_about_all_of(truth);
-        tally.false_alarms += u64::from(!truths.iter().any(belongs));
+        let belongs = |truth: &&Truth| one.is_about(truth, Severity::Warn) || one.is_about_all_of(truth);
+        let mut matching = truths.iter().filter(belongs).peekable();
+        match matching.peek() {
+            None => tally.false_alarms += 1,
+            Some(_) => tally.consequences += u64::from(matching.all(|truth| truth.consequence)),
+        }
     }
     for tally in score.tallies.values_mut() {
         tally.delays.sort_unstable();
+        tally.first_words.sort_unstable();
     }
     score
 }
@@ -135,6 +149,17 @@ impl Found {
 
     /// Whether it reached this severity at the truth's time, about the truth's entity.
     fn is_about(&self, truth: &Truth, severity: Severity) -> bool {
+        self.is_of(truth) && self.is_then(truth, severity)
+    }
+
+    /// When it was first told, however mildly, at the truth's time and about the truth's entity.
+    fn first_word(&self, truth: &Truth) -> Option<u64> {
+        let mut told = self.reached.iter().map(|(_, time)| *time);
+        told.find(|time| self.is_of(truth) && truth.covers(*time))
+    }
+
+    /// Of the truth's detector, and about its entity.
+    fn is_of(&self, truth: &Truth) -> bool {
         let Some(entity) = &self.finding.entity else { return false };
         let kind = EntityKind::try_from(entity.kind).unwrap_or_default();
         let same = truth.entity.is_empty()
@@ -143,14 +168,16 @@ impl Found {
                 EntityKind::Peer | EntityKind::Address | EntityKind::Range => entity.address == truth.entity,
                 _ => entity.name == truth.entity,
             };
-        self.is_then(truth, severity) && self.node == truth.node && kind.word() == truth.entity_kind && same
+        self.finding.detector == truth.detector && self.node == truth.node && kind.word() == truth.entity_kind && same
     }
 
-    /// Whether it is about something that the truth's entity is a part of.
+    /// Whether it is about something that the truth's entity is a part of. A consequence excuses no more than it says, but for a fleet of which
+    /// most have it (G8).
     fn is_about_all_of(&self, truth: &Truth) -> bool {
         let kind = self.finding.entity.as_ref().map_or(EntityKind::Unspecified, event::FindingEntity::kind);
         let whole = match kind {
             EntityKind::Fleet => true,
+            _ if truth.consequence => false,
             EntityKind::Node => self.node == truth.node,
             EntityKind::Range => self.node == truth.node && truth.entity_kind == EntityKind::Peer.word(),
             _ => false,
@@ -160,8 +187,14 @@ impl Found {
 
     /// Of the same detector, at the same time.
     fn is_then(&self, truth: &Truth, severity: Severity) -> bool {
-        let then = truth.begin.saturating_sub(EARLY)..=truth.end.saturating_add(GRACE);
-        self.finding.detector == truth.detector && self.told(severity).is_some_and(|told| then.contains(&told))
+        self.finding.detector == truth.detector && self.told(severity).is_some_and(|told| truth.covers(told))
+    }
+}
+
+impl Truth {
+    /// Whether what is told then may be about it.
+    fn covers(&self, time: u64) -> bool {
+        (self.begin.saturating_sub(EARLY)..=self.end.saturating_add(GRACE)).contains(&time)
     }
 }
 
@@ -174,9 +207,12 @@ impl Score {
             mine.found += theirs.found;
             mine.alarms += theirs.alarms;
             mine.false_alarms += theirs.false_alarms;
+            mine.consequences += theirs.consequences;
             mine.infos += theirs.infos;
             mine.delays.extend(&theirs.delays);
             mine.delays.sort_unstable();
+            mine.first_words.extend(&theirs.first_words);
+            mine.first_words.sort_unstable();
         }
     }
 
@@ -191,31 +227,38 @@ impl Score {
 
     /// A table for people.
     pub fn table(&self) -> String {
-        let mut text =
-            String::from("| detector | truths | precision | recall | F1 | false alarms | time to detect: median | longest |\n");
-        text.push_str("|---|---|---|---|---|---|---|---|\n");
+        let mut text = String::from(
+            "| detector | truths | precision | recall | F1 | false alarms | consequences | time to detect: median | longest | first word: \
+             median | longest |\n",
+        );
+        text.push_str("|---|---|---|---|---|---|---|---|---|---|---|\n");
         let total = self.total();
         for (detector, tally) in self.tallies.iter().map(|(name, tally)| (name.as_str(), tally)).chain([("all", &total)]) {
             let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.3}"));
-            let delay = |value: Option<u64>| value.map_or("–".to_owned(), |nanos| format!("{:.1} s", seconds(nanos)));
-            let Tally { truths, false_alarms, delays, .. } = tally;
+            let Tally { truths, false_alarms, consequences, delays, first_words, .. } = tally;
+            let ([median, longest], [first, last]) = (times(delays), times(first_words));
             text.push_str(&format!(
-                "| {detector} | {truths} | {} | {} | {} | {false_alarms} | {} | {} |\n",
+                "| {detector} | {truths} | {} | {} | {} | {false_alarms} | {consequences} | {median} | {longest} | {first} | {last} |\n",
                 number(tally.precision()),
                 number(tally.recall()),
                 number(tally.f1()),
-                delay(delays.get(delays.len() / 2).copied()),
-                delay(delays.last().copied()),
             ));
         }
         text
     }
 }
 
+/// The median and the longest of sorted times, for people.
+pub fn times(sorted: &[u64]) -> [String; 2] {
+    [sorted.get(sorted.len() / 2), sorted.last()]
+        .map(|value| value.map_or("–".to_owned(), |nanos| format!("{:.1} s", seconds(*nanos))))
+}
+
 impl Tally {
-    /// Share of the alarms that are right; absent without alarms.
+    /// Share of the alarms that are right, consequences left out; absent without others.
     pub fn precision(&self) -> Option<f64> {
-        (self.alarms > 0).then(|| 1.0 - self.false_alarms as f64 / self.alarms as f64)
+        let judged = self.alarms - self.consequences;
+        (judged > 0).then(|| 1.0 - self.false_alarms as f64 / judged as f64)
     }
 
     /// Share of the truths that were found; absent without truths.
@@ -254,7 +297,7 @@ mod tests {
     fn truth(detector: &str, begin: u64, end: u64) -> Truth {
         let (begin, end) = (begin * SECOND, end * SECOND);
         let (node, entity_kind, severity) = ("alice".into(), "node".into(), Severity::Warn);
-        Truth { detector: detector.into(), node, entity_kind, entity: String::new(), begin, end, severity }
+        Truth { detector: detector.into(), node, entity_kind, entity: String::new(), begin, end, severity, consequence: false }
     }
 
     #[test]
@@ -283,6 +326,25 @@ mod tests {
     }
 
     #[test]
+    fn a_consequence_may_be_found_and_need_not_be() {
+        let follows = |begin| Truth { consequence: true, ..truth("D2", begin, begin + 100) };
+        let told = [told("D1", "a", Severity::Warn, 110, 150), told("D2", "b", Severity::Warn, 120, 150)].concat();
+        let of = |follows: Truth| {
+            let tally = score(&found(told.clone()), &[truth("D1", 100, 200), follows], None).total();
+            (tally.truths, tally.found, tally.alarms, tally.false_alarms, tally.consequences, tally.precision())
+        };
+        assert_eq!(of(follows(100)), (1, 1, 2, 0, 1, Some(1.0)));
+        assert_eq!(of(follows(500)), (1, 1, 2, 1, 0, Some(0.5)));
+        // nor does it excuse what is about a whole
+        assert_eq!(of(Truth { entity_kind: "agent".into(), ..follows(100) }), (1, 1, 2, 1, 0, Some(0.5)));
+        // and where it is a truth besides, it is that
+        let both = score(&found(told.clone()), &[truth("D2", 100, 200), follows(100)], Some("D2")).total();
+        assert_eq!((both.found, both.consequences, both.precision()), (1, 0, Some(1.0)));
+        // all findings being consequences, there is no precision
+        assert_eq!(score(&found(told), &[follows(100)], Some("D2")).total().precision(), None);
+    }
+
+    #[test]
     fn what_was_open_before_finds_nothing() {
         let before = told("D1", "a", Severity::Warn, 90, 150);
         assert_eq!(of(&before, truth("D1", 100, 200)), (0, 1, None));
@@ -295,7 +357,11 @@ mod tests {
         let [opened, cleared] = told("D1", "a", Severity::Info, 90, 150);
         let finding = of_finding(&cleared.kind, Severity::Warn);
         let raised = Statement { time: 130 * SECOND, kind: FindingUpdated { finding }.into(), ..opened.clone() };
-        assert_eq!(of(&[opened, raised, cleared], truth("D1", 100, 200)), (1, 0, Some(30)));
+        let told = [opened, raised, cleared];
+        assert_eq!(of(&told, truth("D1", 100, 200)), (1, 0, Some(30)));
+        // the first word was earlier, where it was about this
+        let first_word = |begin| score(&found(told.to_vec()), &[truth("D1", begin, 200)], None).total().first_words;
+        assert_eq!((first_word(100), first_word(80)), (vec![30 * SECOND], vec![10 * SECOND]));
     }
 
     fn of_finding(kind: &Kind, severity: Severity) -> Option<Finding> {
@@ -317,11 +383,11 @@ mod tests {
         let truths = [truth("D1", 100, 200), truth("D1", 3000, 3100), truth("D2", 4990, 4995)];
         let score = score(&found(told.into_iter().flatten()), &truths, None);
         expect![[r#"
-            | detector | truths | precision | recall | F1 | false alarms | time to detect: median | longest |
-            |---|---|---|---|---|---|---|---|
-            | D1 | 2 | 0.667 | 0.500 | 0.571 | 1 | 10.0 s | 10.0 s |
-            | D2 | 1 | 1.000 | 1.000 | 1.000 | 0 | 10.0 s | 10.0 s |
-            | all | 3 | 0.750 | 0.667 | 0.706 | 1 | 10.0 s | 10.0 s |
+            | detector | truths | precision | recall | F1 | false alarms | consequences | time to detect: median | longest | first word: median | longest |
+            |---|---|---|---|---|---|---|---|---|---|---|
+            | D1 | 2 | 0.667 | 0.500 | 0.571 | 1 | 0 | 10.0 s | 10.0 s | 10.0 s | 10.0 s |
+            | D2 | 1 | 1.000 | 1.000 | 1.000 | 0 | 0 | 10.0 s | 10.0 s | 10.0 s | 10.0 s |
+            | all | 3 | 0.750 | 0.667 | 0.706 | 1 | 0 | 10.0 s | 10.0 s | 10.0 s | 10.0 s |
         "#]]
         .assert_eq(&score.table());
     }

@@ -61,6 +61,8 @@ thresholds! {
 
     // D01: addresses from one peer
     D01Warn = "d01.limited_warn", 250.0, "addresses", "O", "Warn: Bitcoin Core ignores so many addresses of one peer within ten minutes: thrice the 78 of the most talkative ordinary one (S9: 0.23 a second, of which it takes 0.1)";
+    D01Drip = "d01.limited_long", 340.0, "addresses", "O", "Warn: or within twenty minutes so many: the most talkative ordinary one (S9: 0.23 a second, 0.3 at the busiest hour) has 240, and by chance a hundred more (nearly four deviations of 27) hardly ever";
+    D01Times = "d01.times", 4.0, "", "O", "Warn: and it passes on so many times what the middle one of the node's peers does, in the same time: the most talkative ordinary one sends 3.4 times the (geometric) middle of what is ordinary (S9: 0.02 to 0.23 a second), and a surge raises all";
     D01Share = "d01.limited_share", 0.2, "share", "O", "Warn: and at least this share of what the peer sent";
     D01Critical = "d01.limited_critical", 1000.0, "addresses", "O", "Critical: Bitcoin Core ignores so many addresses of one peer within ten minutes";
     D01Tens = "d01.tens", 20.0, "messages", "S11", "Critical: messages of exactly ten addresses from one peer within ten minutes; ten is the most that is passed on";
@@ -134,8 +136,10 @@ thresholds! {
     D10EvictedWarn = "d10.evicted_warn", 10.0, "peers", "S6", "Warn: so many were evicted in five minutes, by so many newcomers as an attack has";
     D10EvictedCritical = "d10.evicted_critical", 50.0, "peers", "O", "Critical: so many were evicted in five minutes";
     D10Opened = "d10.opened", 10.0, "per minute", "S6", "A rush: so many new inbound connections; three are usual, forty are an attack";
+    D10Times = "d10.times", 3.0, "", "S6", "A rush: and so many times as many as is usual at this node, once that is known; ten are three times the usual three";
     D10Share = "d10.evicted_share", 0.5, "share", "O", "Warn: of the newcomers of a rush, so many pushed somebody out";
     D10Full = "d10.full", 600.0, "seconds", "O", "The slots are full for so long before anything is said; an eviction shows that they are";
+    D10Room = "d10.room", 60.0, "seconds", "O", "The slots are no longer full when there was room for so long: in a rush of ten a minute who leaves is replaced within six seconds";
     D10Refused = "d10.refused", 10.0, "connections", "O", "Critical: so many were refused in five minutes because nobody could be evicted";
     D10Life = "d10.life", 60.0, "seconds", "O", "The median of the lives of those evicted is shorter: a churn rather than a crowd";
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use detect::score::{self, Score, Tally, Truth};
+use detect::score::{self, Score, Tally, Truth, times};
 use detect::thresholds::{TABLE, Thresholds};
 use detect::time::seconds;
 use detect::{Engine, Guard};
@@ -29,15 +29,17 @@ struct HeldOut {
     about: &'static str,
 }
 
-const HELD_OUT: [HeldOut; 2] = [
+const HELD_OUT: [HeldOut; 3] = [
     HeldOut {
         name: "held-out",
         seeds: 1001..=1005,
         about: "Written for the first ten detectors. Scored for the first time, on 22 November 2026, with findings of any severity counted as found, they \
                 gave a precision of 0.657, a recall of 1.000 and F1 = 0.793. Of the 84 false alarms 61 were D01 in `surge-after-churn`, where so few \
                 peers pass on so much that each exceeds what Bitcoin Core takes from one: right, but not in the labels. 14 were D50; 5 of them, of slow \
-                answers only, were made information since then, the others go with withheld blocks. D02 was taught the time of day. So the scores below \
-                are no longer of what nobody looked at. What else is cried at stays here until a detector is mended for a reason of its own.",
+                answers only, were made information since then, the others go with withheld blocks. D02 was taught the time of day. \
+                On 23 November 2026 labels got consequences (D01, D15 and D50), and D01, D10, D11 and the eviction of the \
+                generator's node were mended, for reasons of their own, but of faults that this set had shown. So the scores below are no longer of what \
+                nobody looked at.",
     },
     HeldOut {
         name: "held-out-second",
@@ -45,9 +47,15 @@ const HELD_OUT: [HeldOut; 2] = [
         about: "Written for all twenty, from the catalogue and from what ingredients do, by somebody who saw neither the detectors nor the thresholds. \
                 Scored for the first time, on 23 November 2026, they gave a precision of 0.928, a recall of 0.940 and F1 = 0.934, and no alarm at any of the \
                 eleven twins. Since then the label of `flood-of-three-giants` names the host, as Bitcoin Core disconnects each of its peers, and not one peer. \
-                What is missed: a drip of 24 addresses a minute, which stays below `d01.limited_warn` (at 160 every large surge was cried at peer by peer), and \
-                a loss that begins before the observer has learned for a day what is usual. What is cried at: the range of `ranges-in-turn` is of programs that \
-                are not what they say, which its label leaves out.",
+                What was missed: a drip of 24 addresses a minute, which D01 sees since it looks at twenty minutes and compares peers, and \
+                a loss that begins before the observer has learned for a day what is usual. What was cried at besides: the names of the range of \
+                `ranges-in-turn`, which are a consequence since the labels have them, and D10 once, for which the generator's eviction was mended.",
+    },
+    HeldOut {
+        name: "held-out-third",
+        seeds: 3001..=3005,
+        about: "Written for all twenty, from the catalogue and from what ingredients do, by somebody who saw neither the detectors, nor the thresholds, nor the \
+                other sets.",
     },
 ];
 
@@ -79,6 +87,8 @@ struct Played {
     /// Of what was held out: detectors that missed something, and those that cried at nothing.
     missed: Vec<String>,
     wrong: Vec<String>,
+    /// Detectors that found what only follows from a deed.
+    followed: Vec<String>,
 }
 
 /// What all seeds of a scenario came to, at one strength.
@@ -128,6 +138,10 @@ fn cases() -> Vec<Case> {
 /// What nobody looked at when thresholds were chosen.
 fn held_out(set: &HeldOut) -> Vec<Case> {
     let directory = repository().join("detectors").join(set.name);
+    // the last one is written elsewhere, and comes when it is done
+    if !directory.exists() {
+        return Vec::new();
+    }
     let files = std::fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let mut names: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
@@ -185,6 +199,7 @@ impl Case {
             begin: truth.begin,
             end: truth.end,
             severity: truth.severity,
+            consequence: truth.consequence,
         };
         let script = scenario.script();
         let (nodes, begin) = (script.nodes.clone(), script.begin);
@@ -197,18 +212,24 @@ impl Case {
         let found = score::found(said);
         sum.score.add(&score::score(&found, &truths, self.only()));
         if self.is_held_out() {
-            let is_wrong = |one: &&score::Found| score::score(std::slice::from_ref(*one), &truths, None).total().false_alarms > 0;
-            for one in found.iter().filter(is_wrong) {
-                sum.wrong.push(one.finding.detector.clone());
+            for one in &found {
+                let alone = score::score(std::slice::from_ref(one), &truths, None).total();
+                let column = match (alone.false_alarms, alone.consequences) {
+                    (1.., _) => &mut sum.wrong,
+                    (_, 1..) => &mut sum.followed,
+                    _ => continue,
+                };
+                column.push(one.finding.detector.clone());
                 if only().is_some() {
                     let (at, finding) = (seconds(one.opened.saturating_sub(begin)), &one.finding);
+                    let what = if alone.false_alarms > 0 { "cried" } else { "followed" };
                     println!(
-                        "{}, seed {seed}, {at:.0} s: {} {:?}: {}",
+                        "{}, seed {seed}, {at:.0} s, {what}: {} {:?}: {}",
                         self.name, finding.detector, finding.entity, finding.summary
                     );
                 }
             }
-            for truth in &truths {
+            for truth in truths.iter().filter(|truth| !truth.consequence) {
                 let missed = score::score(&found, std::slice::from_ref(truth), Some(&truth.detector)).total().found == 0;
                 sum.missed.extend(missed.then(|| truth.detector.clone()));
             }
@@ -325,7 +346,9 @@ fn page(cases: &[Case], outcomes: &[Outcome], held_out_scores: &str) -> String {
 
 const HELD_OUT_TITLE: &str = "\n## Held out\n\nScenarios that were written after the thresholds, and that none was chosen by: several attacks at once, other \
      strengths, other nodes, other noise. Every alarm of every detector counts. The best published accuracy for one node's traffic is F1 = 0.97 (LION, \
-     Fan and others).\n";
+     Fan and others).\n\nA *consequence* is a finding about what another detector's attack makes true as well, by the catalogue's criterion and by what the \
+     generator knows (`crates/testkit/src/synthetic/consequence.rs` has all of them but two, which `ingredient/chain.rs` plans, and D13's, in `ingredient.rs`): it counts neither as found nor as \
+     a false alarm, and precision is of the others. Labels have had them since 23 November 2026; scores of before count them as false alarms.\n";
 
 fn held_out_set_scores(page: &mut String, set: &HeldOut) {
     let cases = held_out(set);
@@ -338,7 +361,7 @@ fn held_out_set_scores(page: &mut String, set: &HeldOut) {
     let (name, about, seeds) = (set.name, set.about, set.seeds.clone().count());
     write!(
         page,
-        "\n### `detectors/{name}/`\n\n{} scenarios, {seeds} seeds each. {about}\n\n{}\n| scenario | missed | cried at nothing |\n|---|---|---|\n",
+        "\n### `detectors/{name}/`\n\n{} scenarios, {seeds} seeds each. {about}\n\n{}\n| scenario | missed | cried at nothing | consequences |\n|---|---|---|---|\n",
         cases.len(),
         sum.table(),
     )
@@ -349,23 +372,25 @@ fn held_out_set_scores(page: &mut String, set: &HeldOut) {
         by.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
     };
     for Outcome { case, played, .. } in &outcomes {
-        writeln!(page, "| {} | {} | {} |", cases[*case].title(), count(&played.missed), count(&played.wrong)).unwrap();
+        let (title, missed, wrong) = (cases[*case].title(), count(&played.missed), count(&played.wrong));
+        writeln!(page, "| {title} | {missed} | {wrong} | {} |", count(&played.followed)).unwrap();
     }
 }
 
 fn attacks(page: &mut String, cases: &[Case], outcomes: &[Outcome]) {
     page.push_str(
-        "\n## Attacks\n\nAt each strength: how many of all seeds were found, false alarms of the same detector, and how long it took from the \
-         beginning.\n\n| | scenario | strength | found | false alarms | median | longest |\n|---|---|---|---|---|---|---|\n",
+        "\n## Attacks\n\nAt each strength: how many of all seeds were found, false alarms and consequences (see *Held out*) of the same detector, and how \
+         long it took from the beginning, until it would have woken somebody and until the first word of it, information included.\n\n| | scenario | strength \
+         | found | false alarms | consequences | median | longest | first word: median | longest |\n|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for Outcome { case, strength, played } in outcomes.iter().filter(|outcome| cases[outcome.case].fires()) {
         let case = &cases[*case];
         let tally = played.score.tallies.get(&case.detector).cloned().unwrap_or_default();
-        let Tally { truths, found, false_alarms, delays, .. } = tally;
-        let delay = |value: Option<&u64>| value.map_or("–".to_owned(), |nanos| format!("{:.1} s", seconds(*nanos)));
-        let (median, longest) = (delay(delays.get(delays.len() / 2)), delay(delays.last()));
+        let Tally { truths, found, false_alarms, consequences, delays, first_words, .. } = tally;
+        let ([median, longest], [first, last]) = (times(&delays), times(&first_words));
         let (detector, title) = (&case.detector, case.title());
-        writeln!(page, "| {detector} | {title} | {strength} | {found}/{truths} | {false_alarms} | {median} | {longest} |").unwrap();
+        write!(page, "| {detector} | {title} | {strength} | {found}/{truths} | {false_alarms} | {consequences} ").unwrap();
+        writeln!(page, "| {median} | {longest} | {first} | {last} |").unwrap();
     }
 }
 

@@ -38,6 +38,7 @@
 
 mod blocks;
 mod chance;
+mod consequence;
 mod ingredient;
 mod node;
 mod peer;
@@ -76,7 +77,7 @@ pub struct Truth {
     pub detector: String,
     /// Name of the node.
     pub node: String,
-    /// `node`, `peer`, `range` or `source`.
+    /// In the word of the schema: `node`, `peer`, `range`, `source`, …
     pub entity_kind: &'static str,
     /// The name of the node, the address of the peer with its port, the range as prefix, the name of the source.
     pub entity: String,
@@ -86,6 +87,8 @@ pub struct Truth {
     pub end: u64,
     /// The mildest finding that finds it.
     pub severity: event::Severity,
+    /// It follows from a deed that another truth is about: it may be found and need not be.
+    pub consequence: bool,
 }
 
 /// A file that is no scenario.
@@ -125,8 +128,8 @@ impl Scenario {
         &self.script
     }
 
-    /// What should be found, by time. When exactly some of it begins (a block that is withheld has to be found first) is known when
-    /// the events were taken.
+    /// What should be found, by time, and what may be. When exactly some of it begins (a block that is withheld has to be found first), and what
+    /// follows from it, is known when the events were taken.
     pub fn truths(&self) -> Vec<Truth> {
         let mut truths: Vec<Truth> = self.worlds.iter().flat_map(|world| world.truths().iter().cloned()).collect();
         truths.sort_by_key(|truth| truth.begin);

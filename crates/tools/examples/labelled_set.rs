@@ -39,7 +39,7 @@ fn main() -> Result<()> {
         }
         writer.finish()?;
         // now that it is known when everything began
-        for Truth { detector, node, entity_kind, entity, begin, end, severity } in scenario.truths() {
+        for Truth { detector, node, entity_kind, entity, begin, end, severity, consequence } in scenario.truths() {
             // the name of a node says nothing that `node` does not
             let entity = if entity_kind == "node" { "" } else { &entity };
             let (begin, end) = (Rfc3339::from_nanos(begin), Rfc3339::from_nanos(end));
@@ -47,6 +47,9 @@ fn main() -> Result<()> {
             writeln!(labels, "entity = {entity:?}\nbegin = \"{begin}\"\nend = \"{end}\"")?;
             if severity != Severity::Warn {
                 writeln!(labels, "severity = {:?}", severity.word())?;
+            }
+            if consequence {
+                writeln!(labels, "consequence = true")?;
             }
         }
         fs::write(place.with_extension("truth.toml"), labels)?;

@@ -8,9 +8,18 @@
 //! ignores. Besides, messages of exactly ten addresses are counted. One of more than 1000 breaks the protocol: Bitcoin Core takes none of it and
 //! discourages the peer, so this is told of the host, once for all its connections.
 //!
+//! What the node says that it ignored (`addr_rate_limited` of getpeerinfo) counts where it is more than the copy has: of a peer that was there before
+//! the observer nobody else knows. Who drips is looked at for twenty minutes, as little more than the most talkative sends shows only in the long run.
+//!
+//! What is below a thousand is compared with the other peers: a surge (D02) makes all of them exceed the limit, and a flood one. The middle one of those that
+//! passed on anything is what is usual; of fewer than four nobody knows what is.
+//!
 //! **Look-alikes.** The answer to `getaddr` (G3): the limit allows for it, and it does not count as tens either. A peer's announcement of itself among
 //! its first addresses. Peers with the permission `addr`, which are not limited. Peers that were there before the observer: nobody knows what they
 //! have saved up, so they get the most.
+//!
+//! **What an attacker may do.** Hold more than half of the connections that pass on addresses and drip from all of them: then that is usual, and what they bring
+//! together is a surge (D02). A thousand within ten minutes, and the shape of 2021, are compared with nobody.
 //!
 //! **Sources.** attacks.md D01: S1, S4b, S9 (Bitcoin Core pull request 22387), S11.
 
@@ -20,7 +29,7 @@ use event::{Direction, Event, Kind, KindId, Severity, Source, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::entity::Host;
-use crate::measure::{Evidence, SlidingCount, Table, TokenBucket};
+use crate::measure::{Evidence, SlidingCount, Table, TokenBucket, quantile};
 use crate::thresholds::Limit;
 use crate::time::{HOUR, MINUTE, SECOND};
 use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
@@ -29,6 +38,8 @@ use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct AddrFlood {
     senders: BTreeMap<u64, Sender>,
+    /// What the middle one of them passed on within each of the spans; 0 where nobody knows.
+    usual: [f64; 2],
     /// Hosts that sent more than anybody may; connections, where many share a host.
     breaches: Table<Entity, Breach>,
 }
@@ -51,13 +62,43 @@ struct Sender {
     /// It may send what it likes.
     exempt: bool,
     received: SlidingCount,
-    limited: SlidingCount,
+    /// Over ten minutes and over twenty.
+    spans: [Span; 2],
     tens: SlidingCount,
+    /// What the node said last that it has ignored since the peer connected.
+    stated: Option<u64>,
     evidence: Evidence,
+}
+
+/// Addresses within some time.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Span {
+    /// Without answers to `getaddr`.
+    passed: SlidingCount,
+    /// That Bitcoin Core ignores, by our copy of its limit.
+    limited: SlidingCount,
+    /// That the node says it ignored.
+    stated: SlidingCount,
+}
+
+impl Span {
+    fn new(window: u64) -> Self {
+        let count = || SlidingCount::new(window);
+        Self { passed: count(), limited: count(), stated: count() }
+    }
+
+    /// How many were ignored.
+    fn limited(&mut self, now: u64) -> f64 {
+        self.limited.get(now).max(self.stated.get(now)) as f64
+    }
 }
 
 /// Everything is counted over this.
 const WINDOW: u64 = 10 * MINUTE;
+/// And what comes slowly over this.
+const LONG: u64 = 20 * MINUTE;
+/// The middle one of fewer senders says nothing.
+const ENOUGH: usize = 4;
 /// Tokens a second: `MAX_ADDR_RATE_PER_SECOND`.
 const RATE: f64 = 0.1;
 /// Most that is saved up, `MAX_ADDR_PROCESSING_TOKEN_BUCKET`, and most in one message, `MAX_ADDR_TO_SEND`.
@@ -69,7 +110,7 @@ const BREACHES: usize = 256;
 
 impl Default for AddrFlood {
     fn default() -> Self {
-        Self { senders: BTreeMap::new(), breaches: Table::new(BREACHES, HOUR) }
+        Self { senders: BTreeMap::new(), usual: [0.0; 2], breaches: Table::new(BREACHES, HOUR) }
     }
 }
 
@@ -83,17 +124,26 @@ impl Detector for AddrFlood {
     const ABOUT: About = About {
         id: "D01",
         name: "addr_flood",
-        version: 2,
+        version: 3,
         title: "A peer sends addresses much faster than anybody needs them",
         scope: Scope::Node,
         kinds: &[KindId::NetAddr, KindId::NetAddrv2, KindId::NetGetaddr, KindId::StatePeers, KindId::ConnClosed],
         every: 10 * SECOND,
         needs: &[Source::Ebpf],
-        window: WINDOW,
+        window: LONG,
         guards: &[],
         // what was not seen only makes floods look smaller, except for a `getaddr`: see `judge`
         fooled_by_loss: false,
-        thresholds: &[Limit::D01Warn, Limit::D01Share, Limit::D01Critical, Limit::D01Tens, Limit::D01Breaches, Limit::GuardGetaddr],
+        thresholds: &[
+            Limit::D01Warn,
+            Limit::D01Drip,
+            Limit::D01Share,
+            Limit::D01Times,
+            Limit::D01Critical,
+            Limit::D01Tens,
+            Limit::D01Breaches,
+            Limit::GuardGetaddr,
+        ],
         does_not_prove: "that the peer means harm, or that the addresses lead nowhere",
     };
 
@@ -114,8 +164,12 @@ impl Detector for AddrFlood {
             }
             Some(Kind::StatePeers(state)) => {
                 for peer in &state.peers {
-                    if let Some(sender) = self.senders.get_mut(&peer.id) {
-                        sender.exempt = peer.permissions.iter().any(|permission| permission == "addr");
+                    let Some(sender) = self.senders.get_mut(&peer.id) else { continue };
+                    sender.exempt = peer.permissions.iter().any(|permission| permission == "addr");
+                    if let Some(limited) = peer.addr_rate_limited
+                        && sender.is_stated(limited, event, context)
+                    {
+                        sender.judge(peer.id, self.usual, context, findings);
                     }
                 }
             }
@@ -128,10 +182,11 @@ impl Detector for AddrFlood {
     }
 
     fn tick(&mut self, context: &Context<'_>, findings: &mut Findings<'_>) {
+        self.usual = [0, 1].map(|span| self.middle(span, context.now));
         for (id, sender) in &mut self.senders {
-            sender.evidence.forget(context.since(WINDOW));
+            sender.evidence.forget(context.since(LONG));
             if findings.is_open(&Entity::Peer(*id)) {
-                sender.judge(*id, context, findings);
+                sender.judge(*id, self.usual, context, findings);
             }
         }
         let entities: Vec<Entity> = self.breaches.iter().map(|(entity, _)| entity.clone()).collect();
@@ -167,11 +222,20 @@ impl AddrFlood {
                 answer: 0,
                 exempt: false,
                 received: SlidingCount::new(WINDOW),
-                limited: SlidingCount::new(WINDOW),
+                spans: [WINDOW, LONG].map(Span::new),
                 tens: SlidingCount::new(WINDOW),
+                // nothing was ignored before the first message of a connection that was seen from its beginning
+                stated: context.peer(id).is_some_and(|peer| peer.seen_opening).then_some(0),
                 evidence: Evidence::default(),
             }
         }))
+    }
+
+    /// What the middle one of those who passed on addresses did within a span; 0 of few.
+    fn middle(&mut self, span: usize, now: u64) -> f64 {
+        let counts = self.senders.values_mut().map(|sender| sender.spans[span].passed.get(now) as f64);
+        let mut passed: Vec<f64> = counts.filter(|count| *count > 0.0).collect();
+        if passed.len() < ENOUGH { 0.0 } else { quantile(&mut passed, 0.5) }
     }
 
     /// A message that nobody may send.
@@ -191,13 +255,17 @@ impl AddrFlood {
             self.breach(event, id, count, context, findings);
             return;
         }
+        let usual = self.usual;
         let Some(sender) = self.sender(id, context, findings) else { return };
         sender.bucket.refill(now);
         let limited = (0..count).filter(|_| !sender.bucket.take()).count() as u64;
         sender.received.add(now, count);
-        sender.limited.add(now, limited);
         let answer = sender.answer.min(count);
         sender.answer -= answer;
+        for span in &mut sender.spans {
+            span.passed.add(now, count - answer);
+            span.limited.add(now, limited);
+        }
         if answer == 0 && count == 10 {
             sender.tens.add(now, 1);
         }
@@ -207,7 +275,7 @@ impl AddrFlood {
         }
         if limited > 0 || (answer == 0 && count == 10) {
             sender.evidence.add(event);
-            sender.judge(id, context, findings);
+            sender.judge(id, usual, context, findings);
         }
     }
 }
@@ -240,13 +308,38 @@ impl Breach {
 }
 
 impl Sender {
-    fn judge(&mut self, id: u64, context: &Context<'_>, findings: &mut Findings<'_>) {
+    /// The node says that it has ignored so many addresses of the peer so far. Whether these are more.
+    fn is_stated(&mut self, limited: u64, event: &Event, context: &Context<'_>) -> bool {
+        let more = self.stated.map_or(0, |before| limited.saturating_sub(before));
+        self.stated = Some(limited);
+        if more == 0 {
+            return false;
+        }
         let now = context.now;
-        let (received, limited) = (self.received.get(now) as f64, self.limited.get(now) as f64);
+        self.spans.iter_mut().for_each(|span| span.stated.add(now, more));
+        let [_, long] = &mut self.spans;
+        // where our copy of the limit has seen it, the messages are the evidence
+        if long.stated.get(now) > long.limited.get(now) {
+            self.evidence.add(event);
+        }
+        true
+    }
+
+    fn judge(&mut self, id: u64, usual: [f64; 2], context: &Context<'_>, findings: &mut Findings<'_>) {
+        let now = context.now;
+        let received = self.received.get(now) as f64;
+        let [limited, dripped] = self.spans.each_mut().map(|span| span.limited(now));
+        let [passed, long] = self.spans.each_mut().map(|span| span.passed.get(now) as f64);
         let tens = self.tens.get(now) as f64;
         let share = limited / received.max(1.0);
         let limit = |limit| context.limit(limit);
-        let warn = limited >= limit(Limit::D01Warn) && share >= limit(Limit::D01Share);
+        let [times, long_times] = [passed / usual[0].max(1.0), long / usual[1].max(1.0)];
+        let quick = limited >= limit(Limit::D01Warn) && share >= limit(Limit::D01Share) && times >= limit(Limit::D01Times);
+        // what came at once and is over does not drip
+        let goes_on = limited >= limit(Limit::D01Drip) / 4.0;
+        let slow = goes_on && dripped >= limit(Limit::D01Drip) && long_times >= limit(Limit::D01Times);
+        let drip = dripped / limit(Limit::D01Drip);
+        let warn = quick || slow;
         let critical = limited >= limit(Limit::D01Critical) || tens >= limit(Limit::D01Tens);
         let judgement = match () {
             () if self.exempt => Judgement::Clear,
@@ -261,9 +354,11 @@ impl Sender {
             () if critical => Judgement::Fires(Severity::Critical),
             () if warn => Judgement::Fires(Severity::Warn),
             () if limited >= limit(Limit::D01Warn) / 2.0 || tens >= limit(Limit::D01Tens) / 2.0 => Judgement::Holds,
+            // it still drips
+            () if drip >= 0.5 && goes_on => Judgement::Holds,
             () => Judgement::Clear,
         };
-        let score = (limited / limit(Limit::D01Warn)).max(tens / limit(Limit::D01Tens));
+        let score = (limited / limit(Limit::D01Warn)).max(tens / limit(Limit::D01Tens)).max(drip);
         findings.judge(&Entity::Peer(id), judgement, || Case {
             score,
             verdict: if critical { Verdict::Act } else { Verdict::Investigate },
@@ -272,12 +367,18 @@ impl Sender {
                 input("limited_share", share, "share", limit(Limit::D01Share)),
                 input("received", received, "addresses", None),
                 input("tens", tens, "messages", limit(Limit::D01Tens)),
+                input("limited_in_twenty_minutes", dripped, "addresses", limit(Limit::D01Drip)),
+                input("times_the_middle_peer", times.max(long_times), "", limit(Limit::D01Times)),
             ],
-            from: context.since(WINDOW),
+            from: context.since(LONG),
             evidence: self.evidence.all(),
-            summary: format!(
-                "{received} addresses within ten minutes, of which {limited} are more than Bitcoin Core takes; {tens} messages of exactly ten"
-            ),
+            summary: if slow && !quick && !critical {
+                format!("{long} addresses within twenty minutes, of which {dripped} are more than Bitcoin Core takes: it drips")
+            } else {
+                format!(
+                    "{received} addresses within ten minutes, of which {limited} are more than Bitcoin Core takes; {tens} messages of exactly ten"
+                )
+            },
         });
     }
 }

@@ -9,6 +9,9 @@
 //! alone says nothing (a university has many), and without number nothing is said: a handful of strangers may agree in the other
 //! four by chance.
 //!
+//! A full node makes room for a newcomer by eviction, of the youngest in the network group that has most: of honest neighbours, too, each within seconds. That such
+//! a visit was brief was the node's doing, and says nothing of the visitor.
+//!
 //! **Look-alikes.** A university or a provider's NAT: few agents, long lives, transactions. An exchange's back-ends: long lives. The
 //! operator's own probes: a list says so, and the finding is information only. Inbound Tor has one address for all and is not grouped (G6).
 //!
@@ -69,6 +72,8 @@ struct Visit {
     host: Host,
     opened: u64,
     closed: Option<u64>,
+    /// The node evicted it.
+    evicted: bool,
     /// Of its user agent, once it said one.
     agent: Option<u64>,
     /// How it greeted, if it stayed for long enough to show it.
@@ -93,12 +98,13 @@ impl Detector for RangeChurn {
     const ABOUT: About = About {
         id: "D11",
         name: "range_churn",
-        version: 3,
+        version: 4,
         title: "Many brief connections from one range",
         scope: Scope::Node,
         kinds: &[
             KindId::ConnOpened,
             KindId::ConnClosed,
+            KindId::ConnEvicted,
             KindId::NetVersion,
             KindId::NetTx,
             KindId::NetBlock,
@@ -138,6 +144,8 @@ impl Detector for RangeChurn {
                 self.visit(closed.peer, |visit| (visit.closed, visit.fingerprint) = (Some(now), fingerprint));
                 self.open.remove(&closed.peer);
             }
+            // before its connection is closed
+            Some(Kind::ConnEvicted(evicted)) => self.visit(evicted.peer, |visit| visit.evicted = true),
             Some(Kind::NetVersion(version)) if version.direction() == Direction::Inbound => {
                 let agent = hash(context.key, version.user_agent.as_bytes());
                 self.visit(version.peer, |visit| visit.agent = Some(agent));
@@ -156,6 +164,8 @@ impl Detector for RangeChurn {
     }
 
     fn tick(&mut self, context: &Context<'_>, findings: &mut Findings<'_>) {
+        // of whom nobody came for so long there is nothing left to count
+        self.ranges.forget(context.since(WINDOW.max(context.span(Limit::D11Lasts))));
         findings.evicted(self.ranges.take_evicted());
         let few = context.limit(Limit::D11Warn) / 2.0;
         let now = context.now;
@@ -196,7 +206,16 @@ impl RangeChurn {
         while range.visits.len() >= VISITS || range.visits.front().is_some_and(|visit| visit.opened < context.since(WINDOW)) {
             range.visits.pop_front();
         }
-        range.visits.push_back(Visit { peer, host, opened: now, closed: None, agent: None, fingerprint: None, gave: false });
+        range.visits.push_back(Visit {
+            peer,
+            host,
+            opened: now,
+            closed: None,
+            evicted: false,
+            agent: None,
+            fingerprint: None,
+            gave: false,
+        });
         range.evidence.add(event);
         if range.count.get(now) as f64 >= context.limit(Limit::D11Warn) / 2.0 {
             self.busy.insert(net);
@@ -244,10 +263,11 @@ impl Range {
         let visits = || self.visits.iter().filter(|visit| visit.opened >= context.since(WINDOW));
         let addresses = visits().map(|visit| &visit.host).collect::<BTreeSet<_>>().len();
         let brief = context.limit(Limit::D11Life);
-        // who is still here counts once it is clear that the visit is not brief
+        // who is still here, or was evicted, counts once it is clear that the visit is not brief
         let life = |visit: &Visit| {
             let life = seconds(visit.closed.unwrap_or(context.now).saturating_sub(visit.opened));
-            (visit.closed.is_some() || life >= brief).then_some(life)
+            let ended = visit.closed.is_some() && !visit.evicted;
+            (ended || life >= brief).then_some(life)
         };
         let mut lives: Vec<f64> = visits().filter_map(life).collect();
         lives.sort_by(f64::total_cmp);

@@ -7,13 +7,16 @@
 //! node that three newcomers a minute reach evicts nearly as many, so evictions without the rush say nothing. Connections refused because
 //! nobody may be evicted (debug.log) say that the slots are held by those whom eviction protects.
 //!
+//! Ten a minute are three times what is usual at most nodes. Where more come day by day it takes three times as many as come to this node; the middle one of
+//! the last day's five minutes is what is usual, those of a rush and after a restart left out.
+//!
 //! How many slots there are, no interface says. An eviction shows that they are full, and the number of inbound peers then is the number of
-//! slots; full is within two of it.
+//! slots; full is within two of it. In a rush whoever leaves is replaced within moments, so the slots are no longer full only when there was room for a minute.
 //!
 //! **Look-alikes.** A node that serves bloom filters and was just advertised: wallets come at ten a minute and stay briefly. Where most
-//! newcomers set a filter, the finding is information only; whoever imitates that is counted as one of them in its inputs. A restart (G1).
+//! newcomers set a filter, or those who did not are no rush, the finding is information only; whoever imitates that is counted as one of them in its inputs. A restart (G1).
 //!
-//! **What an attacker may do.** Come slowly; come from many network groups, which costs addresses; then slots fill with peers that do
+//! **What an attacker may do.** Come slowly, for half a day, and then three times as fast; come from many network groups, which costs addresses; then slots fill with peers that do
 //! nothing, which D14 counts.
 //!
 //! **Sources.** attacks.md D10: S6, S23; eviction from Bitcoin Core `src/node/eviction.cpp`.
@@ -24,7 +27,7 @@ use event::{ConnRefusal, ConnectionType, Direction, Event, Kind, KindId, Severit
 use serde::{Deserialize, Serialize};
 
 use crate::entity::{Host, NetGroup};
-use crate::measure::{Evidence, Recent, SlidingCount};
+use crate::measure::{Evidence, Recent, Robust, SlidingCount};
 use crate::peers::Peer;
 use crate::thresholds::Limit;
 use crate::time::{MINUTE, SECOND, seconds};
@@ -32,6 +35,10 @@ use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, 
 
 /// How far back rates look.
 const WINDOW: u64 = 5 * MINUTE;
+
+/// Of these what is usual is learned: a day of them, and two at least.
+const WINDOWS: usize = 288;
+const KNOWN: usize = 2;
 
 /// See the module.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -52,6 +59,12 @@ pub struct SlotChurn {
     /// An eviction just made room: the next inbound connection tells how many slots there are.
     making_room: bool,
     full_since: Option<u64>,
+    /// Since when there is room in them again.
+    room_since: Option<u64>,
+    /// Newcomers a minute, of five minutes each that were no rush.
+    usual: Robust,
+    /// When the last of these ended.
+    counted: Option<u64>,
     evidence: Evidence,
 }
 
@@ -69,6 +82,9 @@ impl Default for SlotChurn {
             slots: None,
             making_room: false,
             full_since: None,
+            room_since: None,
+            usual: Robust::new(WINDOWS, KNOWN),
+            counted: None,
             evidence: Evidence::default(),
         }
     }
@@ -78,7 +94,7 @@ impl Detector for SlotChurn {
     const ABOUT: About = About {
         id: "D10",
         name: "slot_churn",
-        version: 1,
+        version: 2,
         title: "The inbound slots are taken, and peers are pushed out",
         scope: Scope::Node,
         kinds: &[
@@ -98,8 +114,10 @@ impl Detector for SlotChurn {
             Limit::D10EvictedWarn,
             Limit::D10EvictedCritical,
             Limit::D10Opened,
+            Limit::D10Times,
             Limit::D10Share,
             Limit::D10Full,
+            Limit::D10Room,
             Limit::D10Refused,
             Limit::D10Life,
         ],
@@ -117,13 +135,13 @@ impl Detector for SlotChurn {
                 }
                 let group = Host::of(&opened.address, opened.network());
                 self.groups.add(now, group.map(|host| NetGroup::of(&host, context.knowledge.asmap.as_ref())));
-                self.refill(now);
+                self.refill(context);
             }
             Some(Kind::ConnClosed(closed)) if closed.connection_type() == ConnectionType::Inbound => {
                 self.inbound = self.inbound.saturating_sub(1);
                 // an evicted peer's place is taken by the newcomer, which is stated just after
                 if !self.making_room {
-                    self.refill(now);
+                    self.refill(context);
                 }
             }
             Some(Kind::ConnEvicted(evicted)) => {
@@ -139,37 +157,61 @@ impl Detector for SlotChurn {
                 self.refused.add(now, 1);
                 self.slots = Some(self.inbound.max(self.slots.unwrap_or_default()));
                 self.evidence.add(event);
-                self.refill(now);
+                self.refill(context);
             }
             Some(Kind::NetFilterload(filter)) if filter.direction() == Direction::Inbound => self.filters.add(now, 1),
             // between two of these connections may have been missed
             Some(Kind::StateNetwork(state)) => {
                 self.inbound = state.connections_in.map_or(self.inbound, u64::from);
-                self.refill(now);
+                self.refill(context);
             }
             _ => {}
         }
     }
 
     fn tick(&mut self, context: &Context<'_>, findings: &mut Findings<'_>) {
+        self.refill(context);
         let since = context.since(WINDOW);
         self.lives.forget(since);
         self.groups.forget(since);
         self.evidence.forget(since);
         let view = View::of(self, context);
         findings.judge(&Entity::Node, view.judgement(context), || view.case(self, context));
+        self.learn(&view, findings.is_open(&Entity::Node), context);
     }
 
+    /// What is usual at the node stays.
     fn restarted(&mut self, _: &str) {
-        *self = Self::default();
+        let usual = std::mem::replace(&mut self.usual, Robust::new(WINDOWS, KNOWN));
+        *self = Self { usual, ..Self::default() };
     }
 }
 
 impl SlotChurn {
     /// Keeps account of since when the slots are full.
-    fn refill(&mut self, now: u64) {
-        let full = self.slots.is_some_and(|slots| self.inbound.saturating_add(2) >= slots);
-        self.full_since = full.then(|| self.full_since.unwrap_or(now));
+    fn refill(&mut self, context: &Context<'_>) {
+        let now = context.now;
+        if self.slots.is_some_and(|slots| self.inbound.saturating_add(2) >= slots) {
+            self.full_since = self.full_since.or(Some(now));
+            self.room_since = None;
+            return;
+        }
+        let since = *self.room_since.get_or_insert(now);
+        if now >= since.saturating_add(context.span(Limit::D10Room)) {
+            self.full_since = None;
+        }
+    }
+
+    /// Every five minutes, how many came, unless that was a rush.
+    fn learn(&mut self, view: &View, open: bool, context: &Context<'_>) {
+        let since = *self.counted.get_or_insert(context.now);
+        if context.now < since.saturating_add(WINDOW) {
+            return;
+        }
+        self.counted = Some(context.now);
+        if !open && view.opened < view.rush && !context.holds(Guard::Restart, None) {
+            self.usual.add(view.opened);
+        }
     }
 
     /// The group of which most of the last newcomers are, and its share of them.
@@ -189,12 +231,16 @@ impl SlotChurn {
 struct View {
     /// Per minute.
     opened: f64,
+    /// More than this are one: ten, or three times what is usual.
+    rush: f64,
     evicted: f64,
     refused: f64,
     /// Evicted per newcomer.
     share: f64,
     /// Of the newcomers, how many set a filter.
     wallets: f64,
+    /// Of those who did not, per minute.
+    others: f64,
     /// Seconds that the slots have been full.
     full: f64,
     /// Median life of those evicted, seconds.
@@ -211,6 +257,8 @@ impl View {
         let per_newcomer = |count: f64| if opened > 0.0 { count / opened } else { 0.0 };
         Self {
             opened: opened / (seconds(WINDOW) / 60.0),
+            rush: context.limit(Limit::D10Opened).max(of.usual.median().unwrap_or(0.0) * context.limit(Limit::D10Times)),
+            others: (opened - filters).max(0.0) / (seconds(WINDOW) / 60.0),
             evicted,
             refused,
             share: per_newcomer(evicted),
@@ -223,29 +271,31 @@ impl View {
     fn judgement(&self, context: &Context<'_>) -> Judgement {
         let limit = |limit| context.limit(limit);
         let full = self.full >= limit(Limit::D10Full);
-        let rush = self.opened >= limit(Limit::D10Opened);
+        let rush = self.opened >= self.rush;
         let pushed = self.evicted >= limit(Limit::D10EvictedWarn) || self.share > limit(Limit::D10Share);
         let shut = self.refused >= limit(Limit::D10Refused);
-        // most newcomers are wallets
-        let popular = self.wallets > 0.5;
+        let popular = self.is_popular();
         match () {
             () if full && (shut || rush && pushed) && popular => Judgement::Fires(Severity::Info),
             () if full && (shut || rush && self.evicted >= limit(Limit::D10EvictedCritical)) => {
                 Judgement::Fires(Severity::Critical)
             }
             () if full && rush && pushed => Judgement::Fires(Severity::Warn),
-            () if self.opened >= limit(Limit::D10Opened) / 2.0 && self.evicted >= limit(Limit::D10EvictedWarn) / 2.0 => {
-                Judgement::Holds
-            }
+            () if self.opened >= self.rush / 2.0 && self.evicted >= limit(Limit::D10EvictedWarn) / 2.0 => Judgement::Holds,
             () => Judgement::Clear,
         }
+    }
+
+    /// Most newcomers are wallets, or without them there would be no rush.
+    fn is_popular(&self) -> bool {
+        self.wallets > 0.5 || self.opened >= self.rush && self.others < self.rush
     }
 
     fn case(&self, of: &SlotChurn, context: &Context<'_>) -> Case {
         let limit = |limit| context.limit(limit);
         let mut inputs = vec![
             input("evicted", self.evicted, "peers", limit(Limit::D10EvictedWarn)),
-            input("opened", self.opened, "per minute", limit(Limit::D10Opened)),
+            input("opened", self.opened, "per minute", self.rush),
             input("evicted_per_newcomer", self.share, "share", limit(Limit::D10Share)),
             input("full", self.full, "seconds", limit(Limit::D10Full)),
             input("refused", self.refused, "connections", limit(Limit::D10Refused)),
@@ -267,9 +317,9 @@ impl View {
             () if self.life.is_some_and(|life| life < limit(Limit::D10Life)) => "newcomers push out newcomers",
             () => "newcomers push out peers",
         };
-        let popular = self.wallets > 0.5;
+        let popular = self.is_popular();
         Case {
-            score: (self.opened / limit(Limit::D10Opened).max(1.0)).max(self.refused / limit(Limit::D10Refused).max(1.0)),
+            score: (self.opened / self.rush.max(1.0)).max(self.refused / limit(Limit::D10Refused).max(1.0)),
             verdict: if popular { Verdict::Benign } else { Verdict::Investigate },
             inputs,
             from: context.since(WINDOW),

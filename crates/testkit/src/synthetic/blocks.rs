@@ -81,6 +81,8 @@ struct Pending {
     sender: u64,
     /// Has to be asked for.
     missing: u64,
+    /// The sender did not deliver what it was asked for.
+    withheld: bool,
 }
 
 impl Chain {
@@ -128,7 +130,7 @@ impl World {
         if self.chain.pending.len() == PENDING {
             self.chain.pending.pop_first();
         }
-        self.chain.pending.insert(block, Pending { header: header.clone(), transactions, sender, missing });
+        self.chain.pending.insert(block, Pending { header: header.clone(), transactions, sender, missing, withheld: false });
         if unasked || self.knobs.withholders.contains(&sender) {
             self.compact(block, sender);
             self.request_missing(block);
@@ -201,7 +203,7 @@ impl World {
         message!(self, peer, Inbound, 82, NetHeaders { headers: vec![header.clone()] });
         message!(self, peer, Outbound, 37, NetGetdata { items: items });
         message!(self, peer, Inbound, 400, NetBlock { header: Some(header.clone()), weight: 1_200, transactions: Vec::new() });
-        self.connect_block(block, &Pending { header, transactions: 1, sender: peer, missing: 0 });
+        self.connect_block(block, &Pending { header, transactions: 1, sender: peer, missing: 0, withheld: false });
         self.later(0.4, 0, Step::CatchUp);
     }
 
@@ -253,6 +255,9 @@ impl World {
         let missing = pending.missing.max(1);
         self.ask(pending.sender, &pending.header.hash, missing);
         if holding {
+            if let Some(pending) = self.chain.pending.get_mut(&block) {
+                pending.withheld = true;
+            }
             if !self.knobs.withheld_one.contains(&pending.sender) {
                 self.knobs.withheld_one.push(pending.sender);
                 self.truth_begins("D51", pending.sender);
@@ -387,6 +392,7 @@ impl World {
             self.say(Source::Ebpf, removed);
         }
         self.say(Source::Log, ChainTip { hash, height, ..ChainTip::default() });
+        self.put_together(pending.missing > 0, pending.withheld);
         self.spread(&pending.header, pending.sender);
     }
 

@@ -1,4 +1,5 @@
-//! What happens besides the usual: attacks, and what looks like one.
+//! What happens besides the usual: attacks, and what looks like one. What other detectors may be right about is in [`super::consequence`], but for what is
+//! known beforehand: that is said where an ingredient is planned.
 
 mod addresses;
 mod bad_blocks;
@@ -37,7 +38,7 @@ pub enum Ingredient {
     /// A peer passes on `per_minute` (5) addresses, one by one.
     AddressChatter(addresses::Chatter),
     /// D02: `unique_per_day` (250,000) × strength addresses that nobody has heard of, passed on by everybody. `clustered` (false): all in
-    /// a few ranges.
+    /// a few ranges. Where few pass them on, D01 is right about each who brings more than the node takes.
     AddressSurge(addresses::Surge),
     /// The same with few enough addresses that they may be the customers of one provider: `unique_per_day` (16,000), in one range.
     AddressChurn(addresses::Churn),
@@ -52,7 +53,9 @@ pub enum Ingredient {
     SlotChurn(connections::SlotChurn),
     /// `per_minute` (10) connections of one wallet's users, from everywhere, each for a minute.
     WalletRush(connections::WalletRush),
-    /// D11, D16: `per_minute` (4) × strength brief connections (`life`: 20s) from `addresses` (40) of `range` (245.65.3.0/24 or an IPv6 /64).
+    /// D11, D16: `per_minute` (4) × strength brief connections (`life`: 20s) from `addresses` (40) of `range` (245.65.3.0/24 or an IPv6 /64). Of its names
+    /// each fifth is Bitcoin Core of years ago, which it is not (D15); at a full node its visitors push others out (D10); at three nodes it is the same
+    /// stranger (D13).
     RangeChurn(connections::RangeChurn),
     /// `peers` (10) honest ones in one `range`, for long.
     Campus(connections::Campus),
@@ -67,14 +70,15 @@ pub enum Ingredient {
     BlocksOnly(relay::BlocksOnly),
     /// A wallet with a bloom filter.
     Wallet(relay::Wallet),
-    /// D15: `per_minute` (1) × strength connections of programs that cannot be what they say.
+    /// D15: `per_minute` (1) × strength connections of programs that cannot be what they say; of the node, and of each name that twenty of an hour have.
     Impostors(strangers::Impostors),
     /// `per_minute` (1) connections of programs that are odd, and what they say.
     OddGuests(strangers::OddGuests),
-    /// D16: `per_minute` (0.5) × strength connections of `addresses` (4) of one `range` (245.69.7.0/24), each under another name.
+    /// D16: `per_minute` (0.5) × strength connections of `addresses` (4) of one `range` (245.69.7.0/24), each under another name. As with
+    /// `range_churn`, D15 and D13 may be right; and D11 where there are twenty in ten minutes.
     AgentLottery(strangers::AgentLottery),
     /// D19: `peers` (8) × strength outbound peers are exchanged for those of an attacker, one a minute, and then no block comes for `lasts`;
-    /// at one `node`, or at all.
+    /// at one `node`, or at all. Then its tip is stale, too (D54).
     Eclipse(chain::Eclipse),
     /// `peers` (10) outbound peers go within `lasts`, one after the other, and others are dialled.
     OutboundTurnover(chain::OutboundTurnover),
@@ -106,7 +110,8 @@ pub enum Ingredient {
     ReconstructionFailure(blocks::ReconstructionFailure),
     /// No block can be put together without asking, for `lasts`: the mempool is still empty.
     EmptyMempool(blocks::EmptyMempool),
-    /// D51: `peers` (1) that announce blocks before anybody else, `share` (0.8) × strength of them, and do not deliver.
+    /// D51: `peers` (1) that announce blocks before anybody else, `share` (0.8) × strength of them, and do not deliver. Each of these is a block that could
+    /// not be put together (D50).
     WithheldBlock(blocks::WithheldBlock),
     /// Everybody's blocks take `seconds` (8) longer: it is the node's own line.
     SlowLine(blocks::SlowLine),
@@ -128,7 +133,8 @@ pub enum Ingredient {
     NoBlocks(chain::NoBlocks),
     /// By chance no block is found for `lasts`.
     BlockGap(chain::BlockGap),
-    /// D54: of several nodes, which have one chain, this `node` hears of no block for `lasts` × strength.
+    /// D54: of several nodes, which have one chain, this `node` hears of no block for `lasts` × strength. That for an hour
+    /// and a half, and behind others, is what an eclipse looks like (D19).
     CutOff(chain::CutOff),
     /// D59: `count` (1,000) × strength records are lost in the kernel, every ten seconds.
     LostRecords(monitor::LostRecords),
@@ -202,7 +208,33 @@ impl Stage<'_> {
         let begin = self.begin + at.as_nanos() as u64;
         let (detector, node, (entity_kind, entity)) = (detector.to_owned(), node.to_owned(), about);
         let (end, severity) = (begin + lasts.as_nanos() as u64, Severity::Warn);
-        self.truths.push(Truth { detector, node, entity_kind, entity, begin, end, severity });
+        self.truths.push(Truth { detector, node, entity_kind, entity, begin, end, severity, consequence: false });
+    }
+
+    /// What follows from a deed at its node, as the catalogue's criterion is met by what is planned.
+    fn follows(&mut self, detector: &str, at: Duration, lasts: Duration) {
+        self.truth(detector, self.node(), at, lasts);
+        self.it_follows();
+    }
+
+    fn it_follows(&mut self) {
+        if let Some(truth) = self.truths.last_mut() {
+            truth.consequence = true;
+        }
+    }
+
+    /// D13: a range that visits three nodes of the fleet, and half of all, within ten minutes. What comes to every node five times in ten minutes does, as a
+    /// range, and each of its addresses may.
+    fn is_at_many_nodes(&mut self, range: connections::Prefix, addresses: u64, per_minute: f64, at: Duration, lasts: Duration) {
+        let nodes = &self.script.nodes;
+        if nodes.len() < 3 || nodes.first().is_none_or(|first| first != self.node) || per_minute * 10.0 < 5.0 {
+            return;
+        }
+        let hosts = (1..=addresses).map(|number| ("address", range.host(number).to_string()));
+        for about in hosts.chain([("range", range.to_string())]) {
+            self.truth_of_fleet("D13", about, at, lasts);
+            self.it_follows();
+        }
     }
 
     fn node(&self) -> (&'static str, String) {

@@ -1,6 +1,6 @@
 //! Who comes and goes: slots, eviction, handshakes, and the node's own beginning.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use event::{
@@ -20,7 +20,7 @@ const BLOCK_RELAY: usize = 2;
 pub(super) const OUTBOUND: usize = FULL_RELAY + BLOCK_RELAY;
 
 /// Inbound peers that eviction never touches, in a full node: by network group, ping, transactions, blocks (Bitcoin Core
-/// `node/eviction.cpp`).
+/// `node/eviction.cpp`). There are never more, however many of the others were evicted.
 const PROTECTED: u64 = 28;
 
 /// The network group of those who want to be dialled. `peer::ipv4` has none of it but by chance.
@@ -171,12 +171,14 @@ impl World {
         if let Some(victim) = victim {
             self.evict(victim);
         }
+        let deed = stranger.deed;
         let id = self.connect(stranger, ConnectionType::Inbound);
         self.say_opened(id);
         // the node's socket thread gets round to it after the newcomer has its place
         if let Some(victim) = victim {
             self.close(victim, EndReason::Evicted);
         }
+        self.took_a_slot(deed, victim.is_some());
         let wait = self.peers.get(&id).map_or(0.1, |peer| peer.round_trip);
         self.after(wait, What::Greet(id, 0));
         self.after(life, What::Leave(id));
@@ -186,8 +188,9 @@ impl World {
     fn connect(&mut self, stranger: Stranger, kind: ConnectionType) -> u64 {
         let id = self.next_peer;
         self.next_peer += 1;
-        let protected = kind == ConnectionType::Inbound && self.random.below(self.knobs.slots.max(1) as u64) < PROTECTED;
-        let Stranger { address, network, program, agent, manner, v2, round_trip } = stranger;
+        let drawn = kind == ConnectionType::Inbound && self.random.below(self.knobs.slots.max(1) as u64) < PROTECTED;
+        let drawn = drawn && self.peers.values().filter(|peer| peer.drawn).count() < PROTECTED as usize;
+        let Stranger { address, network, program, agent, manner, v2, round_trip, .. } = stranger;
         let peer = Peer {
             id,
             address,
@@ -200,7 +203,8 @@ impl World {
             ready: false,
             v2,
             round_trip,
-            protected,
+            drawn,
+            protected: drawn,
             queue: 0.0,
             told: self.transactions,
             sent: 0,
@@ -222,20 +226,18 @@ impl World {
         self.say(Source::Ebpf, ConnOpened { peer: id, address, connection_type, network, count: Some(count as u64) });
     }
 
-    /// Who has to go: of those not protected, in the network group with most of them, the newest.
+    /// Who has to go: of those not protected the older half stays, peers over Tor and I2P before others in up to half of those places; of the rest, in the
+    /// network group with most of them, the newest (Bitcoin Core `node/eviction.cpp`, `ProtectEvictionCandidatesByRatio`).
     fn candidate(&self) -> Option<u64> {
-        let mut ages: Vec<u64> = self.peers.values().filter(|p| p.kind == ConnectionType::Inbound).map(|p| p.connected).collect();
-        ages.sort_unstable();
-        let young = ages.get(ages.len() / 2).copied().unwrap_or(0);
-        let may = |peer: &&Peer| {
-            peer.kind == ConnectionType::Inbound
-                && !peer.protected
-                && peer.connected >= young
-                && peer.connected < self.now
-                && !matches!(peer.network, Network::Onion | Network::I2p)
-        };
+        let may = |peer: &&Peer| peer.kind == ConnectionType::Inbound && !peer.protected && peer.connected < self.now;
+        let mut rest: Vec<&Peer> = self.peers.values().filter(may).collect();
+        rest.sort_by_key(|peer| (peer.connected, peer.id));
+        let is_hidden = |peer: &&Peer| matches!(peer.network, Network::Onion | Network::I2p);
+        let hidden: BTreeSet<u64> = rest.iter().copied().filter(is_hidden).take(rest.len() / 4).map(|peer| peer.id).collect();
+        let older = rest.len() / 2 - hidden.len();
+        let rest = rest.into_iter().filter(|peer| !hidden.contains(&peer.id)).skip(older);
         let mut groups: BTreeMap<&str, (usize, u64, u64)> = BTreeMap::new();
-        for peer in self.peers.values().filter(may) {
+        for peer in rest {
             let group = groups.entry(net_group(&peer.address)).or_default();
             *group = (group.0 + 1, group.1.max(peer.connected), group.2.max(peer.id));
         }
@@ -360,6 +362,9 @@ impl World {
     fn hear_version(&mut self, id: u64) {
         let Some(peer) = self.peers.get(&id) else { return };
         let (program, agent, relay) = (peer.program, peer.agent, peer.manner.relay);
+        if peer.kind == ConnectionType::Inbound {
+            self.said_hello(agent, program);
+        }
         let (time, start_height) = (self.seconds() as i64, self.chain.height - self.random.below(2) as i32);
         let nonce = self.random.next();
         let receiver = if program.echoes { OWN_ADDRESS } else { "0.0.0.0:0" };

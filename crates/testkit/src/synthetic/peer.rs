@@ -73,6 +73,8 @@ pub(super) struct Peer {
     pub(super) round_trip: f64,
     /// Never chosen to make room.
     pub(super) protected: bool,
+    /// That is so by lot, as one of those whom eviction protects for what they do.
+    pub(super) drawn: bool,
     /// Transactions waiting to be announced to it, beyond what the next trickle takes.
     pub(super) queue: f64,
     /// Transactions that there were at the last trickle.
@@ -135,6 +137,8 @@ pub(super) struct Stranger {
     pub(super) manner: Manner,
     pub(super) v2: bool,
     pub(super) round_trip: f64,
+    /// One of many who come for a deed.
+    pub(super) deed: bool,
 }
 
 impl Stranger {
@@ -150,6 +154,7 @@ impl Stranger {
             manner: Manner::usual(program, gossip, random),
             v2: program.services & program::P2P_V2 != 0,
             round_trip: random.between(0.01, 0.25),
+            deed: false,
         }
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Program {
     pub(crate) echoes: bool,
     /// Whether it relays transactions and addresses.
     pub(crate) relays: bool,
+    /// Whether no program that says so says the rest.
+    pub(crate) impossible: bool,
 }
 
 /// A message of the greeting.
@@ -60,7 +62,7 @@ const CRAWLER: &[Greeting] = &[Verack, Getaddr];
 const MUTE: &[Greeting] = &[Wtxidrelay, Sendaddrv2, Verack, Sendcmpct, Ping, Getheaders];
 
 const fn core(agent: &'static str, weight: u32, services: u64) -> Program {
-    Program { agent, weight, version: 70016, services, greeting: CORE, echoes: true, relays: true }
+    Program { agent, weight, version: 70016, services, greeting: CORE, echoes: true, relays: true, impossible: false }
 }
 
 /// A population: few versions have most peers, many have few. 80 of 1000 send no `feefilter`.

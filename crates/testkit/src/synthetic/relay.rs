@@ -31,7 +31,7 @@ const FRAME: u64 = 24;
 /// The most transactions that the node puts into one `inv` (Bitcoin Core `INVENTORY_BROADCAST_MAX`).
 const LARGEST_INV: u64 = 1000;
 
-/// Addresses of an answer to `getaddr`.
+/// Addresses of an answer to `getaddr`, and the most of any message.
 const ANSWER: u64 = 1000;
 
 impl World {
@@ -210,7 +210,10 @@ impl World {
     /// A peer sends addresses.
     pub(super) fn tell_addresses(&mut self, id: u64, addresses: Vec<NetworkAddress>) {
         let now = self.now;
-        if let Some(peer) = self.peers.get_mut(&id) {
+        // of more than a message may have the node takes none, and counts none as too many
+        if addresses.len() as u64 <= ANSWER
+            && let Some(peer) = self.peers.get_mut(&id)
+        {
             peer.addresses.take(addresses.len() as u64, now);
         }
         let size = address_size(&addresses);

@@ -242,3 +242,93 @@ fn thinning_leaves_out_what_is_said_to_be_left_out() {
         assert!((0.8..1.25).contains(&share(id)), "{id}: {}", share(id));
     }
 }
+
+/// What follows from a scenario's deeds at `alice`, once it was played: who may say what.
+fn follows(toml: &str, strength: f64) -> Vec<(String, &'static str)> {
+    let mut scenario = load(toml, Run { seed: 1, strength }).unwrap_or_else(|error| panic!("{error}"));
+    scenario.by_ref().for_each(drop);
+    let truths = scenario.truths().into_iter().filter(|truth| truth.consequence);
+    let all: std::collections::BTreeSet<_> = truths.map(|truth| (truth.detector, truth.entity_kind)).collect();
+    all.into_iter().collect()
+}
+
+#[track_caller]
+fn check_follows(usual: &str, ingredient: &str, expected: &[(&str, &'static str)]) {
+    let toml = format!("about = 'x'\n{usual}\n[[ingredient]]\nat = '5m'\n{ingredient}");
+    let expected: Vec<_> = expected.iter().map(|(detector, kind)| ((*detector).to_owned(), *kind)).collect();
+    assert_eq!(follows(&toml, 1.0), expected, "{toml}");
+}
+
+/// Visitors of whom each fifth says he is Bitcoin Core and offers nothing.
+#[test]
+fn a_range_under_old_names_is_a_false_identity_too() {
+    const QUIET: &str = "length = '70m'\n[population]\npeers = 20\ntransactions_per_second = 0.0\ninbound_per_minute = 1.0";
+    check_follows(QUIET, "what = 'range_churn'\nlasts = '60m'\nper_minute = 4.0", &[("D15", "node")]);
+    check_follows(QUIET, "what = 'range_churn'\nlasts = '60m'\nper_minute = 12.0", &[("D15", "agent"), ("D15", "node")]);
+    // too few of those who come
+    let busy = QUIET.replace("inbound_per_minute = 1.0", "inbound_per_minute = 30.0");
+    check_follows(&busy, "what = 'range_churn'\nlasts = '60m'\nper_minute = 4.0", &[]);
+    // odd is not false
+    check_follows(QUIET, "what = 'odd_guests'\nlasts = '60m'\nper_minute = 4.0", &[]);
+}
+
+#[test]
+fn withheld_blocks_are_not_put_together() {
+    let usual = "length = '3h'\n[population]\npeers = 20\ntransactions_per_second = 0.1\nblock_interval = 120.0";
+    check_follows(usual, "what = 'withheld_block'\nlasts = '170m'", &[("D50", "node")]);
+    check_follows(usual, "what = 'withheld_block'\nlasts = '170m'\nshare = 0.05", &[]);
+    // an empty mempool is nobody's deed
+    check_follows(usual, "what = 'empty_mempool'\nlasts = '170m'", &[]);
+}
+
+#[test]
+fn few_peers_that_pass_on_a_surge_flood_and_many_do_not() {
+    let usual = |peers: u32| {
+        format!("length = '1h'\n[population]\npeers = {peers}\ntransactions_per_second = 0.0\ninbound_per_minute = 0.1")
+    };
+    check_follows(&usual(15), "what = 'address_surge'\nlasts = '50m'\nunique_per_day = 500000.0", &[("D01", "peer")]);
+    check_follows(&usual(120), "what = 'address_surge'\nlasts = '50m'\nunique_per_day = 100000.0", &[]);
+    // neither does a provider that renumbers
+    check_follows(&usual(15), "what = 'address_churn'\nlasts = '50m'\nunique_per_day = 500000.0", &[]);
+}
+
+#[test]
+fn a_deed_that_pushes_peers_out_of_a_full_node_takes_its_slots() {
+    let usual = "length = '70m'\n[population]\npeers = 125\ntransactions_per_second = 0.0";
+    let all = [("D10", "node"), ("D15", "agent"), ("D15", "node")];
+    check_follows(usual, "what = 'range_churn'\nlasts = '60m'\nper_minute = 20.0\nlife = '3m'", &all);
+    check_follows(usual, "what = 'wallet_rush'\nlasts = '60m'\nper_minute = 20.0", &[]);
+}
+
+#[test]
+fn who_cuts_a_node_off_makes_it_fall_behind() {
+    let usual = "length = '3h'\nnodes = ['alice', 'bob', 'carol']\n[population]\npeers = 20\ntransactions_per_second = 0.0";
+    check_follows(usual, "what = 'eclipse'\nlasts = '1h'\nnode = 'bob'", &[("D54", "node")]);
+    check_follows(usual, "what = 'cut_off'\nlasts = '100m'\nnode = 'bob'", &[("D19", "node")]);
+    check_follows(usual, "what = 'cut_off'\nlasts = '1h'\nnode = 'bob'", &[]);
+    // and who draws names at all three of them is the same stranger, of whom too few lie
+    let often = "what = 'agent_lottery'\nlasts = '160m'\nper_minute = 0.6";
+    check_follows(usual, often, &[("D13", "address"), ("D13", "range")]);
+}
+
+/// Slots stay such that somebody can be pushed out of them, however long a rush lasts: eviction protects no more than it does.
+#[test]
+fn a_full_node_finds_somebody_to_evict() {
+    let toml = "
+        about = 'a full node in a rush'
+        length = '2h'
+        [population]
+        transactions_per_second = 0.0
+        inbound_per_minute = 20.0
+        onion = 0.6
+        i2p = 0.25
+    ";
+    let mut evicted = 0;
+    for event in run(toml, 1) {
+        match event.kind.as_ref().unwrap() {
+            Kind::ConnEvicted(_) => evicted += 1,
+            kind => assert!(!matches!(kind, Kind::ConnRefused(_)), "{kind:?} after {evicted}"),
+        }
+    }
+    assert!(evicted > 100, "{evicted}");
+}

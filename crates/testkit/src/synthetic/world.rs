@@ -7,6 +7,7 @@ use bytes::Bytes;
 use event::{Event, Kind, LossStage, Source};
 
 use super::chance::{hash, mix};
+use super::consequence::Deeds;
 use super::ingredient::{Play, Playing};
 use super::peer::Peer;
 use super::script::{Node, Population, Script, Watch};
@@ -138,6 +139,7 @@ pub(super) struct World {
     pub(super) handler_nanos: f64,
     pub(super) polled: u64,
     pub(super) knobs: Knobs,
+    pub(super) deeds: Deeds,
     playing: Vec<Option<Box<dyn Play>>>,
     truths: Vec<Truth>,
 }
@@ -194,6 +196,7 @@ impl World {
                 mining: true,
                 cut_off: false,
             },
+            deeds: Deeds::default(),
             playing: playing.iter().map(|_| None).collect(),
             truths,
             random,
@@ -205,6 +208,10 @@ impl World {
     /// What should be found.
     pub(super) fn truths(&self) -> &[Truth] {
         &self.truths
+    }
+
+    pub(super) fn truths_mut(&mut self) -> &mut Vec<Truth> {
+        &mut self.truths
     }
 
     /// Nothing was to be seen of this peer's attack before now.

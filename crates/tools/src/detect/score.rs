@@ -16,10 +16,19 @@
 //! begin = "2026-03-02T06:10:00Z"
 //! end = "2026-03-02T06:20:00Z"
 //! severity = "warn"      # the mildest finding that finds it: info, warn (without this line) or critical
+//!
+//! # what follows from it: it may be found and need not be
+//! [[truth]]
+//! detector = "D09"
+//! node = "alice"
+//! kind = "node"
+//! begin = "2026-03-02T06:10:00Z"
+//! end = "2026-03-02T06:20:00Z"
+//! consequence = true     # without this line it is a truth
 //! ```
 //!
 //! A truth is found by a finding that is told as so severe at or after its begin. Every finding of severity warn or worse that belongs to no
-//! truth is a false alarm.
+//! truth is a false alarm, one that belongs to a consequence is counted as such ([`detect::score`]).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,6 +71,8 @@ struct Label {
     begin: String,
     end: String,
     severity: Option<String>,
+    #[serde(default)]
+    consequence: bool,
 }
 
 /// Runs the detectors over every recording of a set.
@@ -109,7 +120,7 @@ fn read(path: &Path) -> anyhow::Result<(Thresholds, Vec<Truth>)> {
         thresholds.set(None, &name, value)?;
     }
     let truth = |label: Label| {
-        let Label { detector, node, kind, entity, begin, end, severity } = label;
+        let Label { detector, node, kind, entity, begin, end, severity, consequence } = label;
         if !detect::all().iter().any(|entry| entry.about.id == detector) {
             bail!("there is no detector `{detector}`");
         }
@@ -131,7 +142,7 @@ fn read(path: &Path) -> anyhow::Result<(Thresholds, Vec<Truth>)> {
             Ok(u64::try_from(time.as_nanosecond())?)
         };
         let (begin, end) = (time(&begin)?, time(&end)?);
-        Ok(Truth { detector, node: node.to_string(), entity_kind: kind, entity, begin, end, severity })
+        Ok(Truth { detector, node: node.to_string(), entity_kind: kind, entity, begin, end, severity, consequence })
     };
     let truths = labels.truth.into_iter().map(truth).collect::<anyhow::Result<Vec<_>>>()?;
     Ok((thresholds, truths))

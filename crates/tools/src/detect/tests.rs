@@ -32,6 +32,7 @@ fn storm() -> (Vec<Event>, Vec<Truth>) {
         begin: truth.begin,
         end: truth.end,
         severity: truth.severity,
+        consequence: truth.consequence,
     };
     let events = scenario.by_ref().collect();
     (events, scenario.truths().iter().map(truth).collect())
@@ -169,7 +170,11 @@ fn a_labelled_set_is_scored() {
     let tally = &scored[1].score.tallies["D39"];
     assert_eq!((tally.truths, tally.found, tally.false_alarms), (1, 1, 0));
     assert_eq!(scored[0].score.total().alarms, 0);
-    assert!(score::table(&scored).contains("| D39 | 1 | 1.000 | 1.000 | 1.000 | 0 |"));
+    assert!(score::table(&scored).contains("| D39 | 1 | 1.000 | 1.000 | 1.000 | 0 | 0 |"));
+    // what only follows from something is neither found nor cried at nothing
+    fs::write(place.path().join("storm.truth.toml"), format!("{labels}consequence = true\n")).unwrap();
+    let tally = &score::score(place.path()).unwrap()[1].score.tallies["D39"];
+    assert_eq!((tally.truths, tally.found, tally.false_alarms, tally.consequences), (0, 0, 0, 1));
 
     // nobody is woken before it has begun: the label is wrong, or the alarm
     let late = labels.replace(&rfc(begin), &rfc(end - detect::time::SECOND));

@@ -198,3 +198,67 @@ fn it_ends_with_the_connection() {
         "#]],
     );
 }
+
+/// So many peers, each of which passes on an address of so many a minute, for so long.
+fn gossip(stage: &mut Stage, from: f64, minutes: u32, per_minute: &[(u64, usize)]) {
+    for minute in 0..minutes {
+        let every = |peer: u64, count: usize| (0..count).map(move |place| (60.0 / count as f64 * place as f64, peer));
+        let mut all: Vec<(f64, u64)> = per_minute.iter().flat_map(|(peer, count)| every(*peer, *count)).collect();
+        all.sort_by(|a, b| a.0.total_cmp(&b.0));
+        all.into_iter().for_each(|(second, peer)| stage.at(from + 60.0 * f64::from(minute) + second, addresses(peer, 1)));
+    }
+}
+
+fn come(stage: &mut Stage, peers: std::ops::RangeInclusive<u64>) {
+    for peer in peers {
+        stage.at(1.0, ConnOpened { peer, connection_type: ConnectionType::Inbound.into(), ..Default::default() });
+    }
+}
+
+#[test]
+fn who_drips_among_others_who_do_not_is_found() {
+    check(
+        |stage| {
+            come(stage, 2..=6);
+            gossip(stage, 60.0, 25, &[(1, 24), (2, 4), (3, 4), (4, 5), (5, 5), (6, 13)]);
+        },
+        expect![[r#"
+            1210 opened D01 warn peer 1: 461 addresses within twenty minutes, of which 340 are more than Bitcoin Core takes: it drips
+        "#]],
+    );
+}
+
+/// A surge makes all of them exceed what Bitcoin Core takes, and one of them is the most talkative.
+#[test]
+fn a_surge_is_not_cried_at_peer_by_peer() {
+    check(
+        |stage| {
+            come(stage, 2..=6);
+            gossip(stage, 60.0, 25, &[(1, 46), (2, 22), (3, 24), (4, 24), (5, 26), (6, 28)]);
+        },
+        expect![[""]],
+    );
+}
+
+/// Of who was there before the observer, only the node knows what it ignores.
+#[test]
+fn what_the_node_says_that_it_ignored_counts() {
+    check(
+        |stage| {
+            for minute in 0..30_u64 {
+                let peer = PeerInfo {
+                    id: 2,
+                    address: "192.0.2.2:8333".into(),
+                    addr_rate_limited: Some(70_000 + 20 * minute),
+                    ..Default::default()
+                };
+                stage.at(60.0 * minute as f64, StatePeers { peers: vec![peer] });
+                stage.at(60.0 * minute as f64 + 1.0, addresses(2, 12));
+                stage.at(60.0 * minute as f64 + 2.0, addresses(2, 14));
+            }
+        },
+        expect![[r#"
+            1080 opened D01 warn peer 2: 468 addresses within twenty minutes, of which 340 are more than Bitcoin Core takes: it drips
+        "#]],
+    );
+}

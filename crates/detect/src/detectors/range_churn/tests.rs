@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use event::{ConnClosed, ConnOpened, ConnectionType, NetTx, NetVerack, NetVersion, Network};
+use event::{ConnClosed, ConnEvicted, ConnOpened, ConnectionType, NetTx, NetVerack, NetVersion, Network};
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -220,4 +220,41 @@ fn a_flood_of_ranges_is_bounded() {
     }
     stage.until(60.0);
     assert!(stage.engine.account("alice").evicted > 15_000, "{:?}", stage.engine.account("alice"));
+}
+
+/// Neighbours behind a few addresses, at a full node that makes room for each newcomer by the last of them.
+#[test]
+fn whom_the_node_evicts_was_not_brief_by_himself() {
+    let play = |evicts: bool| {
+        move |stage: &mut Stage| {
+            for number in 0..30 {
+                let at = 10.0 + 20.0 * number as f64;
+                let visitor = Visitor::new(number % 4);
+                let visitor = Visitor { peer: number, stays: 12.0, ..visitor };
+                let (address, connection_type, network) =
+                    (visitor.address.clone(), ConnectionType::Inbound.into(), visitor.network.into());
+                if evicts {
+                    // it is stated just before the connection is closed; the stage plays in order
+                    let Visitor { peer, agent, .. } = visitor;
+                    stage.at(at, ConnOpened { peer, address: address.clone(), connection_type, network, count: None });
+                    let direction = Direction::Inbound.into();
+                    stage.at(at + 0.1, NetVersion { peer, direction, user_agent: agent.to_owned(), ..Default::default() });
+                    stage
+                        .at(at + 11.9, ConnEvicted { peer, address: address.clone(), connection_type, network, established: None });
+                    stage.at(at + 12.0, ConnClosed { peer, address, connection_type, network, established: None });
+                } else {
+                    visitor.visits(stage, at);
+                }
+            }
+        }
+    };
+    check(&[], play(true), expect![[""]]);
+    // where they go by themselves it is told
+    check(
+        &[],
+        play(false),
+        expect![[r#"
+            400 opened D11 warn range 240.65.3.0/24: 20 connections in ten minutes from 4 addresses of 240.65.3.0/24, half of them shorter than 12 s, none gave anything
+        "#]],
+    );
 }

@@ -117,3 +117,76 @@ fn nothing_is_said_soon_after_a_restart() {
     };
     check(play, expect![[""]]);
 }
+
+/// Who leaves by himself is replaced within moments: the slots stay full. A minute of room ends it.
+#[test]
+fn a_moment_of_room_is_none() {
+    let play = |pause: f64| {
+        move |stage: &mut Stage| {
+            let mut node = full(stage);
+            for number in 0..180_u32 {
+                let at = 10.0 + 5.0 * f64::from(number) + if number > 90 { pause } else { 0.0 };
+                node.newcomer(at, 7);
+                if number == 90 {
+                    for peer in 20..23 {
+                        node.stage.at(
+                            at + 0.1,
+                            ConnClosed { peer, connection_type: ConnectionType::Inbound.into(), ..Default::default() },
+                        );
+                    }
+                }
+            }
+        }
+    };
+    let told = |pause: f64| {
+        let mut stage = Stage::new(ONLY, &[]);
+        play(pause)(&mut stage);
+        stage.told().lines().map(|line| line.split(' ').take(3).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+    };
+    assert_eq!(told(0.0), ["615 opened D10"]);
+    assert_eq!(told(61.0), Vec::<String>::new());
+}
+
+/// Beside wallets there is no rush.
+#[test]
+fn wallets_beside_ordinary_newcomers_are_information() {
+    let play = |stage: &mut Stage| {
+        let mut node = full(stage);
+        for number in 0..200_u32 {
+            let at = 10.0 + 5.0 * f64::from(number);
+            node.newcomer(at, u64::from(number) % 200);
+            if number % 10 < 4 {
+                let (peer, direction) = (node.peer, Direction::Inbound.into());
+                node.stage.at(at + 0.5, NetFilterload { peer, direction, ..Default::default() });
+            }
+        }
+    };
+    check(
+        play,
+        expect![[r#"
+            615 opened D10 info node: newcomers push out newcomers: 59 evicted and 0 refused in five minutes, 12 newcomers a minute; the newcomers are of many network groups
+        "#]],
+    );
+}
+
+/// Ten a minute are no rush where six come every day.
+#[test]
+fn what_is_usual_at_the_node_is_no_rush() {
+    let play = |faster: f64| {
+        move |stage: &mut Stage| {
+            let mut node = full(stage);
+            let mut at = 10.0;
+            for number in 0..700_u64 {
+                node.newcomer(at, number % 200);
+                at += if at < 3600.0 { 10.0 } else { 60.0 / faster };
+            }
+        }
+    };
+    check(play(11.0), expect![[""]]);
+    check(
+        play(20.0),
+        expect![[r#"
+            3860 opened D10 critical node: newcomers push out newcomers: 90 evicted and 0 refused in five minutes, 18 newcomers a minute; the newcomers are of many network groups
+        "#]],
+    );
+}

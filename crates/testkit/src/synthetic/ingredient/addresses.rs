@@ -1,5 +1,6 @@
 //! Addresses: floods, surges, and answers that nobody should mind.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::super::chance::mix;
 use super::super::peer::{self, Manner, Stranger};
 use super::super::relay::{address, message};
 use super::super::script::length;
-use super::super::world::World;
+use super::super::world::{SECOND, World};
 use super::{Plan, Play, Stage};
 
 /// Somebody who relays addresses, at an address known beforehand.
@@ -172,7 +173,8 @@ impl Plan for Surge {
     fn plan(self, stage: &mut Stage<'_>) {
         stage.truth("D02", stage.node(), self.at, self.lasts);
         let rate = self.unique_per_day * stage.strength / 86_400.0;
-        stage.play(self.at, Spreading::new(rate, self.lasts, if self.clustered { Shape::Ranges(4) } else { Shape::Anywhere }));
+        let spreading = Spreading::new(rate, self.lasts, if self.clustered { Shape::Ranges(4) } else { Shape::Anywhere });
+        stage.play(self.at, Spreading { floods: Some(BTreeMap::new()), ..spreading });
     }
 }
 
@@ -207,12 +209,17 @@ struct Spreading {
     left: u64,
     wait: f64,
     number: u64,
+    /// Of a deed: what each peer passed on within ten minutes.
+    floods: Option<BTreeMap<u64, VecDeque<Passed>>>,
 }
+
+/// When, how many, and how many of them the node did not take.
+type Passed = (u64, u64, u64);
 
 impl Spreading {
     fn new(per_second: f64, lasts: Duration, shape: Shape) -> Self {
         let wait = 5.0 / per_second;
-        Self { shape, left: (lasts.as_secs_f64() / wait) as u64, wait, number: 1 << 51 }
+        Self { shape, left: (lasts.as_secs_f64() / wait) as u64, wait, number: 1 << 51, floods: None }
     }
 
     fn address(&mut self, time: u32) -> NetworkAddress {
@@ -224,6 +231,29 @@ impl Spreading {
     }
 }
 
+impl Spreading {
+    /// D01: of what a peer passes on within ten minutes the node does not take fifty addresses, and a fifth. Where few peers pass on what a surge brings,
+    /// each of them is a flood by that; here of the surge's own addresses alone.
+    fn flooded(&mut self, id: u64, limited: u64, world: &mut World) {
+        let Some(floods) = &mut self.floods else { return };
+        let now = world.now;
+        floods.retain(|peer, _| world.peers.contains_key(peer));
+        let passed = floods.entry(id).or_default();
+        passed.push_back((now, 5, limited));
+        while passed.front().is_some_and(|(time, ..)| time + 600 * SECOND <= now) {
+            passed.pop_front();
+        }
+        let [all, limited] = [passed.iter().map(|(_, count, _)| count).sum::<u64>(), passed.iter().map(|(.., count)| count).sum()];
+        if limited >= 50
+            && limited * 5 >= all
+            && let Some(peer) = world.peers.get(&id)
+        {
+            let address = peer.address.clone();
+            world.follows("D01", ("peer", address), 60 * SECOND);
+        }
+    }
+}
+
 impl Play for Spreading {
     fn step(&mut self, world: &mut World) -> Option<f64> {
         self.left = self.left.checked_sub(1)?;
@@ -232,7 +262,10 @@ impl Play for Spreading {
         let seconds = world.seconds() as u32;
         if let Some(&id) = world.random.pick(&talking) {
             let addresses = (0..5).map(|_| self.address(seconds - 900)).collect();
+            let limited = |world: &World| world.peers.get(&id).map_or(0, |peer| peer.addresses.limited);
+            let before = limited(world);
             world.tell_addresses(id, addresses);
+            self.flooded(id, limited(world) - before, world);
         }
         Some(world.random.exponential(self.wait))
     }

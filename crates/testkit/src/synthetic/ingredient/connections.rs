@@ -233,7 +233,7 @@ impl Play for Crowd {
             Who::Ranges { first, ranges } => {
                 let range = first + (host % ranges) as f64 / 20.0;
                 let stranger = Stranger::at(IpAddr::V4(peer::ipv4(range, host >> 8)), gossip, &mut world.random);
-                let stranger = Stranger { manner: Manner { relay: false, ..Manner::STILL }, ..stranger };
+                let stranger = Stranger { manner: Manner { relay: false, ..Manner::STILL }, deed: true, ..stranger };
                 world.accept(stranger, 3_600.0);
             }
             Who::Wallets => {
@@ -250,7 +250,7 @@ impl Play for Crowd {
                 let agent = world.random.pick(OLD_AGENTS).copied().unwrap_or_default();
                 let program = PROGRAMS.iter().find(|program| program.agent.contains("Wallet")).unwrap_or(&PROGRAMS[0]);
                 let life = life * world.random.between(0.7, 1.3);
-                world.accept(Stranger { agent, program, manner: Manner::STILL, v2: false, ..stranger }, life);
+                world.accept(Stranger { agent, program, manner: Manner::STILL, v2: false, deed: true, ..stranger }, life);
             }
         }
         let wait = world.random.exponential(self.wait);
@@ -320,7 +320,9 @@ impl Plan for RangeChurn {
         stage.truth("D11", ("range", self.range.to_string()), self.at, self.lasts);
         // each connection has another name, and one program is behind them
         stage.truth("D16", ("range", self.range.to_string()), self.at, self.lasts);
-        let wait = 60.0 / (self.per_minute * stage.strength);
+        let per_minute = self.per_minute * stage.strength;
+        stage.is_at_many_nodes(self.range, self.addresses, per_minute, self.at, self.lasts);
+        let wait = 60.0 / per_minute;
         let who = Who::Prefix { prefix: self.range, addresses: self.addresses, life: self.life.as_secs_f64() };
         stage.play(self.at, Crowd { wait, left: until(self.lasts), who });
     }

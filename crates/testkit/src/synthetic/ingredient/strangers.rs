@@ -1,5 +1,6 @@
 //! Strangers who are at several nodes, or are not what they say; and those who only look like it.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use serde::Deserialize;
 use super::super::peer::{self, Manner, Stranger};
 use super::super::program::{BLOOM, COMPACT_FILTERS, FULL_V2, Greeting, NETWORK, OLD_AGENTS, P2P_V2, PROGRAMS, Program, WITNESS};
 use super::super::script::length;
-use super::super::world::World;
+use super::super::world::{SECOND, World};
 use super::connections::Prefix;
 use super::{Plan, Play, Stage};
 
@@ -136,6 +137,9 @@ pub struct AgentLottery {
     addresses: u64,
     #[serde(default = "lottery")]
     range: Prefix,
+    /// When who came under which name.
+    #[serde(skip)]
+    came: VecDeque<(u64, &'static str)>,
 }
 
 fn per_minute_half() -> f64 {
@@ -150,6 +154,7 @@ impl Plan for AgentLottery {
     fn plan(mut self, stage: &mut Stage<'_>) {
         stage.truth("D16", ("range", self.range.to_string()), self.at, self.lasts);
         self.per_minute *= stage.strength;
+        stage.is_at_many_nodes(self.range, self.addresses, self.per_minute, self.at, self.lasts);
         stage.play(self.at, self);
     }
 }
@@ -163,7 +168,16 @@ impl Play for AgentLottery {
         let agent = world.random.pick(OLD_AGENTS).copied().unwrap_or_default();
         // longer than what makes a churn
         let life = world.random.between(150.0, 600.0);
-        world.accept(Stranger { program: wallet, agent, manner: Manner::STILL, v2: false, ..stranger }, life);
+        world.accept(Stranger { program: wallet, agent, manner: Manner::STILL, v2: false, deed: true, ..stranger }, life);
+        // D11: twenty connections of a range in ten minutes, names for more than half of them, and nothing sent
+        self.came.push_back((world.now, agent));
+        while self.came.front().is_some_and(|(time, _)| time + 600 * SECOND <= world.now) {
+            self.came.pop_front();
+        }
+        let names: BTreeSet<&str> = self.came.iter().map(|(_, name)| *name).collect();
+        if self.came.len() >= 20 && names.len() * 2 > self.came.len() {
+            world.follows("D11", ("range", self.range.to_string()), 60 * SECOND);
+        }
         let wait = world.random.exponential(60.0 / self.per_minute);
         self.lasts = self.lasts.checked_sub(Duration::from_secs_f64(wait))?;
         Some(wait)
@@ -187,7 +201,7 @@ const IMPOSSIBLE: &[Program] = &[
 
 const fn impossible(agent: &'static str, version: u32, services: u64) -> Program {
     const GREETING: &[Greeting] = &[Greeting::Verack, Greeting::Ping];
-    Program { agent, weight: 1, version, services, greeting: GREETING, echoes: false, relays: false }
+    Program { agent, weight: 1, version, services, greeting: GREETING, echoes: false, relays: false, impossible: true }
 }
 
 /// What is odd and true: a node whose owner added a comment, one that keeps filters, Knots, one that is pruned, a wallet.
