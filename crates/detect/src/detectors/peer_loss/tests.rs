@@ -182,14 +182,19 @@ fn settled(inbound: u64, hours: f64) -> Stage {
     stage
 }
 
-/// So many an hour go, from the first on; those who had an end are told of.
+/// One goes, and the log says why.
+fn end(stage: &mut Stage, time: f64, peer: u64, reason: EndReason) {
+    let connection_type = ConnectionType::Inbound;
+    close(stage, time, peer, connection_type);
+    let established = Some(crate::stage::BEGIN / SECOND);
+    let (connection_type, reason, reason_source) = (connection_type.into(), reason.into(), Source::Log.into());
+    stage.at(time, ConnEnded { peer, connection_type, established, reason, reason_source, ..Default::default() });
+}
+
+/// So many an hour go, from the first on.
 fn bleed(stage: &mut Stage, from: f64, per_hour: f64, peers: std::ops::RangeInclusive<u64>, reason: EndReason) {
     for peer in peers {
-        let time = from * 3600.0 + peer as f64 * 3600.0 / per_hour;
-        close(stage, time, peer, ConnectionType::Inbound);
-        let established = Some(crate::stage::BEGIN / SECOND);
-        let connection_type = ConnectionType::Inbound.into();
-        stage.at(time, ConnEnded { peer, connection_type, established, reason: reason.into(), ..Default::default() });
+        end(stage, from * 3600.0 + peer as f64 * 3600.0 / per_hour, peer, reason);
     }
 }
 
@@ -214,6 +219,25 @@ fn a_full_node_that_bleeds_is_found_within_hours() {
     .assert_eq(&stage.told());
 }
 
+/// Thirty come and go, in the course of a day and a half.
+fn restless(inbound: u64) -> Stage {
+    let mut stage = settled(inbound, 1.0);
+    for n in 0..36_u64 {
+        let time = (1.0 + n as f64) * 3600.0;
+        let absent = (n + 6) % 12 < 6;
+        for peer in 1000 * (n / 6 + 2)..1000 * (n / 6 + 2) + 5 {
+            let peer = peer + 5 * (n % 6);
+            if absent {
+                end(&mut stage, time, peer - 1000, EndReason::SocketClosed);
+            } else {
+                open(&mut stage, time, peer, ConnectionType::Inbound);
+            }
+        }
+    }
+    stage.told();
+    stage
+}
+
 #[test]
 fn a_node_with_free_slots_may_lose_as_many_unless_they_were_broken_off() {
     for (reason, expect) in [
@@ -227,20 +251,68 @@ fn a_node_with_free_slots_may_lose_as_many_unless_they_were_broken_off() {
     "#]],
         ),
     ] {
-        let mut stage = settled(114, 1.0);
-        // thirty come and go, in the course of a day and a half
-        for n in 0..36_u64 {
-            let time = (1.0 + n as f64) * 3600.0;
-            let absent = (n + 6) % 12 < 6;
-            for peer in 1000 * (n / 6 + 2)..1000 * (n / 6 + 2) + 5 {
-                let (peer, kind) = (peer + 5 * (n % 6), ConnectionType::Inbound);
-                if absent { close(&mut stage, time, peer - 1000, kind) } else { open(&mut stage, time, peer, kind) }
-            }
-        }
-        stage.told();
+        let mut stage = restless(114);
         bleed(&mut stage, 37.5, 2.0, 1..=12, reason);
         expect.assert_eq(&stage.told());
     }
+}
+
+#[test]
+fn fewer_than_nine_broken_off_within_six_hours_are_told_if_it_goes_on() {
+    let mut stage = restless(80);
+    bleed(&mut stage, 37.5, 1.3, 1..=10, EndReason::PingTimeout);
+    expect![[""]].assert_eq(&stage.told());
+}
+
+#[test]
+fn those_who_go_at_once_are_one_occasion() {
+    let mut stage = restless(114);
+    // eight at a time, twice: the machines of one provider
+    for peer in 1..=16 {
+        end(&mut stage, (38.0 + 8.0 * (peer / 9) as f64) * 3600.0, peer, EndReason::PingTimeout);
+    }
+    stage.until(50.0 * 3600.0);
+    assert_eq!(stage.told(), "");
+}
+
+#[test]
+fn a_node_of_which_some_are_always_broken_off_does_not_bleed() {
+    let mut stage = settled(114, 1.0);
+    // one an hour, and as many come; later somewhat more often, and nobody comes
+    for n in 1..=40_u64 {
+        let time = (1.0 + n as f64) * 3600.0;
+        end(&mut stage, time, n, EndReason::PingTimeout);
+        open(&mut stage, time, 1000 + n, ConnectionType::Inbound);
+    }
+    bleed(&mut stage, 32.0, 1.5, 41..=50, EndReason::PingTimeout);
+    assert_eq!(stage.told(), "");
+}
+
+#[test]
+fn hours_without_a_log_do_not_show_that_nobody_was_broken_off() {
+    let mut stage = settled(114, 36.0);
+    bleed(&mut stage, 36.0, 2.0, 1..=9, EndReason::PingTimeout);
+    assert_eq!(stage.told(), "");
+}
+
+#[test]
+fn before_a_day_is_known_it_is_a_loss_when_hardly_any_are_left() {
+    let mut stage = settled(100, 14.0);
+    bleed(&mut stage, 14.0, 12.0, 1..=75, EndReason::SocketClosed);
+    stage.until(22.0 * 3600.0);
+    expect![[""]].assert_eq(&stage.told());
+}
+
+#[test]
+fn a_loss_is_over_when_they_are_back() {
+    let mut stage = restless(114);
+    bleed(&mut stage, 37.5, 2.0, 1..=12, EndReason::PingTimeout);
+    stage.until(60.0 * 3600.0);
+    (5001..=5010).for_each(|peer| open(&mut stage, 60.0 * 3600.0, peer, ConnectionType::Inbound));
+    stage.until(62.0 * 3600.0);
+    let told = stage.told();
+    let ends: Vec<&str> = told.lines().filter(|line| !line.contains("updated")).collect();
+    expect![[""]].assert_eq(&ends.join("\n"));
 }
 
 #[test]
