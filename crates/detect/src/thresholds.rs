@@ -94,8 +94,12 @@ thresholds! {
     D09SlowShare = "d09.slow_share", 0.05, "share", "O", "Warn: inbound peers below what is usual by this share, and by twice as much as the lowest hour of the last week was";
     D09Spread = "d09.spread", 5.0, "deviations", "O", "Warn: and below what is usual by so many deviations of the last week's hours";
     D09Half = "d09.half", 0.5, "share", "O", "Warn: or below what is usual by this share, whatever the deviations";
+    D09Early = "d09.early", 0.7, "share", "O", "Warn: before `d09.warm_up` is over, below what was seen by this share: half of a night that is 0.6 of the day before it";
     D09Broken = "d09.broken", 8.0, "", "O", "Warn: so surprisingly many inbound connections were broken off within six hours (8: by chance once in a hundred million), and `d09.slow_share` of the peers went";
-    D09WarmUp = "d09.warm_up", 86_400.0, "seconds", "O", "What is usual is learned for so long, and six hours, before a slow loss is told";
+    D09Halves = "d09.halves", 172_800.0, "seconds", "S1", "A bleed is what leaves half of the peers in so long, besides those who go anyway; in May 2023 it was a fifth";
+    D09Odds = "d09.odds", 5.0, "", "O", "Warn: connections broken off again and again make such a bleed likelier than chance by so many powers of ten, and `d09.slow_share` of the peers went";
+    D09Occasions = "d09.occasions", 5.0, "occasions", "O", "Warn: and that on so many occasions, of ten minutes each";
+    D09WarmUp = "d09.warm_up", 86_400.0, "seconds", "O", "The usual number of peers is learned for so long, and six hours, before a slow loss is told by it, unless hardly any are left";
 
     // D13: the same stranger at several nodes
     D13Nodes = "d13.nodes", 3.0, "nodes", "O", "Warn: one stranger dials so many nodes within ten minutes";

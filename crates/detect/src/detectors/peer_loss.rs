@@ -8,7 +8,7 @@
 //!   that opened and stayed. Who only looks in is no loss, however many they are.
 //! - Few outbound peers where there were many within the hour. Feelers and fetches of addresses come and go, and are not counted.
 //! - Both have to last for a minute (`d09.lasts`).
-//! - Slowly: the number of inbound peers against those of the last week, and connections broken off (`bleed.rs`).
+//! - Slowly: the number of inbound peers against those of the last week (`bleed.rs`), and connections broken off (`broken.rs`).
 //!
 //! **Look-alikes.** A node that ends: it closes everybody within a second, and its process may write its caches for minutes before anybody
 //! can know. So where nobody at all is left, more patience is needed (`d09.ending`), and none of it counts once the log or another
@@ -18,6 +18,7 @@
 //! **Sources.** attacks.md D09: S1, S4, S4b, S22.
 
 mod bleed;
+mod broken;
 
 use bleed::Bleed;
 use event::{ConnectionType, EndReason, Event, Kind, KindId, Network, Severity, Source, Verdict};
@@ -84,7 +85,7 @@ impl Detector for PeerLoss {
     const ABOUT: About = About {
         id: "D09",
         name: "peer_loss",
-        version: 2,
+        version: 3,
         title: "The node loses its peers",
         scope: Scope::Node,
         kinds: &[KindId::ConnOpened, KindId::ConnClosed, KindId::ConnEvicted, KindId::ConnEnded],
@@ -107,7 +108,11 @@ impl Detector for PeerLoss {
             Limit::D09SlowShare,
             Limit::D09Spread,
             Limit::D09Half,
+            Limit::D09Early,
             Limit::D09Broken,
+            Limit::D09Halves,
+            Limit::D09Odds,
+            Limit::D09Occasions,
             Limit::D09WarmUp,
         ],
         does_not_prove: "that somebody broke the connections: an outage of the node's own link or of a hosting company does the same",
@@ -136,7 +141,7 @@ impl Detector for PeerLoss {
             Some(Kind::ConnClosed(_)) => self.evidence.add(event),
             Some(Kind::ConnEnded(ended)) => match ended.reason() {
                 EndReason::Shutdown => self.ending = Some(now),
-                reason if ended.connection_type() == ConnectionType::Inbound => self.bleed.ended(now, reason, ended.established),
+                _ if ended.connection_type() == ConnectionType::Inbound => self.bleed.ended(now, ended),
                 _ => {}
             },
             _ => {}
@@ -223,7 +228,7 @@ impl PeerLoss {
         let nobody = inbound + outbound == 0;
         let patience = context.span(if nobody { Limit::D09Ending } else { Limit::D09Lasts });
         let lasts = self.since.is_some_and(|since| now >= since.saturating_add(patience));
-        let slow = self.bleed.score();
+        let slow = self.bleed.score(context);
         let judgement = match () {
             () if nobody && lasts && self.ends(context) => {
                 findings.suppressed(Guard::Restart);

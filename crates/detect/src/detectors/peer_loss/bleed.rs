@@ -8,19 +8,22 @@
 //!   (`d09.slow_share`), and by five of their deviations (`d09.spread`). Twice, because a few nights do not show how low a night can be. A full
 //!   node that loses four fifths within two days is found within six hours.
 //! - *Half of them*: below half of the median (`d09.half`), if that is no chance, whatever the deviations were.
-//! - *Broken off*: more peers fell silent or had an error within six hours than chance explains by the hours before (`d09.broken`), and the
-//!   number fell by that share. It needs the reasons, which the log knows; it finds a loss where the number alone may be anything.
+//! - *Hardly any*: before a day is known, what is known may be the top of one, and the bottom may be half of it; so half of that (`d09.early`).
+//! - *Broken off*: more connections were broken off than is usual (`broken.rs`), and the number fell by that share. It needs the reasons, which the
+//!   log knows; it finds a loss where the number alone may be anything.
 //!
-//! Where the node restarts, its number has to reach what is usual once before it can be too low. What lasts for two days is what is usual.
+//! Where the node restarts, its number has to reach what is usual once before it can be too low. A loss is over when the peers are back, nearly.
+//! What lasts for two days is what is usual.
 
 use std::collections::VecDeque;
 
-use event::{EndReason, FindingInput};
+use event::{ConnEnded, FindingInput};
 use serde::{Deserialize, Serialize};
 
-use crate::measure::{Recent, SlidingCount, quantile, surprise};
+use super::broken::{Broken, STEP};
+use crate::measure::{Recent, quantile};
 use crate::thresholds::Limit;
-use crate::time::{DAY, HOUR, MINUTE, SECOND};
+use crate::time::{DAY, HOUR};
 use crate::{Context, input};
 
 /// Slow is within this.
@@ -29,10 +32,10 @@ pub(super) const WINDOW: u64 = 6 * HOUR;
 const HOURS: usize = 168;
 /// Samples of an hour, one a minute, without which it says nothing.
 const ENOUGH: usize = 30;
-/// Who leaves before was only looking in, and many of those just drop the connection.
-const VISIT: u64 = 10 * MINUTE;
+/// Without so many hours nothing is usual, not even early.
+const EARLY: usize = (WINDOW / HOUR) as usize;
 /// A loss that lasts for longer is how it is now.
-const LONGEST: u64 = 2 * DAY;
+pub(super) const LONGEST: u64 = 2 * DAY;
 
 /// See the module.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -41,9 +44,7 @@ pub(super) struct Bleed {
     minutes: Recent<u32>,
     /// The last week, those of a loss, and those that are too young; the oldest first.
     hours: VecDeque<Hour>,
-    /// Connections broken off, within six hours and since the last hour began.
-    broken: SlidingCount,
-    broken_now: u32,
+    broken: Broken,
     /// Of the last sample, in steps of ten minutes and of an hour.
     step: u64,
     hour: u64,
@@ -51,8 +52,7 @@ pub(super) struct Bleed {
     lived: usize,
     /// Whether there were once as many as usual since the node lives.
     recovered: bool,
-    /// Since when it is a loss.
-    open: Option<u64>,
+    open: Option<Open>,
     weighed: Option<Weighed>,
 }
 
@@ -60,23 +60,36 @@ pub(super) struct Bleed {
 struct Hour {
     at: u64,
     peers: f64,
-    broken: u32,
+}
+
+/// A loss that is told.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+struct Open {
+    since: u64,
+    /// The most peers of the six hours before.
+    before: f64,
 }
 
 /// What the numbers come to, every ten minutes.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 struct Weighed {
     peers: f64,
-    usual: f64,
-    /// How many fewer than usual are a loss.
-    need: f64,
-    /// Share that went since the best of the last six hours.
+    /// Once that is known.
+    usual: Option<Usual>,
+    /// The most peers of the last six hours, or of those before the loss, and the share that went since.
+    before: f64,
     fell: f64,
     broken: u64,
-    /// How strongly: 1 is just enough.
-    score: f64,
-    /// It rests on connections broken off.
-    by_reason: bool,
+    /// How strongly peers are missing and broken off: 1 is just enough.
+    missing: f64,
+    by_reason: f64,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+struct Usual {
+    peers: f64,
+    /// How many fewer are a loss.
+    need: f64,
 }
 
 impl Default for Bleed {
@@ -84,8 +97,7 @@ impl Default for Bleed {
         Self {
             minutes: Recent::default(),
             hours: VecDeque::new(),
-            broken: SlidingCount::new(WINDOW),
-            broken_now: 0,
+            broken: Broken::default(),
             step: 0,
             hour: 0,
             lived: 0,
@@ -96,26 +108,17 @@ impl Default for Bleed {
     }
 }
 
-/// Whether a connection was broken off, rather than left by the peer or refused by the node for what it did.
-fn is_broken(reason: EndReason) -> bool {
-    use EndReason::{NetworkOff, PingTimeout, ReceiveError, ReceiveTimeout, SendError, SendTimeout};
-    matches!(reason, ReceiveError | SendError | SendTimeout | ReceiveTimeout | PingTimeout | NetworkOff)
-}
-
 impl Bleed {
-    /// An inbound connection ended, that was established at that time, Unix seconds.
-    pub(super) fn ended(&mut self, now: u64, reason: EndReason, established: Option<u64>) {
-        let lived = established.map_or(0, |established| now.saturating_sub(established.saturating_mul(SECOND)));
-        if is_broken(reason) && lived >= VISIT {
-            self.broken.add(now, 1);
-            self.broken_now = self.broken_now.saturating_add(1);
-        }
+    /// An inbound connection ended.
+    pub(super) fn ended(&mut self, now: u64, ended: &ConnEnded) {
+        self.broken.ended(now, ended);
     }
 
     /// Another life of the node: peers come back in the course of hours.
     pub(super) fn restarted(&mut self) {
-        let hours = std::mem::take(&mut self.hours);
-        *self = Self { hours, recovered: false, ..Self::default() };
+        let (hours, mut broken) = (std::mem::take(&mut self.hours), std::mem::take(&mut self.broken));
+        broken.restarted();
+        *self = Self { hours, broken, recovered: false, ..Self::default() };
     }
 
     /// Once a minute, the number of inbound peers.
@@ -123,73 +126,82 @@ impl Bleed {
         let now = context.now;
         self.minutes.forget(context.since(HOUR));
         self.minutes.add(now, inbound);
-        if now / (10 * MINUTE) == self.step || self.minutes.len() < ENOUGH {
+        if now / STEP == self.step || self.minutes.len() < ENOUGH {
             return;
         }
-        self.step = now / (10 * MINUTE);
+        self.step = now / STEP;
         let mut values: Vec<f64> = self.minutes.iter().map(|(_, count)| f64::from(*count)).collect();
         let peers = quantile(&mut values, 0.5);
+        self.broken.step(peers, context);
         if now / HOUR != self.hour {
             self.hour = now / HOUR;
             self.lived += 1;
-            self.hours.push_back(Hour { at: now, peers, broken: std::mem::take(&mut self.broken_now) });
+            self.broken.hour(now);
+            self.hours.push_back(Hour { at: now, peers });
             if self.hours.len() > HOURS + (LONGEST / HOUR) as usize {
                 self.hours.pop_front();
             }
         }
-        self.weighed = self.weigh(peers, context);
-        let score = self.score();
+        let weighed = self.weigh(peers, context);
+        self.weighed = Some(weighed);
+        let score = self.score(context);
         match self.open {
-            None if score >= 1.0 => self.open = Some(now),
-            Some(since) if now >= since.saturating_add(LONGEST) => self.open = None,
+            None if score >= 1.0 => self.open = Some(Open { since: now, before: weighed.before }),
+            Some(Open { since, .. }) if now >= since.saturating_add(LONGEST) => self.open = None,
             // what is usual is not learned from what is not
-            Some(since) if score < 0.5 => {
+            Some(Open { since, .. }) if score < 0.5 => {
                 self.hours.retain(|hour| hour.at.saturating_add(WINDOW) <= since);
+                self.broken.over(since);
                 self.open = None;
             }
             _ => {}
         }
     }
 
-    fn weigh(&mut self, peers: f64, context: &Context<'_>) -> Option<Weighed> {
+    fn weigh(&mut self, peers: f64, context: &Context<'_>) -> Weighed {
         let limit = |limit| context.limit(limit);
-        let until = self.open.unwrap_or(context.now);
-        let usual_hours = || self.hours.iter().filter(|hour| hour.at.saturating_add(WINDOW) <= until).rev().take(HOURS);
-        let mut known: Vec<f64> = usual_hours().map(|hour| hour.peers).collect();
-        if (known.len() as f64) < limit(Limit::D09WarmUp) / 3600.0 {
+        let until = self.open.map_or(context.now, |open| open.since);
+        let usual = self.usual(until, context);
+        self.recovered |= usual.is_some_and(|usual| usual.peers - peers < usual.need / 2.0);
+        let missing = usual.filter(|_| self.recovered).map_or(0.0, |usual| ((usual.peers - peers) / usual.need).max(0.0));
+
+        let hours = self.hours.iter().rev().take(self.lived.min((WINDOW / HOUR) as usize));
+        let before = self.open.map_or_else(|| hours.fold(peers, |best, hour| best.max(hour.peers)), |open| open.before);
+        let fell = if before > 0.0 { ((before - peers) / before).max(0.0) } else { 0.0 };
+        let (broken, too_many) = self.broken.weigh(until, context);
+        // both are needed, of a node that has some peers: the weakest counts
+        let by_reason = if before > limit(Limit::D09Least) { too_many.min(fell / limit(Limit::D09SlowShare)) } else { 0.0 };
+        Weighed { peers, usual, before, fell, broken, missing, by_reason }
+    }
+
+    /// What was usual until then, not counting the last hours before; nothing before enough is known, and at a node with hardly any peers.
+    fn usual(&self, until: u64, context: &Context<'_>) -> Option<Usual> {
+        let limit = |limit| context.limit(limit);
+        let hours = self.hours.iter().filter(|hour| hour.at.saturating_add(WINDOW) <= until).rev().take(HOURS);
+        let mut known: Vec<f64> = hours.map(|hour| hour.peers).collect();
+        let peers = quantile(&mut known, 0.5);
+        if known.len() < EARLY || peers <= limit(Limit::D09Least) {
             return None;
         }
-        let usual = quantile(&mut known, 0.5);
-        if usual <= limit(Limit::D09Least) {
-            return None;
+        // four deviations of chance, and a night
+        let chance = 4.0 * peers.sqrt() + 0.15 * peers;
+        if (known.len() as f64) < limit(Limit::D09WarmUp) / 3600.0 {
+            return Some(Usual { peers, need: (limit(Limit::D09Early) * peers).max(chance) });
         }
         let (lowest, quarter) = (quantile(&mut known, 0.0), quantile(&mut known, 0.25));
-        let mut apart: Vec<f64> = known.iter().map(|peers| (peers - usual).abs()).collect();
+        let mut apart: Vec<f64> = known.iter().map(|known| (known - peers).abs()).collect();
         // as they are of a normal distribution; nights that are lower than days count, too
-        let deviation = (quantile(&mut apart, 0.5) * 1.4826).max((usual - quarter) / 0.6745).max(1.0);
-        let share = limit(Limit::D09SlowShare);
-        let below_all = (2.0 * (usual - lowest) + share * usual).max(limit(Limit::D09Spread) * deviation);
-        // four deviations of chance, and a night
-        let half = (limit(Limit::D09Half) * usual).max(4.0 * usual.sqrt() + 0.15 * usual);
-        let need = below_all.min(half);
-        self.recovered |= usual - peers < need / 2.0;
-        let missing = if self.recovered { (usual - peers) / need } else { 0.0 };
-
-        let best = self.hours.iter().rev().take(self.lived.min(6)).fold(peers, |best, hour| best.max(hour.peers));
-        let fell = if best > 0.0 { (best - peers) / best } else { 0.0 };
-        let broken = self.broken.get(context.now);
-        let (hours, before) = usual_hours().fold((0.0, 1.0), |(hours, sum), hour| (hours + 1.0, sum + f64::from(hour.broken)));
-        let chance = surprise(broken, before / hours * (WINDOW / HOUR) as f64);
-        // all three are needed: the weakest counts
-        let by_reason =
-            (chance / limit(Limit::D09Broken)).min(fell / share).min(broken as f64 / (limit(Limit::D09Least) + 1.0)).min(1e3);
-        let score = missing.max(by_reason).max(0.0);
-        Some(Weighed { peers, usual, need, fell, broken, score, by_reason: by_reason > missing })
+        let deviation = (quantile(&mut apart, 0.5) * 1.4826).max((peers - quarter) / 0.6745).max(1.0);
+        let below_all = (2.0 * (peers - lowest) + limit(Limit::D09SlowShare) * peers).max(limit(Limit::D09Spread) * deviation);
+        Some(Usual { peers, need: below_all.min((limit(Limit::D09Half) * peers).max(chance)) })
     }
 
     /// How strongly it is a loss: 1 is just enough, and below a half it is over.
-    pub(super) fn score(&self) -> f64 {
-        self.weighed.map_or(0.0, |weighed| weighed.score)
+    pub(super) fn score(&self, context: &Context<'_>) -> f64 {
+        let Some(Weighed { fell, missing, by_reason, .. }) = self.weighed else { return 0.0 };
+        // one that was told is not over before the peers are back
+        let held = if self.is_open() && fell >= context.limit(Limit::D09SlowShare) { 0.5 } else { 0.0 };
+        missing.max(by_reason).max(held)
     }
 
     /// Whether it is a loss.
@@ -199,22 +211,27 @@ impl Bleed {
 
     /// What it rests on.
     pub(super) fn inputs(&self, context: &Context<'_>) -> Vec<FindingInput> {
-        let Some(Weighed { usual, need, fell, broken, .. }) = self.weighed else { return Vec::new() };
-        vec![
-            input("usual", usual, "peers", None),
-            input("lowest_usual", usual - need, "peers", None),
-            input("broken_off", broken as f64, "peers", None),
-            input("fell", fell, "share", context.limit(Limit::D09SlowShare)),
-        ]
+        let Some(Weighed { usual, fell, broken, .. }) = self.weighed else { return Vec::new() };
+        let mut inputs = Vec::new();
+        if let Some(Usual { peers, need }) = usual {
+            inputs.extend([input("usual", peers, "peers", None), input("lowest_usual", peers - need, "peers", None)]);
+        }
+        inputs.push(input("broken_off", broken as f64, "peers", None));
+        inputs.push(input("fell", fell, "share", context.limit(Limit::D09SlowShare)));
+        inputs
     }
 
     /// In a sentence.
     pub(super) fn summary(&self) -> String {
-        let Some(Weighed { peers, usual, fell, broken, by_reason, .. }) = self.weighed else { return String::new() };
-        if by_reason {
-            format!("{broken} inbound peers broken off within six hours, {:.0} % fewer are left: {peers}", fell * 100.0)
-        } else {
-            format!("{peers} inbound peers, {:.0} % fewer than is usual", (usual - peers) / usual * 100.0)
+        let Some(Weighed { peers, usual, fell, broken, missing, by_reason, .. }) = self.weighed else { return String::new() };
+        match usual {
+            _ if by_reason > missing && broken > 0 => {
+                format!("{broken} inbound peers broken off within six hours, {:.0} % fewer are left: {peers}", fell * 100.0)
+            }
+            Some(usual) if missing > 0.0 => {
+                format!("{peers} inbound peers, {:.0} % fewer than is usual", (usual.peers - peers) / usual.peers * 100.0)
+            }
+            _ => format!("{peers} inbound peers, {:.0} % fewer than before the loss", fell * 100.0),
         }
     }
 }

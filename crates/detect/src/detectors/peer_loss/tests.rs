@@ -182,14 +182,19 @@ fn settled(inbound: u64, hours: f64) -> Stage {
     stage
 }
 
-/// So many an hour go, from the first on; those who had an end are told of.
+/// One goes, and the log says why.
+fn end(stage: &mut Stage, time: f64, peer: u64, reason: EndReason) {
+    let connection_type = ConnectionType::Inbound;
+    close(stage, time, peer, connection_type);
+    let established = Some(crate::stage::BEGIN / SECOND);
+    let (connection_type, reason, reason_source) = (connection_type.into(), reason.into(), Source::Log.into());
+    stage.at(time, ConnEnded { peer, connection_type, established, reason, reason_source, ..Default::default() });
+}
+
+/// So many an hour go, from the first on.
 fn bleed(stage: &mut Stage, from: f64, per_hour: f64, peers: std::ops::RangeInclusive<u64>, reason: EndReason) {
     for peer in peers {
-        let time = from * 3600.0 + peer as f64 * 3600.0 / per_hour;
-        close(stage, time, peer, ConnectionType::Inbound);
-        let established = Some(crate::stage::BEGIN / SECOND);
-        let connection_type = ConnectionType::Inbound.into();
-        stage.at(time, ConnEnded { peer, connection_type, established, reason: reason.into(), ..Default::default() });
+        end(stage, from * 3600.0 + peer as f64 * 3600.0 / per_hour, peer, reason);
     }
 }
 
@@ -214,33 +219,97 @@ fn a_full_node_that_bleeds_is_found_within_hours() {
     .assert_eq(&stage.told());
 }
 
-#[test]
-fn a_node_with_free_slots_may_lose_as_many_unless_they_were_broken_off() {
-    for (reason, expect) in [
-        (EndReason::SocketClosed, expect![[""]]),
-        (
-            EndReason::PingTimeout,
-            expect![[r#"
-        151800 opened D09 warn node: 9 inbound peers broken off within six hours, 7 % fewer are left: 106
-        153600 updated D09 warn node: 10 inbound peers broken off within six hours, 8 % fewer are left: 105
-        155400 updated D09 warn node: 11 inbound peers broken off within six hours, 9 % fewer are left: 104
-    "#]],
-        ),
-    ] {
-        let mut stage = settled(114, 1.0);
-        // thirty come and go, in the course of a day and a half
-        for n in 0..36_u64 {
-            let time = (1.0 + n as f64) * 3600.0;
-            let absent = (n + 6) % 12 < 6;
-            for peer in 1000 * (n / 6 + 2)..1000 * (n / 6 + 2) + 5 {
-                let (peer, kind) = (peer + 5 * (n % 6), ConnectionType::Inbound);
-                if absent { close(&mut stage, time, peer - 1000, kind) } else { open(&mut stage, time, peer, kind) }
+/// Thirty come and go, in the course of a day and a half.
+fn restless(inbound: u64) -> Stage {
+    let mut stage = settled(inbound, 1.0);
+    for n in 0..36_u64 {
+        let time = (1.0 + n as f64) * 3600.0;
+        let absent = (n + 6) % 12 < 6;
+        for peer in 1000 * (n / 6 + 2)..1000 * (n / 6 + 2) + 5 {
+            let peer = peer + 5 * (n % 6);
+            if absent {
+                end(&mut stage, time, peer - 1000, EndReason::SocketClosed);
+            } else {
+                open(&mut stage, time, peer, ConnectionType::Inbound);
             }
         }
-        stage.told();
-        bleed(&mut stage, 37.5, 2.0, 1..=12, reason);
-        expect.assert_eq(&stage.told());
     }
+    stage.told();
+    stage
+}
+
+/// When the one finding was opened, in hours, and what it said then; nothing where there was none.
+#[track_caller]
+fn opened(told: &str) -> Option<(f64, String)> {
+    let opened: Vec<&str> = told.lines().filter(|line| line.contains(" opened ")).collect();
+    assert!(opened.len() < 2, "{told}");
+    let (time, rest) = opened.first()?.split_once(" opened ").unwrap();
+    Some((time.trim().parse::<f64>().unwrap() / 3600.0, rest.to_owned()))
+}
+
+#[test]
+fn a_node_with_free_slots_may_lose_as_many_unless_they_were_broken_off() {
+    for (reason, is_loss) in [(EndReason::SocketClosed, false), (EndReason::PingTimeout, true)] {
+        let mut stage = restless(114);
+        bleed(&mut stage, 37.5, 2.0, 1..=12, reason);
+        let told = stage.told();
+        let found = opened(&told);
+        assert_eq!(found.is_some(), is_loss, "{told}");
+        assert!(found.is_none_or(|(at, what)| (40.0..42.2).contains(&at) && what.contains("broken off")), "{told}");
+    }
+}
+
+#[test]
+fn fewer_than_nine_broken_off_within_six_hours_are_told_if_it_goes_on() {
+    let mut stage = restless(80);
+    bleed(&mut stage, 37.5, 1.3, 1..=10, EndReason::PingTimeout);
+    let told = stage.told();
+    let (at, what) = opened(&told).unwrap();
+    assert!((41.0..45.3).contains(&at) && what.contains("broken off"), "{told}");
+}
+
+#[test]
+fn those_who_go_at_once_are_one_occasion() {
+    let mut stage = restless(114);
+    // eight at a time, twice: the machines of one provider
+    for peer in 1..=16 {
+        let hour = if peer <= 8 { 38.0 } else { 46.0 };
+        end(&mut stage, hour * 3600.0, peer, EndReason::PingTimeout);
+    }
+    stage.until(50.0 * 3600.0);
+    assert_eq!(stage.told(), "");
+}
+
+#[test]
+fn hours_without_a_log_do_not_show_that_nobody_was_broken_off() {
+    let mut stage = settled(114, 36.0);
+    bleed(&mut stage, 36.0, 2.0, 1..=9, EndReason::PingTimeout);
+    // the number shows it
+    let told = stage.told();
+    assert!(!told.contains("broken off"), "{told}");
+}
+
+#[test]
+fn before_a_day_is_known_it_is_a_loss_when_hardly_any_are_left() {
+    let mut stage = settled(100, 14.0);
+    bleed(&mut stage, 14.0, 12.0, 1..=75, EndReason::SocketClosed);
+    stage.until(22.0 * 3600.0);
+    let told = stage.told();
+    let (at, what) = opened(&told).unwrap();
+    assert!(at > 19.0 && what.contains("fewer than is usual"), "{told}");
+}
+
+#[test]
+fn a_loss_is_over_when_they_are_back() {
+    let mut stage = restless(114);
+    bleed(&mut stage, 37.5, 2.0, 1..=12, EndReason::PingTimeout);
+    stage.until(60.0 * 3600.0);
+    let told = stage.told();
+    assert!(opened(&told).is_some() && !told.contains("cleared"), "{told}");
+    (5001..=5030).for_each(|peer| open(&mut stage, 60.0 * 3600.0, peer, ConnectionType::Inbound));
+    stage.until(62.0 * 3600.0);
+    let told = stage.told();
+    assert!(told.contains("cleared"), "{told}");
 }
 
 #[test]
