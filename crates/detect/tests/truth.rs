@@ -48,14 +48,18 @@ const HELD_OUT: [HeldOut; 3] = [
                 Scored for the first time, on 23 November 2026, they gave a precision of 0.928, a recall of 0.940 and F1 = 0.934, and no alarm at any of the \
                 eleven twins. Since then the label of `flood-of-three-giants` names the host, as Bitcoin Core disconnects each of its peers, and not one peer. \
                 What was missed: a drip of 24 addresses a minute, which D01 sees since it looks at twenty minutes and compares peers, and \
-                a loss that begins before the observer has learned for a day what is usual. What was cried at besides: the names of the range of \
+                a loss that begins before the observer has learned for a day what is usual, which D09 sees since it tells of what is far below anything \
+                seen. What was cried at besides: the names of the range of \
                 `ranges-in-turn`, which are a consequence since the labels have them, and D10 once, for which the generator's eviction was mended.",
     },
     HeldOut {
         name: "held-out-third",
         seeds: 3001..=3005,
         about: "Written for all twenty, from the catalogue and from what ingredients do, by somebody who saw neither the detectors, nor the thresholds, nor the \
-                other sets.",
+                other sets; the parameters keep clear of what makes a label ambiguous. Scored for the first time, on 23 November 2026, after the mending \
+                that the other two sets had caused: precision 1.000, recall 1.000, F1 = 1.000, and no alarm at any of the fourteen twins; 24 alarms are \
+                consequences, all of them D15 about single names in `two-ranges-and-impostors`, whose impostors are a truth of D15 about the node. \
+                Nothing was changed after it.",
     },
 ];
 
@@ -123,7 +127,7 @@ fn cases() -> Vec<Case> {
             assert!(names.iter().any(|name| name == needed), "{} has no {needed}", directory.display());
         }
         for name in names.iter().filter_map(|name| name.strip_suffix(".toml")) {
-            let known = ["fire", "hard", "twin"].iter().any(|kind| name.starts_with(kind));
+            let known = ["fire", "twin"].iter().any(|kind| name.starts_with(kind));
             assert!(known, "{name} is neither to be found nor a twin");
             if !is_asked(&format!("{}/{name}", entry.about.id)) {
                 continue;
@@ -138,10 +142,6 @@ fn cases() -> Vec<Case> {
 /// What nobody looked at when thresholds were chosen.
 fn held_out(set: &HeldOut) -> Vec<Case> {
     let directory = repository().join("detectors").join(set.name);
-    // the last one is written elsewhere, and comes when it is done
-    if !directory.exists() {
-        return Vec::new();
-    }
     let files = std::fs::read_dir(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
     let mut names: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
@@ -163,7 +163,7 @@ impl Case {
 
     /// Whether anything is to be found in it.
     fn fires(&self) -> bool {
-        self.name.starts_with("fire") || self.name.starts_with("hard") || (self.is_held_out() && !self.name.starts_with("twin"))
+        self.name.starts_with("fire") || (self.is_held_out() && !self.name.starts_with("twin"))
     }
 
     /// Whose findings count: what an attack leads to besides is not judged, while a twin must leave everybody quiet. Held-out ones mix
@@ -290,8 +290,7 @@ fn detectors_find_what_is_true_and_nothing_else() {
     for Outcome { case, strength, played } in &outcomes {
         let case = &cases[*case];
         let Tally { truths, found, .. } = played.score.tallies.get(&case.detector).cloned().unwrap_or_default();
-        // what is hard is shown, and counts in the sums; not every seed of it has to be found
-        if case.fires() && !case.name.starts_with("hard") && *strength >= 1.0 && (truths == 0 || found < truths) {
+        if case.fires() && *strength >= 1.0 && (truths == 0 || found < truths) {
             writeln!(wrong, "{} {} × {strength}: found {found} of {truths}", case.detector, case.name).unwrap();
         }
         for cry in &played.cries {
