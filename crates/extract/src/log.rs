@@ -195,11 +195,12 @@ impl<'a> Reader<'a> {
             let length = follower.read(&mut |news| self.take(news));
             self.flush();
             self.session.look(length == 0);
-            self.tell(last);
+            self.tell(false);
             if last && length == 0 {
                 // a place that is being looked for is found soon, and something may follow it
                 let deadline = *deadline.get_or_insert_with(|| Instant::now() + follow::PATIENCE);
                 if !follower.is_unsettled() || Instant::now() >= deadline {
+                    self.tell(true);
                     return;
                 }
             }

@@ -573,7 +573,7 @@ async fn a_restarted_node_is_read_anew() {
     assert_eq!(attached.pid, node.pid());
     let peers = watched.wait_kind(KindId::StatePeers).await;
     // pauses that add up would be longer
-    assert!(ready.elapsed() < Duration::from_secs(20), "{:?}", ready.elapsed());
+    assert!(ready.elapsed() < Duration::from_secs(10), "{:?}", ready.elapsed());
     assert_eq!(peers.node_run, Some(2));
 
     // this time the end is noticed here first

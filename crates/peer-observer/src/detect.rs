@@ -59,7 +59,7 @@ pub fn run(options: cli::Detect) -> Result<(), Failure> {
     }
     let filter = prepared.filter(options.node.clone());
     let recordings = alone::recorded(&options.recording, &filter)?;
-    let mut book = book.map(Asked::open).transpose()?.map(|keeper| Noted::new(keeper.book));
+    let mut book = book.map(Asked::open).transpose()?.map(|keeper| Noted::new(keeper.into_book()));
     let mut closed = false;
     let totals = play(prepared, recordings, |statement| match printer.print(statement) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {

@@ -103,13 +103,20 @@ fn open_patiently(path: &Path) -> Result<Book, BookError> {
 /// A book that this program keeps.
 pub struct Keeper {
     asked: Asked,
-    /// For whoever writes into it himself.
+    /// For whoever asks it.
     pub book: Book,
     questions: Questions,
     guests: tokio::sync::mpsc::Receiver<Guest>,
 }
 
 impl Keeper {
+    /// The book, for whoever writes into it himself.
+    pub fn into_book(self) -> Book {
+        let mut book = self.book;
+        book.settle_after(self.asked.config.incidents_settle.0);
+        book
+    }
+
     /// The way to it, for the other parts of this program.
     pub fn questions(&self) -> Questions {
         self.questions.clone()

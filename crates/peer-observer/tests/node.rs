@@ -169,7 +169,7 @@ fn watched_again(running: &mut Running, node: &mut Node) {
     let started = std::time::Instant::now();
     let news = running.wait_for("health.attached", |line| is_of_probes(line, "health.attached"));
     // two seconds on a machine with nothing else to do; pauses that grow while a node is away would be longer than this
-    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
+    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
     let _peer = testkit::Peer::connect(node.p2p_address(), &Default::default()).unwrap();
     let lines = running.wait_for("net.version", |line| line.contains("\"kind\":\"net.version\""));
     let run = |line: &str| serde_json::from_str::<Value>(line).unwrap()["nodeRun"].as_str().unwrap().to_owned();
@@ -234,7 +234,7 @@ fn a_node_that_starts_later_is_seen_by_every_source() {
                 runs.insert(*source, event["nodeRun"].as_str().unwrap().to_owned());
             }
         }
-        assert!(answering.elapsed().as_secs() < 25, "{:?}", answering.elapsed());
+        assert!(answering.elapsed().as_secs() < 15, "{:?}", answering.elapsed());
         let told: std::collections::BTreeSet<_> = runs.values().collect();
         assert_eq!(told.len(), 1, "{runs:?}");
         main.stop().unwrap();

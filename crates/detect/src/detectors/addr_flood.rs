@@ -65,8 +65,8 @@ struct Sender {
     /// Over ten minutes and over twenty.
     spans: [Span; 2],
     tens: SlidingCount,
-    /// What the node said last that it has ignored since the peer connected.
-    stated: Option<u64>,
+    /// When the node said last how many it has ignored since the peer connected, and how many.
+    stated: Option<(u64, u64)>,
     evidence: Evidence,
 }
 
@@ -97,6 +97,8 @@ impl Span {
 const WINDOW: u64 = 10 * MINUTE;
 /// And what comes slowly over this.
 const LONG: u64 = 20 * MINUTE;
+/// Between two statements of the node is no more time, or something was missed; it is asked every five seconds.
+const STATED: u64 = 2 * MINUTE;
 /// The middle one of fewer senders says nothing.
 const ENOUGH: usize = 4;
 /// Tokens a second: `MAX_ADDR_RATE_PER_SECOND`.
@@ -224,8 +226,8 @@ impl AddrFlood {
                 received: SlidingCount::new(WINDOW),
                 spans: [WINDOW, LONG].map(Span::new),
                 tens: SlidingCount::new(WINDOW),
-                // nothing was ignored before the first message of a connection that was seen from its beginning
-                stated: context.peer(id).is_some_and(|peer| peer.seen_opening).then_some(0),
+                // nothing was ignored before a connection that was seen from its beginning
+                stated: context.peer(id).filter(|peer| peer.seen_opening).map(|peer| (peer.since, 0)),
                 evidence: Evidence::default(),
             }
         }))
@@ -310,12 +312,13 @@ impl Breach {
 impl Sender {
     /// The node says that it has ignored so many addresses of the peer so far. Whether these are more.
     fn is_stated(&mut self, limited: u64, event: &Event, context: &Context<'_>) -> bool {
-        let more = self.stated.map_or(0, |before| limited.saturating_sub(before));
-        self.stated = Some(limited);
+        let now = context.now;
+        // of what was ignored while nobody looked it is not known when that was
+        let fresh = self.stated.replace((now, limited)).filter(|(time, _)| now <= time.saturating_add(STATED));
+        let more = fresh.map_or(0, |(_, before)| limited.saturating_sub(before));
         if more == 0 {
             return false;
         }
-        let now = context.now;
         self.spans.iter_mut().for_each(|span| span.stated.add(now, more));
         let [_, long] = &mut self.spans;
         // where our copy of the limit has seen it, the messages are the evidence

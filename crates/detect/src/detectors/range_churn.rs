@@ -174,6 +174,10 @@ impl Detector for RangeChurn {
             let entity = Entity::Range(net.to_string());
             let Some(range) = self.ranges.get_mut(&net) else {
                 findings.judge(&entity, Judgement::Clear, Case::default);
+                // until that has settled
+                if findings.is_open(&entity) {
+                    self.busy.insert(net);
+                }
                 continue;
             };
             range.evidence.forget(context.since(WINDOW));

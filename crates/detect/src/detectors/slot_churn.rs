@@ -16,7 +16,7 @@
 //! **Look-alikes.** A node that serves bloom filters and was just advertised: wallets come at ten a minute and stay briefly. Where most
 //! newcomers set a filter, or those who did not are no rush, the finding is information only; whoever imitates that is counted as one of them in its inputs. A restart (G1).
 //!
-//! **What an attacker may do.** Come slowly, for half a day, and then three times as fast; come from many network groups, which costs addresses; then slots fill with peers that do
+//! **What an attacker may do.** Come slowly, for half a day, and then three times as fast, but below forty a minute; set filters, and be information; come from many network groups, which costs addresses; then slots fill with peers that do
 //! nothing, which D14 counts.
 //!
 //! **Sources.** attacks.md D10: S6, S23; eviction from Bitcoin Core `src/node/eviction.cpp`.
@@ -36,9 +36,11 @@ use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, 
 /// How far back rates look.
 const WINDOW: u64 = 5 * MINUTE;
 
-/// Of these what is usual is learned: a day of them, and two at least.
+/// Of these what is usual is learned: a day of them, and six hours at least.
 const WINDOWS: usize = 288;
-const KNOWN: usize = 2;
+const KNOWN: usize = 72;
+/// So many newcomers a minute are a rush whatever is usual: as many came where the slots of nodes were taken (attacks.md, S6).
+const ALWAYS: f64 = 40.0;
 
 /// See the module.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -46,8 +48,9 @@ pub struct SlotChurn {
     opened: SlidingCount,
     evicted: SlidingCount,
     refused: SlidingCount,
-    /// Newcomers that set a bloom filter.
+    /// Newcomers that set a bloom filter, and which these were.
     filters: SlidingCount,
+    wallets: Recent<u64>,
     /// Seconds that the last evicted peers had been there.
     lives: Recent<f64>,
     /// Where the last newcomers came from.
@@ -76,6 +79,7 @@ impl Default for SlotChurn {
             evicted: count(),
             refused: count(),
             filters: count(),
+            wallets: Recent::default(),
             lives: Recent::default(),
             groups: Recent::default(),
             inbound: 0,
@@ -159,7 +163,14 @@ impl Detector for SlotChurn {
                 self.evidence.add(event);
                 self.refill(context);
             }
-            Some(Kind::NetFilterload(filter)) if filter.direction() == Direction::Inbound => self.filters.add(now, 1),
+            Some(Kind::NetFilterload(filter)) if filter.direction() == Direction::Inbound => {
+                let newcomer = context.peer(filter.peer).is_some_and(|peer| peer.since >= context.since(WINDOW));
+                // one that sets it again and again is one
+                if newcomer && !self.wallets.iter().any(|(_, peer)| *peer == filter.peer) {
+                    self.wallets.add(now, filter.peer);
+                    self.filters.add(now, 1);
+                }
+            }
             // between two of these connections may have been missed
             Some(Kind::StateNetwork(state)) => {
                 self.inbound = state.connections_in.map_or(self.inbound, u64::from);
@@ -174,6 +185,7 @@ impl Detector for SlotChurn {
         let since = context.since(WINDOW);
         self.lives.forget(since);
         self.groups.forget(since);
+        self.wallets.forget(since);
         self.evidence.forget(since);
         let view = View::of(self, context);
         findings.judge(&Entity::Node, view.judgement(context), || view.case(self, context));
@@ -231,7 +243,7 @@ impl SlotChurn {
 struct View {
     /// Per minute.
     opened: f64,
-    /// More than this are one: ten, or three times what is usual.
+    /// So many are one: ten, or three times what is usual, and forty always.
     rush: f64,
     evicted: f64,
     refused: f64,
@@ -257,7 +269,9 @@ impl View {
         let per_newcomer = |count: f64| if opened > 0.0 { count / opened } else { 0.0 };
         Self {
             opened: opened / (seconds(WINDOW) / 60.0),
-            rush: context.limit(Limit::D10Opened).max(of.usual.median().unwrap_or(0.0) * context.limit(Limit::D10Times)),
+            rush: context
+                .limit(Limit::D10Opened)
+                .max((of.usual.median().unwrap_or(0.0) * context.limit(Limit::D10Times)).min(ALWAYS)),
             others: (opened - filters).max(0.0) / (seconds(WINDOW) / 60.0),
             evicted,
             refused,

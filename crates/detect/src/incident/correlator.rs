@@ -154,12 +154,12 @@ impl Correlator {
         if event.source != i32::from(Source::Tool) {
             self.move_clock(&event.node, event.time);
         }
-        let number = match (&event.kind, of(event)) {
+        // what was over by then is over, also where nothing else tells of the time, as between findings of a recording
+        self.pass(&event.node);
+        match (&event.kind, of(event)) {
             (Some(kind), Some(finding)) => self.found(event, kind, finding),
             _ => None,
-        };
-        self.pass(&event.node);
-        number
+        }
     }
 
     /// What has changed since this was asked last, in order.

@@ -45,10 +45,7 @@ const SHRUNK_ABOVE: u64 = 11_000_000 - KEPT;
 /// stops a writer for hundreds of milliseconds in the middle of it; to wait loses nothing, as the lines stay in the file.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// Under load a file never rests: after this it is taken as it is.
-const RESTLESS: Duration = Duration::from_secs(10);
-
-/// How long the end waits for a place that is being looked for.
+/// Under load a file never rests: after this it is taken as it is, also when the program is to end.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Who looks as often as this sees every file that has the log's name, or it is new and lies beside it.
@@ -430,7 +427,7 @@ impl Log {
             self.lost = None;
             return Ok(());
         }
-        let settled = now - lost.changed >= SETTLED || now - lost.since >= RESTLESS || size > KEPT;
+        let settled = now - lost.changed >= SETTLED || now - lost.since >= PATIENCE || size > KEPT;
         if may_be_shrunk && !(settled && size > 0) {
             return Ok(());
         }

@@ -268,12 +268,13 @@ pub fn seal(path: &Path) -> Result<Option<u64>, CopyError> {
         if read_back(&part)? != expected {
             return Err(failed(io::Error::other("it does not hold what it should")));
         }
-        let _alone = REPLACING.lock().expect("nothing panics while it holds the lock");
+        let alone = REPLACING.lock().expect("nothing panics while it holds the lock");
         // deleted meanwhile, for its age or for the room
         if !path.exists() {
             return Err(failed(io::ErrorKind::NotFound.into()));
         }
         fs::rename(&part, path).map_err(failed)?;
+        drop(alone);
         if let Some(directory) = path.parent() {
             File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
         }

@@ -102,6 +102,14 @@ impl Receiver {
         matches!(self, Self::Alertmanager(_))
     }
 
+    /// Whether it is of use to tell it that the observer is alive: everybody's telephone would ring, and mailboxes fill.
+    pub fn hears_beats(&self) -> bool {
+        match self {
+            Self::Alertmanager(_) | Self::Webhook(..) => true,
+            Self::Ntfy(..) | Self::Mail(_) => false,
+        }
+    }
+
     /// Whether each message costs somebody's attention, so that they have to be few.
     pub fn is_paced(&self) -> bool {
         !self.forgets()
@@ -125,7 +133,9 @@ impl Receiver {
     /// It did not arrive, or was not taken.
     pub async fn deliver(&self, client: &Client, letter: &Letter, now: u64, ends: u64) -> Result<(), SendError> {
         match self {
-            Self::Alertmanager(url) => client.post(url, "/api/v2/alerts", &[is_json()], bytes(&alerts(letter, now, ends))).await,
+            Self::Alertmanager(url) => {
+                client.post(url, "/api/v2/alerts", &[is_json()], bytes(&Value::from_iter(alerts(letter, now, ends)))).await
+            }
             Self::Webhook(url, secret) => post_signed(client, url, secret, bytes(&letter.json()), now).await,
             Self::Ntfy(url, token) => {
                 let mut headers = vec![("title", ascii(&letter.subject())), ("priority", priority(letter).to_owned())];
@@ -134,6 +144,17 @@ impl Receiver {
             }
             Self::Mail(mailbox) => mailbox.deliver(client.trust(), letter, now).await,
         }
+    }
+
+    /// Says again that alerts are up, to whom [`Receiver::forgets`].
+    ///
+    /// # Errors
+    ///
+    /// It did not arrive, or was not taken.
+    pub async fn remind(&self, client: &Client, up: &[&Letter], now: u64, ends: u64) -> Result<(), SendError> {
+        let Self::Alertmanager(url) = self else { return Ok(()) };
+        let alerts: Vec<Value> = up.iter().flat_map(|letter| alerts(letter, now, ends)).collect();
+        client.post(url, "/api/v2/alerts", &[is_json()], bytes(&alerts.into())).await
     }
 
     /// Says that the observer is alive, to whom that can be of use: who hears nothing more knows that nobody watches.
@@ -155,7 +176,6 @@ impl Receiver {
                 let beat = json!({"version": 1, "type": "heartbeat", "book": book});
                 post_signed(client, url, secret, bytes(&beat), now).await
             }
-            // everybody's telephone would ring, and mailboxes fill
             Self::Ntfy(..) | Self::Mail(_) => Ok(()),
         }
     }
@@ -188,7 +208,7 @@ fn signature(secret: &Secret, seconds: &str, body: &[u8]) -> String {
 
 /// The alert of an incident, and the ends of those that it may have been before: labels say how bad it is, so that routes can tell, and
 /// an alert is what its labels are.
-fn alerts(letter: &Letter, now: u64, ends: u64) -> Value {
+fn alerts(letter: &Letter, now: u64, ends: u64) -> [Value; 3] {
     let time = |nanos| Rfc3339::from_nanos(nanos).to_string();
     let alert = |severity: Severity| {
         let up = severity == letter.severity() && !letter.is_over();
@@ -210,7 +230,7 @@ fn alerts(letter: &Letter, now: u64, ends: u64) -> Value {
             "endsAt": time(if up { ends } else { now }),
         })
     };
-    [Severity::Info, Severity::Warn, Severity::Critical].into_iter().map(alert).collect()
+    [Severity::Info, Severity::Warn, Severity::Critical].map(alert)
 }
 
 /// In the words of the other alerts (`deploy/prometheus/alerts.yml`).

@@ -22,6 +22,8 @@ const REFUSALS: u32 = 3;
 const EXPIRES: Duration = Duration::from_mins(5);
 /// …and so many times as long as between two sayings.
 const BEATS: u32 = 5;
+/// Alerts in one request: each is some kilobytes, three times.
+const AT_ONCE: usize = 32;
 /// How often it is said how it goes, where nothing changes.
 const SAID: Duration = Duration::from_secs(15);
 
@@ -70,19 +72,25 @@ pub(super) async fn deliver(
     beat.tick().await;
     if !round.waiting.is_closed() {
         round.beat().await;
+        beat.reset();
     }
     while !round.waiting.is_closed() {
         let next = round.next();
         tokio::select! {
             biased;
-            _ = beat.tick() => round.beat().await,
+            _ = beat.tick() => {
+                round.beat().await;
+                // counted from its end, so that letters have their turn however long it takes
+                beat.reset();
+            }
             _ = say.tick() => round.say(),
             () = sleep_until(next), if round.waiting.count().0 > 0 => round.one().await,
             () = round.waiting.changed() => {}
         }
     }
-    let end = round.waiting.closed().await + rhythm.end;
-    while round.waiting.count().0 > 0 && round.failures == 0 && Instant::now() < end {
+    // what did not arrive before is tried as well: the receiver may be back. And people are not left with what is over: a letter for each incident
+    let (end, failed) = (round.waiting.closed().await + rhythm.end, round.total.failed);
+    while round.waiting.count().0 > 0 && round.total.failed == failed && Instant::now() < end {
         round.one().await;
     }
     if let untold @ 1.. = round.waiting.count().0 {
@@ -188,19 +196,27 @@ impl Round {
         now().saturating_add(u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX))
     }
 
-    /// Says that all is well, and what is not: an alert that nobody repeats ends by itself.
+    /// Says that all is well, and what is not: an alert that nobody repeats ends by itself. Whoever takes it takes letters, too.
     async fn beat(&mut self) {
+        if !self.receiver.hears_beats() {
+            return;
+        }
+        let up: Vec<&Letter> = self.up.values().collect();
         let said = async {
             self.receiver.beat(&self.client, &self.book, now(), self.ends()).await?;
-            for letter in self.up.values() {
-                self.deliver(letter).await?;
+            for up in up.chunks(AT_ONCE) {
+                self.receiver.remind(&self.client, up, now(), self.ends()).await?;
             }
             Ok::<_, SendError>(())
         };
-        let Some(done) = self.in_time(said).await else { return };
+        let done = tokio::select! {
+            biased;
+            done = said => done,
+            // the time that is left is for what nobody knows yet
+            _ = self.waiting.closed() => return,
+        };
         match done {
-            Ok(()) if self.receiver.forgets() => self.worked(),
-            Ok(()) => {}
+            Ok(()) => self.worked(),
             Err(error) => self.failed(&error),
         }
     }

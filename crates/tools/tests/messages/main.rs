@@ -255,6 +255,59 @@ async fn what_is_refused_once_is_sent_again_beside_others() {
     world.end().await;
 }
 
+/// A receiver that was down for long and takes heartbeats again gets what is new at once, however long the pause had become.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_heartbeats_again_takes_letters() {
+    const BUSY: &str = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
+    let (url, mut arrivals) = receiver(|number| if number < 5 { BUSY } else { OK });
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&[], &[&url], &[], folder.path());
+    let hour = Duration::from_secs(3600);
+    let rhythm = Rhythm { heartbeat: Duration::from_millis(20), retry: hour, patience: hour, ..QUICK };
+    let world = World::new(folder, config, rhythm).await;
+    for _ in 0..7 {
+        arrivals = next(arrivals).await.1;
+    }
+    world.findings.publish(START, None, opened(1, "D39"));
+    assert_eq!(message(arrivals).await.0.json()["change"], "opened");
+    world.end().await;
+}
+
+/// Between two heartbeats letters have their turn, also where a heartbeat takes longer than the time between them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_heartbeats_hold_up_no_letters() {
+    let slow = |_| {
+        std::thread::sleep(Duration::from_millis(50));
+        OK
+    };
+    let (url, arrivals) = receiver(slow);
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&[], &[&url], &[], folder.path());
+    let world = World::new(folder, config, Rhythm { heartbeat: Duration::from_millis(10), ..QUICK }).await;
+    let arrivals = next(arrivals).await.1;
+    world.findings.publish(START, None, opened(1, "D39"));
+    assert_eq!(message(arrivals).await.0.json()["change"], "opened");
+    world.end().await;
+}
+
+/// At the end what waits is tried once more, also where it did not arrive before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_did_not_arrive_is_tried_at_the_end() {
+    const BUSY: &str = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
+    // the first request is a heartbeat
+    let (url, arrivals) = receiver(|number| if number == 1 { BUSY } else { OK });
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&[], &[&url], &[], folder.path());
+    let hour = Duration::from_secs(3600);
+    let world = World::new(folder, config, Rhythm { retry: hour, patience: hour, ..QUICK }).await;
+    world.findings.publish(START, None, opened(1, "D39"));
+    let (refused, arrivals) = message(arrivals).await;
+    let folder = world.end().await;
+    let (taken, _arrivals) = message(arrivals).await;
+    assert_eq!(taken.body, refused.body);
+    drop(folder);
+}
+
 /// A receiver over TLS that takes everything, and says each body.
 async fn secure_receiver(certificates: &testkit::tls::Certificates) -> (String, mpsc::Receiver<String>) {
     let certificate = CertificateDer::from_pem_file(certificates.certificate()).unwrap();
@@ -445,6 +498,7 @@ async fn a_message_is_quick() {
     println!("finding to message: p50 {:.1?}, p99 {:.1?}, most {:.1?}", at(0.5), at(0.99), took[took.len() - 1]);
     // each waits for the disk twice, and one in a hundred may wait for others' writing too: `measure_incidents` measures that
     assert!(at(0.5) < Duration::from_secs(1), "p50 {:?}", at(0.5));
+    assert!(at(0.99) < Duration::from_secs(5), "p99 {:?}", at(0.99));
     world.end().await;
 }
 

@@ -169,16 +169,16 @@ fn wallets_beside_ordinary_newcomers_are_information() {
     );
 }
 
-/// Ten a minute are no rush where six come every day.
+/// Ten a minute are no rush where six come every day, which is known after six hours.
 #[test]
 fn what_is_usual_at_the_node_is_no_rush() {
     let play = |faster: f64| {
         move |stage: &mut Stage| {
             let mut node = full(stage);
             let mut at = 10.0;
-            for number in 0..700_u64 {
+            for number in 0..2900_u64 {
                 node.newcomer(at, number % 200);
-                at += if at < 3600.0 { 10.0 } else { 60.0 / faster };
+                at += if at < 25_200.0 { 10.0 } else { 60.0 / faster };
             }
         }
     };
@@ -186,7 +186,7 @@ fn what_is_usual_at_the_node_is_no_rush() {
     check(
         play(20.0),
         expect![[r#"
-            3860 opened D10 critical node: newcomers push out newcomers: 90 evicted and 0 refused in five minutes, 18 newcomers a minute; the newcomers are of many network groups
+            25460 opened D10 critical node: newcomers push out newcomers: 90 evicted and 0 refused in five minutes, 18 newcomers a minute; the newcomers are of many network groups
         "#]],
     );
 }

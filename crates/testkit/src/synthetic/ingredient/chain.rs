@@ -63,8 +63,11 @@ impl Plan for CutOff {
         let lasts = self.lasts.mul_f64(stage.strength);
         stage.truth("D54", stage.node(), self.at, lasts);
         // D19: behind a sibling (30 points) and no block for 92 minutes (20) are the 40 of a warning
-        if lasts > Duration::from_mins(92) && stage.script.nodes.len() > 1 {
-            stage.follows("D19", self.at, lasts);
+        const BEHIND: Duration = Duration::from_mins(92);
+        if let Some(rest) = lasts.checked_sub(BEHIND)
+            && stage.script.nodes.len() > 1
+        {
+            stage.follows("D19", self.at + BEHIND, rest);
         }
         stage.play(self.at, Without { change: |world, on| world.knobs.cut_off = on, lasts: Some(lasts) });
     }
@@ -110,8 +113,9 @@ impl Plan for Eclipse {
         let peers = (self.peers * stage.strength).round().clamp(1.0, 10.0) as u32;
         // D54: it is more than a minute behind a sibling that hears of blocks; where all are cut off, or there is one, no block for an hour and a half
         let sibling = self.node.is_some() && stage.script.nodes.len() > 1;
-        if sibling || self.lasts > Duration::from_mins(90) {
-            stage.follows("D54", self.at + Duration::from_mins(peers.into()), self.lasts);
+        let long = if sibling { Duration::ZERO } else { Duration::from_mins(90) };
+        if let Some(rest) = self.lasts.checked_sub(long) {
+            stage.follows("D54", self.at + Duration::from_mins(peers.into()) + long, rest);
         }
         stage.play(self.at, Eclipsing { left: peers, lasts: Some(self.lasts) });
     }
