@@ -37,6 +37,8 @@ export interface NodeRow {
   node: string;
   nodeRun?: Maybe<Int>;
   sources?: Maybe<Source[]>;
+  /** Whether a detector looks at it now. */
+  detecting?: Maybe<boolean>;
   peers?: Maybe<Partial<Record<ConnectionType, number>>>;
   /** What its operator says of it. */
   says?: Maybe<string>;
@@ -272,6 +274,8 @@ export interface Finding {
   time: Time;
   kind: Kind;
   node: string;
+  /** It is about all nodes; then `node` is the name of none. */
+  fleet?: Maybe<boolean>;
   detector?: Maybe<string>;
   title?: Maybe<string>;
   severity?: Maybe<string>;

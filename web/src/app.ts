@@ -36,13 +36,49 @@ let nodes: string[] = [];
 /** The node that is shown where a link names none: the first that was known, for as long as it is. */
 let usual: string | undefined;
 let leave = new AbortController();
+/** Whether the page is to be made anew, and was not because somebody types. */
+let outdated = false;
+/** When something was typed last, milliseconds of the page's own clock. */
+let typed = -Infinity;
+/** Whoever types nothing for so long, milliseconds, is done. */
+const PAUSE = 30_000;
+const FIELDS = "textarea, input[type=text], input[type=search]";
 
 function chosen(): string | undefined {
   return parse(location.hash).params.get("node") ?? usual;
 }
 
+/** Says which page this is, and of which node. */
+function head(): void {
+  const { page: name, params } = parse(location.hash);
+  const page = PAGES[name];
+  const node = chosen();
+  const all = page?.fleet || params.get("nodes") === "all";
+  const named = nodes.length > 1 && page && !all && node !== undefined ? [node] : [];
+  fill(title, page?.title ?? "No such page", ...named.map((node) => el("span", { class: "of-node" }, ` of ${node}`)));
+  write(about, page?.about ?? "");
+  document.title = [page?.title ?? "No such page", ...named, "peer-observer"].join(" · ");
+}
+
+/** What tells a control apart from others on its page. */
+function labelled(control: Element | null): string | undefined {
+  return control?.getAttribute("aria-label") ?? control?.closest("label")?.textContent ?? undefined;
+}
+
+/** Makes the page anew for somebody who did not ask to go elsewhere. */
+function renew(): void {
+  const held = main.contains(document.activeElement) ? labelled(document.activeElement) : undefined;
+  const down = scrollY;
+  show(() => {
+    const controls = [...main.querySelectorAll<HTMLElement>("input, select, textarea")];
+    if (held !== undefined) controls.find((control) => labelled(control) === held)?.focus({ preventScroll: true });
+    scrollTo(0, down);
+  });
+}
+
 /** Shows the page of the address. */
-function show(): void {
+function show(then: () => void = () => undefined): void {
+  outdated = false;
   leave.abort();
   leave = new AbortController();
   const { page: name, params } = parse(location.hash);
@@ -57,11 +93,7 @@ function show(): void {
   document.documentElement.dataset["menu"] = "closed";
   menuButton.setAttribute("aria-expanded", "false");
   const several = nodes.length > 1;
-  const all = page?.fleet || params.get("nodes") === "all";
-  const named = several && page && !all && node !== undefined ? [node] : [];
-  fill(title, page?.title ?? "No such page", ...named.map((node) => el("span", { class: "of-node" }, ` of ${node}`)));
-  write(about, page?.about ?? "");
-  document.title = [page?.title ?? "No such page", ...named, "peer-observer"].join(" · ");
+  head();
   const root = el("div", { class: `page page-${name.replace(/\W/g, "")}` });
   fill(main, el("header", { class: "page-head" }, title, about), root);
   if (!page) {
@@ -90,17 +122,29 @@ function show(): void {
         else params.set(key, value);
       }
       history.replaceState(null, "", link(page, params));
+      if ("nodes" in changes) head();
     },
+    renew,
   };
   page.load().then(
     (fill) => {
-      if (!context.signal.aborted) fill(root, context);
+      if (context.signal.aborted) return;
+      fill(root, context);
+      then();
     },
     () => {
       root.append(
         el("p", { class: "empty" }, "This page did not load: the program does not answer, or is a newer one. Reload to try again."),
       );
     },
+  );
+}
+
+/** Whether somebody would lose what he types if the page were made anew: a note that is not sent, or a field that he is in. */
+function typing(): boolean {
+  if ([...main.querySelectorAll("textarea")].some(({ value }) => value !== "")) return true;
+  return (
+    main.contains(document.activeElement) && document.activeElement?.matches(FIELDS) === true && performance.now() < typed + PAUSE
   );
 }
 
@@ -212,6 +256,9 @@ useTheme(chosenTheme());
 frame();
 listen();
 document.addEventListener("keydown", keys);
+main.addEventListener("input", () => {
+  typed = performance.now();
+});
 addEventListener("hashchange", () => {
   const at = parse(location.hash).params.get("at");
   if (at !== undefined) bar.go(at);
@@ -236,8 +283,9 @@ poll(
       if (usual === undefined || !names.includes(usual)) usual = names[0];
       fill(nodeChoice, ...names.map((name) => el("option", { value: name }, name)));
       nodeChoice.hidden = names.length === 0;
-      if (shown && before !== [chosen(), nodes.length > 1].join()) show();
+      outdated ||= shown && before !== [chosen(), nodes.length > 1].join();
     }
+    if (outdated && !typing()) renew();
     const node = chosen();
     if (node !== undefined) nodeChoice.value = node;
     if (!shown) {

@@ -5,13 +5,20 @@ import { body } from "./events.ts";
 import type { Int, Time } from "./format.ts";
 import type { Source } from "./schema.ts";
 
-/** Instead of a node's name: it is about all of them. */
-export const FLEET = "_fleet";
-
-/** Whether a detector's word on a node, or on any, is in what is shown: where none is, that nothing fired says nothing. Strangers are not told. */
+/** Whether a detector looks at a node, or at any: where none does, that nothing fired says nothing. Strangers are not told. */
 export function watched({ nodes }: Nodes, node?: string): boolean {
   const here = nodes.filter((row) => node === undefined || row.node === node);
-  return here.some(({ sources }) => !sources || sources.includes("detect"));
+  return here.some(({ detecting }) => detecting ?? true);
+}
+
+/** Whether a finding is among those of a node: what is about all of them is about each. */
+export function concerns({ node, fleet }: Finding, chosen: string | undefined): boolean {
+  return fleet === true || node === chosen;
+}
+
+/** Whom a finding is told of; a node's name only where it is one. */
+export function place({ node, fleet }: Finding): string | undefined {
+  return fleet ? undefined : node;
 }
 
 /** The body of every `finding.*` event. */

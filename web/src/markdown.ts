@@ -47,7 +47,7 @@ function blocks(lines: readonly string[], depth: number): Block[] {
       out.push({ kind: "code", text: lines.slice(at + 1, last).join("\n") });
       at = last + 1;
     } else if (marks !== undefined && title !== undefined) {
-      out.push({ kind: "heading", level: marks.length, inner: inline(title.replace(/[ \t]+#+[ \t]*$/, "")) });
+      out.push({ kind: "heading", level: marks.length, inner: inline(unclosed(title)) });
       at += 1;
     } else if (ITEM.test(line) && depth < DEEPEST) {
       const [list, next] = listOf(lines, at, depth);
@@ -62,6 +62,19 @@ function blocks(lines: readonly string[], depth: number): Block[] {
     }
   }
   return out;
+}
+
+/** A title without the marks that close it. By hand: a pattern looks from each blank of many anew. */
+function unclosed(title: string): string {
+  const before = (at: number, what: string) => {
+    let begin = at;
+    while (begin > 0 && what.includes(title.charAt(begin - 1))) begin -= 1;
+    return begin;
+  };
+  const end = before(title.length, " \t");
+  const marks = before(end, "#");
+  const text = before(marks, " \t");
+  return marks < end && text < marks ? title.slice(0, text) : title;
 }
 
 /** The list that begins at a line, and the line after it. */
@@ -133,7 +146,9 @@ function codes(text: string): Map<number, Piece> {
     const close = runs[last];
     if (!close) continue;
     // a space on each side keeps an accent within apart from those around
-    const inner = text.slice(open.index + open.length, close.index).replace(/^ (.*\S.*) $/, "$1");
+    const whole = text.slice(open.index + open.length, close.index);
+    const apart = whole.startsWith(" ") && whole.endsWith(" ") && whole.trim() !== "";
+    const inner = apart ? whole.slice(1, -1) : whole;
     found.set(open.index, [{ kind: "code", text: inner }, close.index + close.length]);
     i = last;
   }

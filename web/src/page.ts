@@ -17,8 +17,10 @@ export interface Context {
   signal: AbortSignal;
   /** A link to a page about the chosen node. */
   to(page: string, params?: Record<string, string | undefined>): string;
-  /** Changes the parameters of this page's own link, so that it leads to what is shown now. */
+  /** Changes the parameters of this page's own link, so that it leads to what is shown now, and the heading with it. */
   remember(params: Record<string, string | undefined>): void;
+  /** Makes the page anew from its link. Focus and place on the page stay. */
+  renew(): void;
 }
 
 /** A part of a page with a heading. */

@@ -76,7 +76,7 @@ const PAGES = {
   },
   findings: async (page) => {
     // nobody looked for attacks when it was recorded, which is another thing than that there were none
-    await has(page, ".findings .empty", "No detector has spoken");
+    await has(page, ".findings .empty", "No detector runs at the moment");
   },
   incidents: async (page) => {
     await has(page, ".figures", "open", "acknowledged");
@@ -317,6 +317,20 @@ await step("an incident is worked with where the book is, and somebody who is la
   await page.getByRole("button", { name: "Close it" }).press("Enter");
   await has(page, ".said", "incident 1 is resolved already.");
   assert.equal(await page.getByLabel("A note, or why it is over").inputValue(), "it was our own crawler", "nothing typed is lost");
+  // another node comes: the page is made anew when nobody types any more
+  await page.route(/\/api\/nodes\b/, async (route) => {
+    const answer = await (await route.fetch()).json();
+    await route.fulfill({ json: { ...answer, nodes: [{ node: "another" }, ...answer.nodes] } });
+  });
+  const node = page.getByRole("combobox", { name: "Node" });
+  await page.waitForFunction(() => document.querySelectorAll('select[aria-label="Node"] option').length === 2);
+  const note = page.getByLabel("A note, or why it is over");
+  assert.equal(await note.inputValue(), "it was our own crawler", "what is half typed stays");
+  assert.equal(await node.inputValue(), "demo");
+  await note.evaluate((field) => (field.dataset.kept = "yes"));
+  await note.fill("");
+  await page.getByRole("button", { name: "Add the note" }).focus();
+  await page.waitForFunction(() => !document.querySelector("textarea[data-kept]"));
   assert.deepEqual(sent, [
     { act: "acknowledge", by: "ann", text: "" },
     { act: "close", by: "ann", text: "it was our own crawler" },

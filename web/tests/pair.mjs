@@ -88,8 +88,16 @@ for (const look of LOOKS) {
       await choose(page, "south");
       await headed(page, "Findings", "south");
       await rows("ping flood", "reconstruction");
-      await page.getByLabel("of all nodes").check();
+      // by keyboard, and further down: whoever is there stays there
+      await page.setViewportSize({ width: look.viewport.width, height: 300 });
+      const all = page.getByLabel("of all nodes");
+      await all.focus();
+      await page.evaluate(() => scrollTo(0, 90));
+      const before = await page.evaluate(() => scrollY);
+      await page.keyboard.press("Space");
       await rows("inv queue", "ping flood", "reconstruction");
+      assert.ok(await all.evaluate((box) => box === document.activeElement && box.checked), "the box keeps the focus");
+      assert.deepEqual([before, await page.evaluate(() => scrollY)], [90, 90]);
       assert.match(page.url(), /nodes=all/);
       await page.getByRole("heading", { level: 1, name: "Findings", exact: true }).waitFor();
       // what happened at a node leads to that node
@@ -98,6 +106,45 @@ for (const look of LOOKS) {
   );
 }
 
+await drive.step("strangers are told which findings are of the fleet, which has another name for them", () =>
+  late(desk, "findings?node=north", async (page) => {
+    await page.route(/\/api\/findings\b/, async (route) => {
+      const answer = await (await route.fetch()).json();
+      for (const finding of answer.findings) if (finding.fleet) finding.node = "node-3f2a";
+      await route.fulfill({ json: answer });
+    });
+    await page.goto(`${base}/#/findings?node=south`);
+    await has(page, "[role=status]", "2 active findings, 0 cleared; 1 active at other nodes");
+    await has(page, "summary", "reconstruction", "all nodes · active");
+    assert.doesNotMatch(await page.locator("main").innerHTML(), /node-3f2a/);
+  }),
+);
+
+await drive.step("nothing is said of detectors before it is known who looks", () =>
+  late(desk, "health", async (page) => {
+    let told = () => undefined;
+    const wait = new Promise((done) => (told = done));
+    let detecting = true;
+    await page.route(/\/api\/findings\b/, (route) => route.fulfill({ json: { now: "1", findings: [] } }));
+    await page.route(/\/api\/nodes\b/, async (route) => {
+      const answer = await (await route.fetch()).json();
+      if (page.url().includes("#/findings")) await wait;
+      for (const row of answer.nodes) row.detecting = detecting;
+      await route.fulfill({ json: answer });
+    });
+    await page.goto(`${base}/#/findings?node=south`);
+    await page.locator(".findings .empty").waitFor({ state: "attached" });
+    assert.equal(await page.locator(".findings .empty").isVisible(), false);
+    told();
+    await has(page, ".findings .empty", "Nothing fired.");
+    // it spoke once, and is gone
+    detecting = false;
+    await has(page, ".findings .empty", "No detector runs at the moment");
+    await page.getByRole("link", { name: "Overview" }).click();
+    await has(page, ".figure", "active findings", "no detector runs");
+  }),
+);
+
 await drive.step("the circle of one node leaves the other out", () =>
   late(desk, "circle?node=south", async (page) => {
     await headed(page, "Circle", "south");
@@ -105,6 +152,10 @@ await drive.step("the circle of one node leaves the other out", () =>
     assert.equal(await page.locator(".ring").count(), 1);
     await page.getByLabel("all nodes side by side").check();
     await page.getByLabel(/^Node north with 6 peers/).waitFor({ timeout: PATIENCE });
+    assert.ok(
+      await page.getByLabel("all nodes side by side").evaluate((box) => box === document.activeElement && box.checked),
+      "the box keeps the focus",
+    );
     assert.match(page.url(), /node=south.*nodes=all|nodes=all.*node=south/);
   }),
 );

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { NodeRow, PeerRow } from "../src/api.ts";
+import type { Finding, NodeRow, PeerRow } from "../src/api.ts";
 import { current, table } from "../src/chart.ts";
 import { field, summary } from "../src/events.ts";
 import { messageFamily, serviceNames, typeLook } from "../src/networks.ts";
@@ -9,7 +9,7 @@ import { missing, toTip } from "../src/pages/blocks.ts";
 import { condition, lostIn } from "../src/pages/health.ts";
 import { byType, matches, state } from "../src/peers.ts";
 import { stride } from "../src/playback.ts";
-import { complete, edition, watched } from "../src/finding.ts";
+import { complete, concerns, edition, place, watched } from "../src/finding.ts";
 import { commands } from "../src/incident.ts";
 import { link, parse } from "../src/route.ts";
 import { joined, read, trimmed } from "../src/wire.ts";
@@ -277,10 +277,24 @@ test("what can be done with an incident depends on where it is in its life", () 
   assert.deepEqual(last("resolved"), ["show", "note"]);
 });
 
+test("a finding about the fleet is about each node, whatever strangers are told to call it", () => {
+  const finding = { id: "x", time: "5", kind: "finding.opened" } as const;
+  const [ours, all] = [
+    { ...finding, node: "north" },
+    { ...finding, node: "node-3f2a", fleet: true },
+  ] as Finding[];
+  assert.ok(ours && all);
+  assert.deepEqual([concerns(ours, "north"), concerns(ours, "south"), place(ours)], [true, false, "north"]);
+  assert.deepEqual([concerns(all, "north"), concerns(all, "south"), place(all)], [true, true, undefined]);
+  // a name alone says nothing
+  assert.equal(concerns({ ...ours, node: "_fleet", fleet: false }, "north"), false);
+});
+
 test("that nothing fired means something only where somebody looks", () => {
   const nodes = [
-    { node: "north", sources: ["ebpf", "detect"] },
-    { node: "south", sources: ["ebpf"] },
+    { node: "north", sources: ["ebpf", "detect"], detecting: true },
+    // it did once
+    { node: "south", sources: ["ebpf", "detect"], detecting: false },
   ] as NodeRow[];
   const answer = { now: "1", nodes };
   assert.deepEqual([watched(answer), watched(answer, "north"), watched(answer, "south")], [true, true, false]);

@@ -359,7 +359,7 @@ class CirclePage {
     every.addEventListener("change", () => {
       this.context.remember({ nodes: every.checked ? "all" : undefined, at: undefined });
       // the page starts anew, with another subscription
-      dispatchEvent(new Event("hashchange"));
+      this.context.renew();
     });
     return el("div", { class: "tools" }, pause, ...this.filters(), el("label", {}, every, "all nodes side by side"));
   }

@@ -1,17 +1,17 @@
 // Findings: what a detector concluded, from what, and what that does not prove.
 
-import type { Finding } from "../api.ts";
+import type { Finding, Findings, Nodes } from "../api.ts";
 import { get, poll } from "../client.ts";
 import { summary as inWords } from "../events.ts";
 import { el, fill, write } from "../dom.ts";
-import { FLEET, complete, edition, watched } from "../finding.ts";
+import { complete, concerns, edition, place, watched } from "../finding.ts";
 import { moment, plural, words } from "../format.ts";
 import { numbers, references, section } from "../grounds.ts";
 import { facts, follow, type Context } from "../page.ts";
 import { marked } from "../runbook.ts";
 
 const UNWATCHED =
-  "No detector has spoken in what is shown here, so nothing is known either way. `peer-observer detect --recording FILES` looks for attacks in a recording; `run` detects by itself, and over NATS `peer-observer detect --nats URL` does.";
+  "No detector runs at the moment that is shown, so nothing is known either way. `peer-observer detect --recording FILES` looks for attacks in a recording; `run` detects by itself, and over NATS `peer-observer detect --nats URL` does.";
 
 const EMPTY =
   "Nothing fired. Detectors look at every event with its own time; a quiet page means that none of them saw what it looks for, not that nothing happens.";
@@ -21,17 +21,23 @@ export function show(root: HTMLElement, context: Context): void {
   const list = el("div", { class: "findings" });
   const all = el("input", { type: "checkbox", checked: context.params.get("nodes") === "all" });
   root.append(context.several ? el("div", { class: "tools" }, el("label", {}, all, "of all nodes"), count) : count, list);
-  const empty = el("p", { class: "empty" });
+  const empty = el("p", { class: "empty", hidden: true });
   const explain = (text: string) => {
     if (empty.dataset["text"] === text) return;
     empty.dataset["text"] = text;
+    empty.hidden = false;
     fill(empty, ...marked(text));
+  };
+  let looked: Nodes | undefined;
+  const tell = () => {
+    if (looked) explain(watched(looked, all.checked ? undefined : context.node) ? EMPTY : UNWATCHED);
   };
   poll(
     (signal) => get("nodes", {}, signal),
     2000,
     (answer) => {
-      explain(watched(answer, all.checked ? undefined : context.node) ? EMPTY : UNWATCHED);
+      looked = answer;
+      tell();
     },
     () => {
       // the page says itself that nobody answers
@@ -39,12 +45,13 @@ export function show(root: HTMLElement, context: Context): void {
     context.signal,
   );
   let shown = "";
+  let last: Findings | undefined;
   // those of other nodes are counted at least: nobody shall take a quiet node for a quiet fleet
-  follow(root, context, "findings", {}, ({ findings: raw }) => {
-    const here = (node: string) => all.checked || !context.several || node === FLEET || node === context.node;
-    const findings = raw.filter(({ node }) => here(node)).map(complete);
+  const lay = ({ findings: raw }: Findings) => {
+    const here = (finding: Finding) => all.checked || !context.several || concerns(finding, context.node);
+    const findings = raw.filter(here).map(complete);
     const active = findings.filter(({ active }) => active).length;
-    const elsewhere = raw.filter(({ node, active }) => active && !here(node)).length;
+    const elsewhere = raw.filter((finding) => finding.active && !here(finding)).length;
     const key = edition(findings);
     const text = [
       findings.length === 0 ? "" : `${plural(active, "active finding")}, ${findings.length - active} cleared`,
@@ -64,11 +71,16 @@ export function show(root: HTMLElement, context: Context): void {
         ? [empty]
         : ordered.map((finding, i) => card(finding, context, open.has(finding.id) || (first && i === 0)))),
     );
+  };
+  follow(root, context, "findings", {}, (answer) => {
+    last = answer;
+    lay(answer);
   });
   all.addEventListener("change", () => {
     context.remember({ nodes: all.checked ? "all" : undefined, at: undefined });
-    // the page starts anew, under another heading
-    dispatchEvent(new Event("hashchange"));
+    // in place: whoever went here by keyboard, or further down, stays
+    tell();
+    if (last) lay(last);
   });
 }
 
@@ -86,12 +98,14 @@ function card(finding: Finding, context: Context, open: boolean): HTMLElement {
   const evidence = finding.evidence ?? [];
   const unproven = finding.notProven ?? [];
   const known = el("dl", { class: "facts" });
+  const node = place(finding);
   const links = peers.flatMap((id, i) => [
     i > 0 ? ", " : "",
-    el("a", { href: context.to("peer", { node: finding.node, id: String(id) }) }, `peer ${id}`),
+    // an id is of one node only
+    node === undefined ? `peer ${id}` : el("a", { href: context.to("peer", { node, id: String(id) }) }, `peer ${id}`),
   ]);
   facts(known, [
-    ["Node", finding.node === FLEET ? "all of them" : finding.node],
+    ["Node", node ?? "all of them"],
     ["About", peers.length > 0 ? el("span", {}, ...links) : finding.about],
     ["Since", moment(finding.time)],
     ["Cleared", finding.cleared ? moment(finding.cleared) : undefined],
@@ -112,14 +126,12 @@ function card(finding: Finding, context: Context, open: boolean): HTMLElement {
       el(
         "span",
         { class: "quiet" },
-        [context.several ? (finding.node === FLEET ? "all nodes" : finding.node) : "", finding.active ? "active" : "cleared"]
-          .filter(Boolean)
-          .join(" · "),
+        [context.several ? (node ?? "all nodes") : "", finding.active ? "active" : "cleared"].filter(Boolean).join(" · "),
       ),
     ),
     known,
     section("Why", finding.why || inputs.length > 0 ? el("div", {}, el("p", {}, finding.why ?? ""), numbers(inputs)) : null),
-    section("Evidence", references(evidence, context, finding.node === FLEET ? undefined : finding.node)),
+    section("Evidence", references(evidence, context, node)),
     section("What it does not prove", unproven.length > 0 ? el("ul", {}, ...unproven.map((text) => el("li", {}, text))) : null),
   );
   details.dataset["id"] = finding.id;

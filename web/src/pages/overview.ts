@@ -15,12 +15,12 @@ import { Table } from "../table.ts";
 export function show(root: HTMLElement, context: Context): void {
   const nodes = el("div", { class: "nodes" });
   root.append(nodes);
-  let heard: Nodes = { now: "0", nodes: [] };
+  let heard: Nodes | undefined;
   follow(root, context, "nodes", {}, (answer) => {
     heard = answer;
     showNodes(nodes, answer, context);
   });
-  root.append(...summary(root, context, () => watched(heard, context.node)));
+  root.append(...summary(root, context, () => heard && watched(heard, context.node)));
 }
 
 /** Notes that are shown. */
@@ -91,8 +91,8 @@ function showNodes(target: HTMLElement, answer: Nodes, context: Context): void {
   }
 }
 
-/** `detecting`: whether somebody looks for what could fire. */
-function summary(root: HTMLElement, context: Context, detecting: () => boolean): HTMLElement[] {
+/** `detecting`: whether somebody looks for what could fire; absent while that is not known. */
+function summary(root: HTMLElement, context: Context, detecting: () => boolean | undefined): HTMLElement[] {
   const active = new Figure("active findings");
   const events = new Figure("events", "Everything that this program heard of the node");
   const missed = new Figure("missed", "Events that the state behind these pages did not get");
@@ -194,7 +194,9 @@ function summary(root: HTMLElement, context: Context, detecting: () => boolean):
   });
   follow(root, context, "summary", { node: context.asked }, (answer) => {
     const count = answer.findings?.active ?? 0;
-    active.show(whole(count), count > 0 ? "see Findings" : detecting() ? "nothing fired" : "no detector runs");
+    const looked = detecting();
+    const quiet = looked === undefined ? "" : looked ? "nothing fired" : "no detector runs";
+    active.show(whole(count), count > 0 ? "see Findings" : quiet);
     for (const chart of [messages, traffic, connections]) chart.update(answer.series);
     const rows = (answer.kinds ?? []).filter(({ kind }) => kind.startsWith("net."));
     events.show(short(answer.events), answer.since ? `since ${moment(answer.since)}` : "");

@@ -2,7 +2,7 @@
 //! everywhere in our JSON; numbers per second and counts within a window are numbers. What is not known is null.
 
 use event::text::{Hash, I64, Rfc3339, U64};
-use event::{Direction, Event, IncidentState, Kind, KindId, LossStage};
+use event::{Direction, Event, IncidentState, Kind, KindId, LossStage, Source};
 use serde_json::{Map, Value, json};
 
 use super::blocks::Block;
@@ -45,6 +45,8 @@ pub enum Unknown {
 const BLOCKS: usize = 10;
 /// Transactions listed.
 const TRANSACTIONS: usize = 300;
+/// A detector that has not beaten for longer looks at nothing, nanoseconds. Beats come each second.
+const SILENT: u64 = 15_000_000_000;
 
 impl State {
     /// `/api/nodes`
@@ -61,12 +63,15 @@ impl State {
             }
             let mut sources: Vec<&str> = node.health.sources.keys().map(|source| source.word()).collect();
             sources.sort_unstable();
+            let beaten = node.health.sources.get(&Source::Detect).and_then(|life| life.beaten);
+            let detecting = beaten.is_some_and(|beat| self.time.saturating_sub(beat) < SILENT);
             let traffic = &node.traffic;
             let (height, tip, since) = tip(node);
             let latest: Map<String, Value> =
                 node.latest.iter().map(|(kind, event)| (kind.name().to_owned(), body(event))).collect();
             json!({
-                "node": name, "says": says, "nodeRun": node.node_run.map(U64), "sources": sources, "peers": types,
+                "node": name, "says": says, "nodeRun": node.node_run.map(U64), "sources": sources, "detecting": detecting,
+                "peers": types,
                 "messagesPerSecond": traffic.messages_in.rate(self.time) + traffic.messages_out.rate(self.time),
                 "bytesPerSecond": traffic.bytes_in.rate(self.time) + traffic.bytes_out.rate(self.time),
                 "height": height, "tip": tip, "tipSince": since, "latest": latest,
@@ -602,8 +607,9 @@ fn found(id: &str, finding: &Finding) -> Value {
     });
     json!({
         "id": id, "time": U64(finding.since), "kind": finding.event.id().map(KindId::name), "node": finding.event.node,
-        "detector": own["detector"], "title": own["name"], "severity": own["severity"], "active": finding.active,
-        "cleared": (!finding.active).then_some(U64(finding.event.time)), "peers": own["entity"]["peer"].as_str().map(|peer| [peer]),
+        "fleet": finding.fleet, "detector": own["detector"], "title": own["name"], "severity": own["severity"],
+        "active": finding.active, "cleared": (!finding.active).then_some(U64(finding.event.time)),
+        "peers": own["entity"]["peer"].as_str().map(|peer| [peer]),
         "text": own["summary"], "inputs": inputs, "evidence": evidence,
         "notProven": own["doesNotProve"].as_str().filter(|text| !text.is_empty()).map(|text| [text]), "event": &*finding.event,
     })

@@ -567,6 +567,48 @@ fn a_finding_about_the_fleet_is_about_each_node() {
     }
 }
 
+/// Strangers know no node by its name, and the fleet's is withheld like any: what is about it is told by more than that.
+#[test]
+fn strangers_are_told_what_is_about_the_fleet() {
+    let mut state = State::default();
+    let mut redactor = ::event::redact::Redactor::new([7; 32]);
+    for (node, fleet) in [("alice", false), ("bob", false), (detect::FLEET, true)] {
+        let finding = Finding { id: "1".repeat(16), ..Finding::default() };
+        let event = Event { time: START, ..Event::new(node, Source::Detect, FindingOpened { finding: Some(finding) }) };
+        let event = Arc::new(redactor.redact(event).unwrap());
+        assert_ne!(event.node, node);
+        let _primary = if fleet { state.observe_fleet(&event) } else { state.observe(&event) };
+    }
+    let nodes = state.nodes(&Choice::default()).unwrap();
+    for row in nodes["nodes"].as_array().unwrap() {
+        let choice = Choice { node: Some(text(&row["node"])), ..Choice::default() };
+        let findings = state.findings(&choice).unwrap();
+        let of_fleet = |finding: &Value| (finding["fleet"].as_bool().unwrap(), finding["node"] == row["node"]);
+        let mut shown: Vec<_> = findings["findings"].as_array().unwrap().iter().map(of_fleet).collect();
+        shown.sort_unstable();
+        assert_eq!(shown, [(false, true), (true, false)]);
+    }
+    assert_eq!(nodes["nodes"].as_array().unwrap().len(), 2);
+}
+
+/// A detector that spoke once need not look any more.
+#[test]
+fn who_looks_for_attacks_is_told_by_beats() {
+    let mut world = World::default();
+    let detecting = |world: &World| world.0.nodes(&Choice::default()).unwrap()["nodes"][0]["detecting"].clone();
+    world.see(0, HealthBeat::default());
+    assert_eq!(detecting(&world), Value::Bool(false));
+    world.say(1, Source::Detect, HealthBeat::default());
+    for second in 2..=15 {
+        world.see(second, HealthBeat::default());
+        assert_eq!(detecting(&world), Value::Bool(true), "{second}");
+    }
+    world.see(16, HealthBeat::default());
+    assert_eq!(detecting(&world), Value::Bool(false));
+    world.say(17, Source::Detect, HealthBeat::default());
+    assert_eq!(detecting(&world), Value::Bool(true));
+}
+
 /// What is of all nodes makes none.
 #[test]
 fn the_fleet_is_no_node() {
