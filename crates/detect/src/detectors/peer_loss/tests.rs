@@ -313,6 +313,31 @@ fn a_loss_is_over_when_they_are_back() {
 }
 
 #[test]
+fn a_fast_loss_is_told_while_a_slow_one_lasts() {
+    let mut stage = restless(114);
+    bleed(&mut stage, 37.5, 2.0, 1..=12, EndReason::PingTimeout);
+    stage.until(46.0 * 3600.0);
+    assert!(opened(&stage.told()).is_some());
+    // no share that would be critical
+    lose(&mut stage, 46.0 * 3600.0 + 10.0, 13..=37);
+    stage.until(46.2 * 3600.0);
+    let told = stage.told();
+    assert_eq!(told.matches(" critical ").count(), 1, "{told}");
+    assert!(told.contains("25 of 87 inbound peers lost within five minutes, 100 % of them ipv4, besides a slow loss"), "{told}");
+}
+
+#[test]
+fn a_slow_loss_is_reminded_of_until_they_are_back() {
+    let mut stage = restless(114);
+    bleed(&mut stage, 37.5, 2.0, 1..=12, EndReason::PingTimeout);
+    stage.until(60.0 * 3600.0);
+    let told = stage.told();
+    let times: Vec<f64> = told.lines().filter_map(|line| line.trim().split(' ').next()?.parse().ok()).collect();
+    assert!(times.last().is_some_and(|last| *last > 59.4 * 3600.0), "{told}");
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] < 1900.0), "{told}");
+}
+
+#[test]
 fn a_node_that_was_restarted_fills_slowly() {
     let mut stage = settled(114, 32.0);
     stage.uptime = 0;
