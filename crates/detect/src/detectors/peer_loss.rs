@@ -155,6 +155,7 @@ impl Detector for PeerLoss {
             self.minute = context.now / MINUTE;
             self.sample(context);
         }
+        findings.evicted(self.bleed.take_evicted());
         self.judge(context, findings);
     }
 

@@ -609,7 +609,8 @@ impl Detector for HoldsOn {
 
 #[test]
 fn what_holds_is_reminded_of_as_it_was_last_told() {
-    let mut stage = Stage::new(&[entry::<HoldsOn>()], &[]);
+    const ONLY: &[Entry] = &[entry::<HoldsOn>()];
+    let mut stage = Stage::new(ONLY, &[]);
     stage.until(4000.0);
     let told = stage.told();
     let kinds: Vec<&str> = told.lines().map(|line| line.split(' ').nth(1).unwrap()).collect();

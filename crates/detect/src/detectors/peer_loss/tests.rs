@@ -280,6 +280,42 @@ fn those_who_go_at_once_are_one_occasion() {
     assert_eq!(stage.told(), "");
 }
 
+/// A host whose line drops: it comes and goes, each time from another port.
+fn drop_again(stage: &mut Stage, hour: f64, times: u64, minutes: u64, address: impl Fn(u64) -> String) {
+    for n in 0..times {
+        let (peer, address) = (50_000 + n, address(n));
+        let from = hour * 3600.0 + (n * minutes * 60) as f64;
+        let (connection_type, network) = (ConnectionType::Inbound.into(), Network::Ipv4.into());
+        stage.at(from, ConnOpened { peer, connection_type, network, address: address.clone(), ..Default::default() });
+        let until = from + minutes as f64 * 60.0;
+        stage.at(until, ConnClosed { peer, connection_type, network, address: address.clone(), ..Default::default() });
+        let established = Some(crate::stage::BEGIN / SECOND + from as u64);
+        let (reason, reason_source) = (EndReason::PingTimeout.into(), Source::Log.into());
+        stage.at(
+            until,
+            ConnEnded { peer, address, connection_type, network, established, reason, reason_source, ..Default::default() },
+        );
+    }
+}
+
+#[test]
+fn one_host_whose_line_drops_again_and_again_is_one_occasion() {
+    let one = |n| format!("203.0.113.7:{}", 1024 + n);
+    let others = |n| format!("203.0.113.{}:8333", 7 + n);
+    for many in [false, true] {
+        let mut stage = restless(114);
+        // others leave, as they do at night
+        bleed(&mut stage, 37.0, 12.0, 1..=8, EndReason::SocketClosed);
+        if many {
+            drop_again(&mut stage, 38.0, 14, 40, others);
+        } else {
+            drop_again(&mut stage, 38.0, 14, 40, one);
+        }
+        let told = stage.told();
+        assert_eq!(told.contains("broken off"), many, "{told}");
+    }
+}
+
 #[test]
 fn hours_without_a_log_do_not_show_that_nobody_was_broken_off() {
     let mut stage = settled(114, 36.0);
@@ -323,7 +359,7 @@ fn a_fast_loss_is_told_while_a_slow_one_lasts() {
     stage.until(46.2 * 3600.0);
     let told = stage.told();
     assert_eq!(told.matches(" critical ").count(), 1, "{told}");
-    assert!(told.contains("25 of 87 inbound peers lost within five minutes, 100 % of them ipv4, besides a slow loss"), "{told}");
+    assert!(told.contains("25 of 102 inbound peers lost within five minutes, 100 % of them ipv4, besides a slow loss"), "{told}");
 }
 
 #[test]
