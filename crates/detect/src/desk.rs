@@ -1,9 +1,10 @@
 //! The findings of one detector about one node that are open, and when to say something about them.
 //!
 //! A finding is opened when its criterion is met for the first time. It is told again when it gets worse, when it becomes uncertain or
-//! certain again, and otherwise at most every half hour (`finding.remind`). It is cleared when the criterion was not met for a minute
-//! (`finding.settle`) without an interruption; it expires when its detector was silent for an hour (`finding.silent`). Met again within
-//! half an hour after it was cleared, it is opened again, marked so that nobody is told twice.
+//! certain again, and otherwise at most every half hour (`finding.remind`), as long as it is open, also while its criterion is not quite met
+//! any more. It is cleared when the criterion was not met for a minute (`finding.settle`) without an interruption; it expires when its
+//! detector was silent for an hour (`finding.silent`). Met again within half an hour after it was cleared, it is opened again, marked so
+//! that nobody is told twice.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -265,6 +266,11 @@ impl Desk {
             (Some(entry), Judgement::Holds) => {
                 entry.heard = now;
                 entry.clear = None;
+                // it lasts, as it was last told: the criterion is not met, and its numbers may be nothing to say
+                if now >= entry.told.saturating_add(remind) {
+                    entry.told = now;
+                    shared.say(about, context, FindingUpdated { finding: Some(entry.finding.clone()) });
+                }
                 return;
             }
             (Some(entry), Judgement::Clear) => {

@@ -282,6 +282,12 @@ pub enum ThresholdError {
         /// The largest that makes sense.
         most: f64,
     },
+    /// A number that others are divided by.
+    #[error("`{name}` cannot be 0: it is a number above 0")]
+    Zero {
+        /// The row.
+        name: &'static str,
+    },
 }
 
 impl Limit {
@@ -315,6 +321,9 @@ impl Thresholds {
         let limit = Limit::from_name(name)?;
         let row = limit.row();
         let most = if row.unit == "share" { 1.0 } else { 1e15 };
+        if value == 0.0 && limit == Limit::D09Halves {
+            return Err(ThresholdError::Zero { name: row.name });
+        }
         if !(0.0..=most).contains(&value) {
             return Err(ThresholdError::OutOfRange { name: row.name, value, most });
         }
@@ -404,6 +413,7 @@ mod tests {
         assert_eq!(error("d39.queue_warm", 1.0), "there is no threshold `d39.queue_warm`; did you mean `d39.queue_warn`?");
         assert_eq!(error("weather", 1.0), "there is no threshold `weather`");
         assert_eq!(error("d39.busy_warn", 1.5), "`d39.busy_warn` cannot be 1.5: it is a number from 0 to 1");
+        assert_eq!(error("d09.halves", 0.0), "`d09.halves` cannot be 0: it is a number above 0");
         assert!(error("d39.queue_warn", f64::NAN).starts_with("`d39.queue_warn` cannot be NaN"));
     }
 }

@@ -9,6 +9,7 @@
 //! - Few outbound peers where there were many within the hour. Feelers and fetches of addresses come and go, and are not counted.
 //! - Both have to last for a minute (`d09.lasts`).
 //! - Slowly: the number of inbound peers against those of the last week (`bleed.rs`), and connections broken off (`broken.rs`).
+//! - A fast loss while a slow one lasts is critical, however small a share it is: it would go unsaid otherwise.
 //!
 //! **Look-alikes.** A node that ends: it closes everybody within a second, and its process may write its caches for minutes before anybody
 //! can know. So where nobody at all is left, more patience is needed (`d09.ending`), and none of it counts once the log or another
@@ -154,6 +155,7 @@ impl Detector for PeerLoss {
             self.minute = context.now / MINUTE;
             self.sample(context);
         }
+        findings.evicted(self.bleed.take_evicted());
         self.judge(context, findings);
     }
 
@@ -223,7 +225,9 @@ impl PeerLoss {
         let usual_outbound = self.outbound.iter().map(|(_, count)| *count).max().unwrap_or_default();
         let few = f64::from(outbound) <= limit(Limit::D09Outbound) && f64::from(usual_outbound) >= limit(Limit::D09Usual);
         let fast = gone >= limit(Limit::D09Warn) || share >= limit(Limit::D09WarnShare);
-        let critical = share >= limit(Limit::D09CriticalShare) || few;
+        // one on top of a slow one that is told: as a warning it would be said by that one already
+        let twice = fast && self.bleed.is_open();
+        let critical = share >= limit(Limit::D09CriticalShare) || few || twice;
         self.since = (fast || critical).then(|| self.since.unwrap_or(now));
         let nobody = inbound + outbound == 0;
         let patience = context.span(if nobody { Limit::D09Ending } else { Limit::D09Lasts });
@@ -261,7 +265,11 @@ impl PeerLoss {
                 () if nobody && fast => "nobody is left".to_owned(),
                 () if few && fast => format!("{outbound} outbound peers are left of {usual_outbound}"),
                 () if fast => {
-                    format!("{gone} of {before} inbound peers lost within five minutes, {:.0} % of them {network}", same * 100.0)
+                    let besides = if twice { ", besides a slow loss" } else { "" };
+                    format!(
+                        "{gone} of {before} inbound peers lost within five minutes, {:.0} % of them {network}{besides}",
+                        same * 100.0
+                    )
                 }
                 () => self.bleed.summary(),
             };

@@ -588,3 +588,32 @@ fn a_state_of_another_version_is_refused_in_words() {
     bytes.pop();
     assert_eq!(refused(&bytes), "the state of the detectors is damaged");
 }
+
+/// Fires for a minute, and then holds.
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct HoldsOn;
+
+impl Detector for HoldsOn {
+    const ABOUT: About = About { id: "D6", name: "holds_on", ..Opens::ABOUT };
+
+    fn observe(&mut self, _: &Event, _: &Context<'_>, _: &mut Findings<'_>) {}
+
+    fn tick(&mut self, context: &Context<'_>, findings: &mut Findings<'_>) {
+        let fires = context.now < BEGIN + MINUTE;
+        let judgement = if fires { Judgement::Fires(event::Severity::Warn) } else { Judgement::Holds };
+        findings.judge(&Entity::Node, judgement, || Case { summary: format!("fires: {fires}"), ..Case::default() });
+    }
+
+    fn restarted(&mut self, _: &str) {}
+}
+
+#[test]
+fn what_holds_is_reminded_of_as_it_was_last_told() {
+    const ONLY: &[Entry] = &[entry::<HoldsOn>()];
+    let mut stage = Stage::new(ONLY, &[]);
+    stage.until(4000.0);
+    let told = stage.told();
+    let kinds: Vec<&str> = told.lines().map(|line| line.split(' ').nth(1).unwrap()).collect();
+    assert_eq!(kinds, ["opened", "updated", "updated"], "{told}");
+    assert!(told.lines().all(|line| line.ends_with("fires: true")), "{told}");
+}

@@ -122,6 +122,7 @@ fn twenty_under_one_name_are_a_warning() {
         },
         expect![[r#"
             2460 opened D15 warn agent /Sat0shi:31.0.0/: 20 connections within an hour say so, and contradict it
+            4260 updated D15 warn agent /Sat0shi:31.0.0/: 20 connections within an hour say so, and contradict it
             5580 cleared D15 warn agent /Sat0shi:31.0.0/: 20 connections within an hour say so, and contradict it
         "#]],
     );

@@ -13,7 +13,8 @@
 //!   log knows; it finds a loss where the number alone may be anything.
 //!
 //! Where the node restarts, its number has to reach what is usual once before it can be too low. A loss is over when the peers are back, nearly.
-//! What lasts for two days is what is usual.
+//! What lasts for two days is what is usual, if it is less than half of them. A loss of half is told for as long as most hours of the last week were
+//! better: for up to four days and a quarter, after a week or more that was.
 
 use std::collections::VecDeque;
 
@@ -34,7 +35,7 @@ const HOURS: usize = 168;
 const ENOUGH: usize = 30;
 /// Without so many hours nothing is usual, not even early.
 const EARLY: usize = (WINDOW / HOUR) as usize;
-/// A loss that lasts for longer is how it is now.
+/// A loss that lasts for longer is weighed again, as if it began now.
 pub(super) const LONGEST: u64 = 2 * DAY;
 
 /// See the module.
@@ -66,6 +67,8 @@ struct Hour {
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 struct Open {
     since: u64,
+    /// Since when connections were broken off too often, if that was before.
+    began: u64,
     /// The most peers of the six hours before.
     before: f64,
 }
@@ -114,6 +117,11 @@ impl Bleed {
         self.broken.ended(now, ended);
     }
 
+    /// How many hosts gave way to others in a table that was full.
+    pub(super) fn take_evicted(&mut self) -> u64 {
+        self.broken.take_evicted()
+    }
+
     /// Another life of the node: peers come back in the course of hours.
     pub(super) fn restarted(&mut self) {
         let (hours, mut broken) = (std::mem::take(&mut self.hours), std::mem::take(&mut self.broken));
@@ -146,12 +154,14 @@ impl Bleed {
         self.weighed = Some(weighed);
         let score = self.score(context);
         match self.open {
-            None if score >= 1.0 => self.open = Some(Open { since: now, before: weighed.before }),
+            None if score >= 1.0 => {
+                self.open = Some(Open { since: now, began: self.broken.began(now), before: weighed.before });
+            }
             Some(Open { since, .. }) if now >= since.saturating_add(LONGEST) => self.open = None,
             // what is usual is not learned from what is not
-            Some(Open { since, .. }) if score < 0.5 => {
+            Some(Open { since, began, .. }) if score < 0.5 => {
                 self.hours.retain(|hour| hour.at.saturating_add(WINDOW) <= since);
-                self.broken.over(since);
+                self.broken.over(began);
                 self.open = None;
             }
             _ => {}

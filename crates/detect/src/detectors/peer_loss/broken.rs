@@ -10,6 +10,9 @@
 //!   the peers go within `d09.halves`. It is one when the odds are so many powers of ten (`d09.odds`). Ten minutes count once, however many went:
 //!   a provider that goes down takes many peers with it. And a few occasions have to be there (`d09.occasions`), for chance has moods.
 //!
+//! A host counts once within six hours, in both and in what is usual: one whose line drops again and again says nothing of the others, and
+//! would make it usual. Inbound connections over Tor all have the address of the node's own daemon, and count each.
+//!
 //! What is usual is taken from the hours before the suspicion, of the last week, as high as chance may have hidden it: one deviation above what
 //! was counted. So there is no warm-up but a few hours; who has watched for less needs more. Hours in which nobody stated a reason are not known.
 
@@ -20,7 +23,8 @@ use serde::{Deserialize, Serialize};
 
 use super::bleed::{LONGEST, WINDOW};
 use crate::Context;
-use crate::measure::{SlidingCount, surprise};
+use crate::entity::Host;
+use crate::measure::{SlidingCount, Table, surprise};
 use crate::thresholds::Limit;
 use crate::time::{HOUR, MINUTE, SECOND, seconds};
 
@@ -32,6 +36,8 @@ const HOURS: usize = 168;
 const ENOUGH: usize = (WINDOW / HOUR) as usize;
 /// Who leaves before was only looking in, and many of those just drop the connection.
 const VISIT: u64 = 10 * MINUTE;
+/// Hosts that are remembered.
+const HOSTS: usize = 1024;
 /// The odds are held at twice what is needed, so that they come down when it is over.
 const MOST: f64 = 2.0;
 
@@ -40,6 +46,8 @@ const MOST: f64 = 2.0;
 pub(super) struct Broken {
     /// Within six hours.
     many: SlidingCount,
+    /// When a host was last counted.
+    hosts: Table<Host, Option<u64>>,
     /// The last week; the oldest first.
     hours: VecDeque<Hour>,
     /// What has become of the present hour.
@@ -68,6 +76,7 @@ impl Default for Broken {
     fn default() -> Self {
         Self {
             many: SlidingCount::new(WINDOW),
+            hosts: Table::new(HOSTS, HOUR),
             hours: VecDeque::new(),
             present: Hour::default(),
             occasion: false,
@@ -89,11 +98,28 @@ impl Broken {
     pub(super) fn ended(&mut self, now: u64, ended: &ConnEnded) {
         self.present.told |= ended.reason_source() == Source::Log;
         let lived = ended.established.map_or(0, |established| now.saturating_sub(established.saturating_mul(SECOND)));
-        if is_broken(ended.reason()) && lived >= VISIT {
+        if is_broken(ended.reason()) && lived >= VISIT && self.is_first(now, ended) {
             self.many.add(now, 1);
             self.present.broken = self.present.broken.saturating_add(1);
             self.occasion = true;
         }
+    }
+
+    /// Whether its host was not counted within six hours. From then on it was.
+    fn is_first(&mut self, now: u64, ended: &ConnEnded) -> bool {
+        let host = Host::of(&ended.address, ended.network()).filter(|host| !host.ip().is_some_and(|ip| ip.is_loopback()));
+        let Some(host) = host else { return true };
+        let counted = self.hosts.touch(&host, now);
+        let is_first = counted.is_none_or(|then| now >= then.saturating_add(WINDOW));
+        if is_first {
+            *counted = Some(now);
+        }
+        is_first
+    }
+
+    /// How many hosts gave way to others since this was last asked.
+    pub(super) fn take_evicted(&mut self) -> u64 {
+        self.hosts.take_evicted()
     }
 
     /// Another life of the node: what is usual stays so.
@@ -104,6 +130,7 @@ impl Broken {
 
     /// An hour is over.
     pub(super) fn hour(&mut self, now: u64) {
+        self.hosts.forget(now.saturating_sub(WINDOW));
         let hour = std::mem::take(&mut self.present);
         if hour.told {
             self.hours.push_back(Hour { at: now, ..hour });
@@ -143,6 +170,11 @@ impl Broken {
 
     fn forget(&mut self) {
         (self.odds, self.since, self.occasions) = (0.0, None, 0);
+    }
+
+    /// When a loss began that is told now: where it was suspected before, then.
+    pub(super) fn began(&self, now: u64) -> u64 {
+        self.since.map_or(now, |since| since.min(now))
     }
 
     /// A loss is over that began then: what is usual is not learned from it.

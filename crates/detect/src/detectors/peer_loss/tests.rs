@@ -280,6 +280,42 @@ fn those_who_go_at_once_are_one_occasion() {
     assert_eq!(stage.told(), "");
 }
 
+/// A host whose line drops: it comes and goes, each time from another port.
+fn drop_again(stage: &mut Stage, hour: f64, times: u64, minutes: u64, address: impl Fn(u64) -> String) {
+    for n in 0..times {
+        let (peer, address) = (50_000 + n, address(n));
+        let from = hour * 3600.0 + (n * minutes * 60) as f64;
+        let (connection_type, network) = (ConnectionType::Inbound.into(), Network::Ipv4.into());
+        stage.at(from, ConnOpened { peer, connection_type, network, address: address.clone(), ..Default::default() });
+        let until = from + minutes as f64 * 60.0;
+        stage.at(until, ConnClosed { peer, connection_type, network, address: address.clone(), ..Default::default() });
+        let established = Some(crate::stage::BEGIN / SECOND + from as u64);
+        let (reason, reason_source) = (EndReason::PingTimeout.into(), Source::Log.into());
+        stage.at(
+            until,
+            ConnEnded { peer, address, connection_type, network, established, reason, reason_source, ..Default::default() },
+        );
+    }
+}
+
+#[test]
+fn one_host_whose_line_drops_again_and_again_is_one_occasion() {
+    let one = |n| format!("203.0.113.7:{}", 1024 + n);
+    let others = |n| format!("203.0.113.{}:8333", 7 + n);
+    for many in [false, true] {
+        let mut stage = restless(114);
+        // others leave, as they do at night
+        bleed(&mut stage, 37.0, 12.0, 1..=8, EndReason::SocketClosed);
+        if many {
+            drop_again(&mut stage, 38.0, 14, 40, others);
+        } else {
+            drop_again(&mut stage, 38.0, 14, 40, one);
+        }
+        let told = stage.told();
+        assert_eq!(told.contains("broken off"), many, "{told}");
+    }
+}
+
 #[test]
 fn hours_without_a_log_do_not_show_that_nobody_was_broken_off() {
     let mut stage = settled(114, 36.0);
@@ -310,6 +346,31 @@ fn a_loss_is_over_when_they_are_back() {
     stage.until(62.0 * 3600.0);
     let told = stage.told();
     assert!(told.contains("cleared"), "{told}");
+}
+
+#[test]
+fn a_fast_loss_is_told_while_a_slow_one_lasts() {
+    let mut stage = restless(114);
+    bleed(&mut stage, 37.5, 2.0, 1..=12, EndReason::PingTimeout);
+    stage.until(46.0 * 3600.0);
+    assert!(opened(&stage.told()).is_some());
+    // no share that would be critical
+    lose(&mut stage, 46.0 * 3600.0 + 10.0, 13..=37);
+    stage.until(46.2 * 3600.0);
+    let told = stage.told();
+    assert_eq!(told.matches(" critical ").count(), 1, "{told}");
+    assert!(told.contains("25 of 102 inbound peers lost within five minutes, 100 % of them ipv4, besides a slow loss"), "{told}");
+}
+
+#[test]
+fn a_slow_loss_is_reminded_of_until_they_are_back() {
+    let mut stage = restless(114);
+    bleed(&mut stage, 37.5, 2.0, 1..=12, EndReason::PingTimeout);
+    stage.until(60.0 * 3600.0);
+    let told = stage.told();
+    let times: Vec<f64> = told.lines().filter_map(|line| line.trim().split(' ').next()?.parse().ok()).collect();
+    assert!(times.last().is_some_and(|last| *last > 59.4 * 3600.0), "{told}");
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] < 1900.0), "{told}");
 }
 
 #[test]
