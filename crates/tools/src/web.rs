@@ -384,7 +384,8 @@ impl Feed {
                     // as long as the server runs there is a sender
                     let Some((command, at, answer)) = command else { return };
                     if player.follow(&command, at, Instant::now()) {
-                        *self.shared.state() = State::default();
+                        let mut state = self.shared.state();
+                        *state = state.moved_back();
                     }
                     self.tell(&player);
                     // whoever gave it may have gone

@@ -14,7 +14,7 @@ mod series;
 mod show;
 mod transactions;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use event::primary::Primaries;
@@ -46,6 +46,8 @@ const NOTES: usize = 50;
 pub struct State {
     primaries: Primaries,
     nodes: BTreeMap<String, Node>,
+    /// Names of nodes that come later in a recording: it was moved back.
+    later: BTreeSet<String>,
     findings: Findings,
     incidents: Incidents,
     /// The newest event's, nanoseconds since the epoch.
@@ -94,6 +96,13 @@ struct Traffic {
 }
 
 impl State {
+    /// Before any event of a recording whose nodes are these.
+    pub fn moved_back(&mut self) -> Self {
+        let mut later = std::mem::take(&mut self.later);
+        later.extend(std::mem::take(&mut self.nodes).into_keys());
+        Self { later, ..Self::default() }
+    }
+
     /// Looks at an event; true if it counts, being stated by its primary witness.
     pub fn observe(&mut self, event: &Arc<Event>) -> bool {
         let primary = self.primaries.admit(event);

@@ -395,7 +395,8 @@ impl State {
     }
 
     fn chosen<'a>(&'a self, choice: &'a Choice) -> Result<impl Iterator<Item = (&'a str, &'a Node)>, Unknown> {
-        if choice.node.as_ref().is_some_and(|name| !self.nodes.contains_key(name)) {
+        // one that comes later is no mistake of who asks
+        if choice.node.as_ref().is_some_and(|name| !self.nodes.contains_key(name) && !self.later.contains(name)) {
             return Err(Unknown::Node);
         }
         let fits = |name: &str| choice.node.as_ref().is_none_or(|node| node == name);

@@ -591,6 +591,20 @@ fn strangers_are_told_what_is_about_the_fleet() {
     assert_eq!(nodes["nodes"].as_array().unwrap().len(), 2);
 }
 
+/// While a recording is read again from before, nobody is told that his node does not exist.
+#[test]
+fn a_node_that_comes_later_is_empty_and_not_unknown() {
+    let mut world = World::default();
+    world.see(0, HealthBeat::default());
+    let [alice, bob] = ["alice", "bob"].map(|node| Choice { node: Some(node.into()), ..Choice::default() });
+    for _ in 0..2 {
+        world.0 = world.0.moved_back();
+        assert_eq!(world.0.peers(&alice).unwrap()["peers"], serde_json::json!([]));
+        assert_eq!(world.0.nodes(&alice).unwrap()["nodes"], serde_json::json!([]));
+        assert_eq!(world.0.peers(&bob).unwrap_err(), Unknown::Node);
+    }
+}
+
 /// A detector that spoke once need not look any more.
 #[test]
 fn who_looks_for_attacks_is_told_by_beats() {
