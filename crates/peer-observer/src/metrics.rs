@@ -68,7 +68,7 @@ fn recorded(options: cli::Metrics, reading: tools::metrics::Reading, filter: Fil
         });
     }
     let listener = options.metrics.listen().map_err(alone::no_port)?;
-    let (counting, counted) = tokio::sync::oneshot::channel::<()>();
+    let (counting, counted) = alone::Stopped::new();
     // it waits for its end once it has counted everything
     let stop = |stopped: alone::Stopped| async move {
         drop(counting);
@@ -76,8 +76,7 @@ fn recorded(options: cli::Metrics, reading: tools::metrics::Reading, filter: Fil
     };
     let tool = |events, stopped| Ok(tools::metrics::run(reading, events, listener, stop(stopped)));
     let at_the_end = async {
-        // the other side says nothing, it goes away
-        let _ = counted.await;
+        counted.wait().await;
         tracing::info!("the recording has ended; the page stays until this program is told to end");
     };
     alone::stay(recordings, pace, filter, tool, at_the_end)

@@ -102,6 +102,21 @@ pub fn skipped(reason: &str) {
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
+/// How many bytes this thread reads meanwhile, of files and of everything else.
+///
+/// # Panics
+///
+/// Where the system does not count them (Linux does).
+pub fn read_bytes(work: impl FnOnce()) -> u64 {
+    let count = || -> u64 {
+        let io = std::fs::read_to_string("/proc/thread-self/io").expect("Linux counts");
+        io.lines().find_map(|line| line.strip_prefix("rchar: ")?.parse().ok()).expect("Linux counts what is read")
+    };
+    let before = count();
+    work();
+    count() - before
+}
+
 /// The first executable of that name on PATH or, behind it, in `also`.
 fn executable(name: &str, also: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -261,7 +261,7 @@ fn what_only_looks_like_frames_takes_no_longer_than_anything_else() {
     let (before, after) = bytes.split_at(places[1] as usize);
     // heads that are none, a million of them
     fs::write(&path, [before, &magic.repeat(1 << 20), after].concat()).unwrap();
-    let looked = read_bytes(|| assert_eq!(read(&path).0, events));
+    let looked = testkit::read_bytes(|| assert_eq!(read(&path).0, events));
     assert!(looked < 64 << 20, "{looked} bytes were read");
     // heads that are some, each of a body up to the end of the file
     let promising = |rest: usize| {
@@ -273,24 +273,13 @@ fn what_only_looks_like_frames_takes_no_longer_than_anything_else() {
         lies.extend(promising(1 << 20));
     }
     fs::write(&path, [before, &lies, after].concat()).unwrap();
-    let looked = read_bytes(|| {
+    let looked = testkit::read_bytes(|| {
         let (got, error) = read(&path);
         assert_eq!(got, events[..10]);
         let error = error.unwrap().to_string();
         assert!(error.contains("searched no further: there is more that looks like frames than a file can have"), "{error}");
     });
     assert!(looked < 200 << 20, "{looked} bytes were read");
-}
-
-/// How many bytes this thread reads meanwhile.
-fn read_bytes(work: impl FnOnce()) -> u64 {
-    let count = || -> u64 {
-        let io = fs::read_to_string("/proc/thread-self/io").unwrap();
-        io.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
-    };
-    let before = count();
-    work();
-    count() - before
 }
 
 #[test]

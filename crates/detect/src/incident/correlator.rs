@@ -148,6 +148,11 @@ impl Correlator {
         self.settle = Some(settle);
     }
 
+    /// As another was told that it takes the place of.
+    pub fn settle_as(&mut self, other: &Self) {
+        self.settle = other.settle;
+    }
+
     /// Looks at an event. Gives the number of the incident that it belongs to, if it is a finding.
     pub fn observe(&mut self, event: &Event) -> Option<u64> {
         // a tool that tells of the past does so now

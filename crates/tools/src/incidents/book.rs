@@ -166,8 +166,6 @@ pub struct Book {
     /// `None` after a failure: then it has to be opened again.
     database: Option<Held>,
     correlator: Correlator,
-    /// How long none of its findings has to have lasted for an incident to be resolved, if it was said.
-    settle: Option<Duration>,
     name: String,
     key: [u8; 32],
     /// Incidents to which something happened of which nothing was told.
@@ -197,14 +195,13 @@ impl Book {
     pub fn existing(path: &Path) -> Result<Self, BookError> {
         let database = database(path)?;
         let (correlator, name, key) = begin(path, &database)?;
-        Ok(Self { path: path.to_owned(), database: Some(database), correlator, settle: None, name, key, unsaid: BTreeSet::new() })
+        Ok(Self { path: path.to_owned(), database: Some(database), correlator, name, key, unsaid: BTreeSet::new() })
     }
 
     /// How long none of its findings has to have lasted for an incident to be resolved; otherwise [`detect::incident::SETTLE`]. Whoever keeps the
     /// book says so: it is not written down.
     pub fn settle_after(&mut self, settle: Duration) {
         self.correlator.settle_after(u64::try_from(settle.as_nanos()).unwrap_or(u64::MAX));
-        self.settle = Some(settle);
     }
 
     /// Its name, which no other book has.
@@ -231,12 +228,9 @@ impl Book {
         if self.database.is_none() {
             let unsaid = std::mem::take(&mut self.unsaid);
             match Self::existing(&self.path) {
-                Ok(book) => {
-                    let settle = self.settle;
+                Ok(mut book) => {
+                    book.correlator.settle_as(&self.correlator);
                     *self = Self { unsaid, ..book };
-                    if let Some(settle) = settle {
-                        self.settle_after(settle);
-                    }
                 }
                 Err(error) => {
                     self.unsaid = unsaid;

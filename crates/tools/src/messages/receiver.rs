@@ -133,9 +133,7 @@ impl Receiver {
     /// It did not arrive, or was not taken.
     pub async fn deliver(&self, client: &Client, letter: &Letter, now: u64, ends: u64) -> Result<(), SendError> {
         match self {
-            Self::Alertmanager(url) => {
-                client.post(url, "/api/v2/alerts", &[is_json()], bytes(&Value::from_iter(alerts(letter, now, ends)))).await
-            }
+            Self::Alertmanager(_) => self.remind(client, &[letter], now, ends).await,
             Self::Webhook(url, secret) => post_signed(client, url, secret, bytes(&letter.json()), now).await,
             Self::Ntfy(url, token) => {
                 let mut headers = vec![("title", ascii(&letter.subject())), ("priority", priority(letter).to_owned())];
@@ -146,7 +144,7 @@ impl Receiver {
         }
     }
 
-    /// Says again that alerts are up, to whom [`Receiver::forgets`].
+    /// Says how alerts are, now and again, to whom [`Receiver::forgets`].
     ///
     /// # Errors
     ///

@@ -68,19 +68,25 @@ fn a_full_node_is_not_attacked() {
     check(play, expect![[""]]);
 }
 
-#[test]
-fn a_wallet_that_became_popular_is_told_as_information() {
-    let play = |stage: &mut Stage| {
+/// Two hundred come to a full node, and of each ten so many are wallets.
+fn wallets(of_ten: u32) -> impl FnOnce(&mut Stage) {
+    move |stage| {
         let mut node = full(stage);
         for number in 0..200_u32 {
             let at = 10.0 + 5.0 * f64::from(number);
             node.newcomer(at, u64::from(number) % 200);
-            let (peer, direction) = (node.peer, Direction::Inbound.into());
-            node.stage.at(at + 0.5, NetFilterload { peer, direction, ..Default::default() });
+            if number % 10 < of_ten {
+                let (peer, direction) = (node.peer, Direction::Inbound.into());
+                node.stage.at(at + 0.5, NetFilterload { peer, direction, ..Default::default() });
+            }
         }
-    };
+    }
+}
+
+#[test]
+fn a_wallet_that_became_popular_is_told_as_information() {
     check(
-        play,
+        wallets(10),
         expect![[r#"
         615 opened D10 info node: newcomers push out newcomers: 59 evicted and 0 refused in five minutes, 12 newcomers a minute; the newcomers are of many network groups
     "#]],
@@ -150,19 +156,8 @@ fn a_moment_of_room_is_none() {
 /// Beside wallets there is no rush.
 #[test]
 fn wallets_beside_ordinary_newcomers_are_information() {
-    let play = |stage: &mut Stage| {
-        let mut node = full(stage);
-        for number in 0..200_u32 {
-            let at = 10.0 + 5.0 * f64::from(number);
-            node.newcomer(at, u64::from(number) % 200);
-            if number % 10 < 4 {
-                let (peer, direction) = (node.peer, Direction::Inbound.into());
-                node.stage.at(at + 0.5, NetFilterload { peer, direction, ..Default::default() });
-            }
-        }
-    };
     check(
-        play,
+        wallets(4),
         expect![[r#"
             615 opened D10 info node: newcomers push out newcomers: 59 evicted and 0 refused in five minutes, 12 newcomers a minute; the newcomers are of many network groups
         "#]],

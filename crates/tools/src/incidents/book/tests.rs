@@ -231,7 +231,7 @@ fn a_million_notes_are_read_by_the_page_and_then_there_is_no_room() {
     // without optimisation, redb looks at every page when it opens a file
     let book = Book::open(&path).unwrap();
     let mut read = (Vec::new(), 0, Vec::new());
-    let looked = read_bytes(|| {
+    let looked = testkit::read_bytes(|| {
         let (page, next) = book.timeline(1, 500_000, 1_000).unwrap();
         read = (page, next, book.incidents(None, 100).unwrap());
     });
@@ -240,17 +240,6 @@ fn a_million_notes_are_read_by_the_page_and_then_there_is_no_room() {
     assert_eq!((first.text.as_str(), page.len(), next, listed.len()), ("note 500000", 1_000, 501_000, 1));
     let size = fs::metadata(&path).unwrap().len();
     assert!(looked < size / 20, "{looked} of {size} bytes were read");
-}
-
-/// How many bytes this thread reads meanwhile.
-fn read_bytes(work: impl FnOnce()) -> u64 {
-    let count = || -> u64 {
-        let io = fs::read_to_string("/proc/thread-self/io").unwrap();
-        io.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
-    };
-    let before = count();
-    work();
-    count() - before
 }
 
 #[test]
