@@ -49,6 +49,8 @@ pub struct About {
     pub version: u32,
     /// One line for lists.
     pub title: &'static str,
+    /// With which others its findings make one incident.
+    pub family: Family,
     /// One for each node, or one for all.
     pub scope: Scope,
     /// The kinds of events that it looks at. It is called for no others.
@@ -67,6 +69,43 @@ pub struct About {
     pub thresholds: &'static [Limit],
     /// What does not follow from its findings; words only, because numbers are taken away when it leaves.
     pub does_not_prove: &'static str,
+}
+
+/// Detectors that see the same thing from several sides: what they find at one place is one incident.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Family {
+    /// The address table is flooded.
+    Gossip,
+    /// Slots are taken, churned or emptied.
+    Connections,
+    /// Strangers who watch, or are not what they say.
+    Strangers,
+    /// The node is cut off from the others.
+    Eclipse,
+    /// The message handler is kept busy.
+    Load,
+    /// Transactions are withheld or fought over.
+    Transactions,
+    /// Blocks do not come, or come wrong.
+    Blocks,
+    /// The observer itself.
+    Observer,
+}
+
+impl Family {
+    /// As incidents and their marks have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gossip => "gossip",
+            Self::Connections => "connections",
+            Self::Strangers => "strangers",
+            Self::Eclipse => "eclipse",
+            Self::Load => "load",
+            Self::Transactions => "transactions",
+            Self::Blocks => "blocks",
+            Self::Observer => "observer",
+        }
+    }
 }
 
 /// How many there are of a detector.

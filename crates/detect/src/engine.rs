@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use event::primary::Primaries;
-use event::{Event, Kind, KindId, KindSet, Source};
+use event::{Event, FindingEnd, Kind, KindId, KindSet, Source};
 
-use crate::context::{Context, Facts};
-use crate::desk::{Account, Desk, FLEET, Shared};
+use crate::context::Context;
+use crate::desk::Desk;
 use crate::detector::{Entry, Running, Scope};
 use crate::entity::{Knowledge, Profiles};
+use crate::facts::Facts;
 use crate::finding::{Findings, Statement};
+use crate::ledger::{Account, FLEET, Ledger};
 use crate::order::{Order, Place};
 use crate::thresholds::{Limits, Thresholds};
 use crate::time::{HOUR, MINUTE, SECOND};
@@ -37,7 +39,7 @@ pub struct Engine {
     pub(crate) fleet: Vec<Post>,
     /// Their thresholds: those of a node of the fleet's name.
     fleet_limits: Limits,
-    pub(crate) shared: Shared,
+    pub(crate) ledger: Ledger,
     pub(crate) totals: Totals,
     /// Time of the newest event that was looked at, of any node, by the common clock.
     pub(crate) clock: u64,
@@ -112,36 +114,36 @@ impl Post {
         Self { detector: (entry.make)(), desk: Desk::default(), step: 0 }
     }
 
-    fn observe(&mut self, event: &Event, context: Context<'_>, shared: &mut Shared) {
+    fn observe(&mut self, event: &Event, context: Context<'_>, ledger: &mut Ledger) {
         let Self { detector, desk, .. } = self;
         let about = detector.about();
-        detector.observe(event, &context, &mut Findings { about, context, desk, shared });
+        detector.observe(event, &context, &mut Findings { about, context, desk, ledger });
     }
 
-    fn gone(&mut self, context: Context<'_>, shared: &mut Shared, peer: Option<u64>) {
-        self.desk.gone(self.detector.about(), &context, shared, peer);
+    fn gone(&mut self, context: Context<'_>, ledger: &mut Ledger, peer: Option<u64>) {
+        self.desk.gone(self.detector.about(), &context, ledger, peer);
     }
 
     /// The clock was set back. By little, ages are a little wrong; by more, what it learned is of times that are to come, and what it found
     /// nobody can tell to be over.
-    fn set_back(&mut self, context: Context<'_>, shared: &mut Shared, far: bool) {
+    fn set_back(&mut self, context: Context<'_>, ledger: &mut Ledger, far: bool) {
         let Self { detector, desk, step } = self;
         *step = 0;
         desk.set_back(context.now);
         if far {
-            desk.expire(detector.about(), &context, shared);
+            desk.end_all(detector.about(), &context, ledger, FindingEnd::Silent);
             detector.set_back();
         }
     }
 
-    fn tick(&mut self, context: Context<'_>, shared: &mut Shared) {
+    fn tick(&mut self, context: Context<'_>, ledger: &mut Ledger) {
         let Self { detector, desk, step } = self;
         let about = detector.about();
         let now = context.now / about.every.max(SECOND);
         if now != *step {
             *step = now;
-            detector.tick(&context, &mut Findings { about, context, desk, shared });
-            desk.pass(about, &context, shared);
+            detector.tick(&context, &mut Findings { about, context, desk, ledger });
+            desk.pass(about, &context, ledger);
         }
     }
 }
@@ -178,7 +180,7 @@ impl Engine {
             primaries: Primaries::default(),
             nodes: BTreeMap::new(),
             fleet,
-            shared: Shared::default(),
+            ledger: Ledger::default(),
             totals: Totals::default(),
             clock: 0,
         }
@@ -225,7 +227,7 @@ impl Engine {
         while let Some((time, due)) = self.order.next_due() {
             self.look(&due, time);
         }
-        out.append(&mut self.shared.out);
+        out.append(&mut self.ledger.out);
     }
 
     /// So many events did not reach us: nobody knows of which node or source.
@@ -241,7 +243,7 @@ impl Engine {
         while let Some((time, event)) = self.order.next_waiting() {
             self.look(&event, time);
         }
-        out.append(&mut self.shared.out);
+        out.append(&mut self.ledger.out);
     }
 
     /// What it did so far.
@@ -256,7 +258,7 @@ impl Engine {
 
     /// What it counts about a node.
     pub fn account(&self, node: &str) -> &Account {
-        self.shared.account(node)
+        self.ledger.account(node)
     }
 
     /// Names of the nodes that it knows, and what time it is there.
@@ -292,15 +294,15 @@ impl Engine {
 
     /// A node's clock was set back: what has no time any more begins anew. Where it was the newest, there is less of a future for all.
     fn set_back(&mut self, name: &str, time: u64) {
-        let Self { key, knowledge, nodes, shared, fleet, fleet_limits, clock, primaries, order, .. } = self;
+        let Self { key, knowledge, nodes, ledger, fleet, fleet_limits, clock, primaries, order, .. } = self;
         let Some(Node { facts, limits, posts, now, second, .. }) = nodes.get_mut(name) else { return };
         let far = *now > time.saturating_add(MINUTE);
         (*now, *second) = (time, time / SECOND);
         facts.set_back(time);
         primaries.set_back(name, time);
-        shared.set_back(name, time);
+        ledger.set_back(name, time);
         let context = Context { now: time, node: name, facts, knowledge, limits, key: *key, fleet: None };
-        posts.iter_mut().for_each(|post| post.set_back(context, shared, far));
+        posts.iter_mut().for_each(|post| post.set_back(context, ledger, far));
         let newest = nodes.iter().map(|(name, node)| order.common(name, node.now)).max().unwrap_or_default();
         if newest >= *clock {
             return;
@@ -311,7 +313,7 @@ impl Engine {
         let Some(Node { facts, .. }) = nodes.get(name) else { return };
         let (limits, fleet_of) = (&*fleet_limits, Some(&*nodes));
         let context = Context { now: newest, node: name, facts, knowledge, limits, key: *key, fleet: fleet_of };
-        fleet.iter_mut().for_each(|post| post.set_back(context, shared, far));
+        fleet.iter_mut().for_each(|post| post.set_back(context, ledger, far));
     }
 
     /// `time` is that of the event by the common clock.
@@ -333,7 +335,7 @@ impl Engine {
 
     /// The node learns from the event, and its detectors are shown it.
     fn look_at_node(&mut self, event: &Event, id: KindId, time: u64) -> Option<Looked> {
-        let Self { routes, key, knowledge, profiles, primaries, nodes, shared, clock, .. } = self;
+        let Self { routes, key, knowledge, profiles, primaries, nodes, ledger, clock, .. } = self;
         let (name, Node { facts, limits, posts, now, second, heard }) = (&event.node, nodes.get_mut(&event.node)?);
         let admitted = primaries.admit(event);
         *now = event.time.max(*now);
@@ -343,7 +345,7 @@ impl Engine {
             *second = *now / SECOND;
             let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key, fleet: None };
             for post in posts.iter_mut() {
-                post.tick(context, shared);
+                post.tick(context, ledger);
             }
             if (*second).is_multiple_of(HOUR / SECOND) {
                 profiles.forget_old(*now);
@@ -361,19 +363,19 @@ impl Engine {
             profiles.restarted(name);
             for post in posts.iter_mut() {
                 post.detector.restarted(name);
-                post.gone(context, shared, None);
+                post.gone(context, ledger, None);
             }
         }
         profiles.observe(event);
         for place in &routes[id.index()].posts {
-            posts[usize::from(*place)].observe(event, context, shared);
+            posts[usize::from(*place)].observe(event, context, ledger);
         }
         Some(Looked { passed, admitted, restarted, grown })
     }
 
     /// Those who see all nodes are shown it.
     fn look_at_fleet(&mut self, event: &Event, id: KindId, time: u64, looked: Looked) {
-        let Self { routes, fleet_limits, key, knowledge, nodes, fleet, shared, clock, .. } = self;
+        let Self { routes, fleet_limits, key, knowledge, nodes, fleet, ledger, clock, .. } = self;
         let wanted = &routes[id.index()].fleet;
         let shown = looked.admitted && !wanted.is_empty();
         if fleet.is_empty() || !(shown || looked.passed || looked.restarted) {
@@ -390,24 +392,24 @@ impl Engine {
             fleet: Some(nodes),
         };
         if looked.passed {
-            fleet.iter_mut().for_each(|post| post.tick(context, shared));
+            fleet.iter_mut().for_each(|post| post.tick(context, ledger));
         }
         if looked.restarted {
             fleet.iter_mut().for_each(|post| post.detector.restarted(&event.node));
         }
         if shown {
-            wanted.iter().for_each(|place| fleet[usize::from(*place)].observe(event, context, shared));
+            wanted.iter().for_each(|place| fleet[usize::from(*place)].observe(event, context, ledger));
         }
     }
 
     /// Whoever is gone is gone after everybody has seen it go.
     fn close(&mut self, event: &Event) {
         let Some(Kind::ConnClosed(closed)) = &event.kind else { return };
-        let Self { key, knowledge, nodes, shared, .. } = self;
+        let Self { key, knowledge, nodes, ledger, .. } = self;
         let (name, Some(Node { facts, limits, posts, now, .. })) = (&event.node, nodes.get_mut(&event.node)) else { return };
         let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key, fleet: None };
         for post in posts.iter_mut() {
-            post.gone(context, shared, Some(closed.peer));
+            post.gone(context, ledger, Some(closed.peer));
         }
         facts.peers.closed(closed.peer);
     }
@@ -419,9 +421,9 @@ impl Engine {
             return;
         }
         self.clock = time;
-        let Self { key, knowledge, nodes, shared, .. } = self;
+        let Self { key, knowledge, nodes, ledger, .. } = self;
         // one that was taken away, or has another name now, is of no fleet any more
-        shared.fleet.nodes = nodes.values().filter(|node| node.facts.is_watched(node.time(time))).count();
+        ledger.fleet.nodes = nodes.values().filter(|node| node.facts.is_watched(node.time(time))).count();
         for (name, Node { facts, limits, posts, now, second, heard }) in nodes {
             let passed = time.saturating_sub(*heard);
             if passed > SILENT {
@@ -429,7 +431,7 @@ impl Engine {
                 *second = *now / SECOND;
                 *heard = time;
                 let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key, fleet: None };
-                posts.iter_mut().for_each(|post| post.tick(context, shared));
+                posts.iter_mut().for_each(|post| post.tick(context, ledger));
             }
         }
     }
@@ -446,17 +448,17 @@ impl Engine {
                 let (knowledge, key) = (&self.knowledge, self.key);
                 let context = Context { now, node: &name, facts: &facts, knowledge, limits: &limits, key, fleet: None };
                 for post in &mut posts {
-                    post.desk.close(post.detector.about(), &context, &mut self.shared);
+                    post.desk.end_all(post.detector.about(), &context, &mut self.ledger, FindingEnd::Crowded);
                 }
-                self.shared.accounts.remove(&name);
-                self.shared.fleet.forget(&name);
+                self.ledger.accounts.remove(&name);
+                self.ledger.fleet.forget(&name);
                 self.totals.forgotten += 1;
             }
         }
         let posts = self.entries.iter().filter(|entry| entry.about.scope == Scope::Node).map(Post::new).collect();
         let node = Node { facts: Facts::default(), limits: self.thresholds.of(name), posts, now: 0, second: 0, heard: 0 };
         self.nodes.insert(name.to_owned(), node);
-        self.shared.fleet.nodes += 1;
+        self.ledger.fleet.nodes += 1;
     }
 }
 

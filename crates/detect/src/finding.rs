@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use event::{EntityKind, FindingEntity, FindingEvidence, FindingInput, Severity, Verdict};
-use event::{Event, Source};
+use event::{EntityKind, Event, Finding, FindingEntity, FindingEvidence, FindingInput, Kind, Severity, Source, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
-use crate::desk::{Desk, Shared};
+use crate::desk::Desk;
 use crate::detector::About;
 use crate::guard::Guard;
+use crate::ledger::{Account, Ledger};
 
 /// Whom or what a finding is about.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -131,7 +131,7 @@ pub struct Findings<'a> {
     pub(crate) about: &'static About,
     pub(crate) context: Context<'a>,
     pub(crate) desk: &'a mut Desk,
-    pub(crate) shared: &'a mut Shared,
+    pub(crate) ledger: &'a mut Ledger,
 }
 
 impl Findings<'_> {
@@ -141,18 +141,18 @@ impl Findings<'_> {
     pub fn judge(&mut self, entity: &Entity, judgement: Judgement, case: impl FnOnce() -> Case) {
         let judgement = self.guarded(entity, judgement);
         if matches!(judgement, Judgement::Fires(_)) || !self.desk.is_empty() {
-            self.desk.judge(self.about, &self.context, self.shared, entity, judgement, case);
+            self.desk.judge(self.about, &self.context, self.ledger, entity, judgement, case);
         }
     }
 
     /// A guard that only the detector can apply kept it from an alarm.
     pub fn suppressed(&mut self, guard: Guard) {
-        self.shared.suppress(&self.context, guard);
+        self.ledger.suppress(&self.context, guard);
     }
 
     /// A table was full and so many entries were forgotten before their time.
     pub fn evicted(&mut self, count: u64) {
-        self.shared.evict(self.context.node, count);
+        self.ledger.evict(self.context.node, count);
     }
 
     /// Whether the finding about an entity is open.
@@ -161,8 +161,8 @@ impl Findings<'_> {
     }
 
     /// What the engine counts.
-    pub fn account(&self) -> &crate::desk::Account {
-        self.shared.account(self.context.node)
+    pub fn account(&self) -> &Account {
+        self.ledger.account(self.context.node)
     }
 
     /// What guards and missing events make of a judgement.
@@ -197,4 +197,15 @@ pub struct Statement {
     pub node_run: Option<u64>,
     /// One of the kinds of the family `finding`.
     pub kind: event::Kind,
+}
+
+/// The finding that an event tells of.
+pub fn of(event: &Event) -> Option<&Finding> {
+    match event.kind.as_ref()? {
+        Kind::FindingOpened(m) => m.finding.as_ref(),
+        Kind::FindingUpdated(m) => m.finding.as_ref(),
+        Kind::FindingCleared(m) => m.finding.as_ref(),
+        Kind::FindingExpired(m) => m.finding.as_ref(),
+        _ => None,
+    }
 }

@@ -4,7 +4,7 @@
 //! only it knows what to leave out. Whoever attacks may imitate one, so every suppression is counted, and a guard that suppresses much more
 //! than usual is a finding itself (D59).
 
-/// A guard of the catalogue (attacks.md, section 0.1).
+/// A guard of the catalogue (`docs/sources.md`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Guard {
     /// G1: the node was just started, or an extractor just came back.

@@ -27,34 +27,37 @@
 //! 3. A line in [`all`].
 //! 4. A directory in `detectors/` of the repository with its truth.
 
-pub mod context;
-pub mod criteria;
+mod context;
+mod criteria;
 mod desk;
 mod detector;
-pub mod detectors;
+mod detectors;
 mod engine;
 pub mod entity;
+mod facts;
 pub mod finding;
 mod guard;
 pub mod incident;
+mod ledger;
 pub mod measure;
 mod order;
-pub mod peers;
+mod peers;
 pub mod score;
 #[cfg(test)]
 mod stage;
 mod state;
 pub mod thresholds;
 pub mod time;
-pub mod tip;
+mod tip;
 mod wire;
 
 pub use context::Context;
-pub use desk::{Account, FLEET, of};
-pub use detector::{About, Detector, Entry, Scope, entry};
+pub use detector::{About, Detector, Entry, Family, Scope, entry};
 pub use engine::{Engine, Totals};
+pub use facts::{Facts, Watched};
 pub use finding::{Case, Entity, Findings, Judgement, Statement, evidence, input};
 pub use guard::Guard;
+pub use ledger::{Account, FLEET};
 pub use state::StateError;
 
 /// Every detector, in the order of the catalogue's numbers.

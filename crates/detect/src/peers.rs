@@ -73,12 +73,6 @@ impl Peer {
     pub fn is_inbound(&self) -> bool {
         self.connection_type() == ConnectionType::Inbound
     }
-
-    /// Whether many share its address: what comes through the node's own Tor daemon (G6).
-    pub fn hides_behind_address(&self) -> bool {
-        let host = self.address.rsplit_once(':').map_or(self.address.as_str(), |(host, _)| host);
-        self.network() == Network::Onion && (host.starts_with("127.") || host == "[::1]")
-    }
 }
 
 impl Peers {

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use event::{EntityKind, Event, Finding, Severity};
 
 use crate::finding::Statement;
-use crate::of;
+use crate::finding::of;
 use crate::time::{MINUTE, SECOND, seconds};
 
 /// What a detector should find.
@@ -366,7 +366,7 @@ mod tests {
 
     fn of_finding(kind: &Kind, severity: Severity) -> Option<Finding> {
         let event = Event { kind: Some(kind.clone()), ..Event::default() };
-        crate::of(&event).map(|finding| Finding { severity: severity.into(), ..finding.clone() })
+        crate::finding::of(&event).map(|finding| Finding { severity: severity.into(), ..finding.clone() })
     }
 
     #[test]

@@ -7,9 +7,10 @@ use event::primary::{Witnesses, witnesses};
 use event::{Event, HealthBeat, Kind, Severity, Source};
 
 use crate::finding::Statement;
+use crate::finding::of;
 use crate::thresholds::Thresholds;
 use crate::time::{SECOND, nanos, seconds};
-use crate::{Engine, Entry, of};
+use crate::{Engine, Entry};
 
 /// When every play begins.
 pub(crate) const BEGIN: u64 = 1_772_431_200 * SECOND;

@@ -13,18 +13,19 @@ use std::collections::BTreeMap;
 use event::primary::Primaries;
 use serde::{Deserialize, Serialize};
 
-use crate::context::Facts;
-use crate::desk::{Account, Desk, Fleet};
+use crate::desk::Desk;
 use crate::detector::Entry;
 use crate::engine::{Engine, Post, Totals};
 use crate::entity::Profiles;
+use crate::facts::Facts;
+use crate::ledger::{Account, Fleet};
 use crate::order::{self, Order};
 use crate::thresholds::Thresholds;
 
 const MAGIC: &[u8; 9] = b"po-detect";
 
 /// Changes when the form of anything in [`Saved`] does, types of other crates included.
-const VERSION: u16 = 4;
+const VERSION: u16 = 5;
 
 /// A state that cannot be gone on from.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -92,8 +93,8 @@ impl Engine {
             primaries: self.primaries.clone(),
             nodes: self.nodes.iter().map(|(name, of)| (name.clone(), node(of))).collect(),
             fleet: self.fleet.iter().map(keep).collect(),
-            accounts: self.shared.accounts.clone(),
-            of_fleet: self.shared.fleet.clone(),
+            accounts: self.ledger.accounts.clone(),
+            of_fleet: self.ledger.fleet.clone(),
             totals: self.totals,
             clock: self.clock,
             profiles: self.profiles.clone(),
@@ -146,9 +147,9 @@ impl Engine {
         take_over(&mut engine.fleet, saved.fleet, &mut anew);
         engine.order = Order::restore(saved.order);
         engine.primaries = saved.primaries;
-        engine.shared.accounts = saved.accounts;
-        engine.shared.fleet = saved.of_fleet;
-        engine.shared.fleet.keep(|id| entries.iter().any(|entry| entry.about.id == id));
+        engine.ledger.accounts = saved.accounts;
+        engine.ledger.fleet = saved.of_fleet;
+        engine.ledger.fleet.keep(|id| entries.iter().any(|entry| entry.about.id == id));
         engine.totals = saved.totals;
         engine.profiles = saved.profiles;
         engine.clock = saved.clock;

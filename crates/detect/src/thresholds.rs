@@ -44,7 +44,7 @@ macro_rules! thresholds {
 }
 
 thresholds! {
-    // guards (attacks.md, section 0.1)
+    // guards (`docs/sources.md`)
     GuardRestart = "guard.restart", 1800.0, "seconds", "S3", "G1: nothing is alerted so soon after the node's start";
     GuardAttached = "guard.attached", 300.0, "seconds", "S3", "G1: nor so soon after an extractor came back";
     GuardBehind = "guard.behind", 10.0, "blocks", "S8", "G2: more headers than blocks than this counts as initial download";
@@ -101,6 +101,26 @@ thresholds! {
     D09Occasions = "d09.occasions", 5.0, "occasions", "O", "Warn: and that on so many occasions, of ten minutes each";
     D09WarmUp = "d09.warm_up", 86_400.0, "seconds", "O", "The usual number of peers is learned for so long, and six hours, before a slow loss is told by it, unless hardly any are left";
 
+    // D10: slots are taken, and peers pushed out
+    D10EvictedWarn = "d10.evicted_warn", 10.0, "peers", "S6", "Warn: so many were evicted in five minutes, by so many newcomers as an attack has";
+    D10EvictedCritical = "d10.evicted_critical", 50.0, "peers", "O", "Critical: so many were evicted in five minutes";
+    D10Opened = "d10.opened", 10.0, "per minute", "S6", "A rush: so many new inbound connections; three are usual, forty are an attack";
+    D10Times = "d10.times", 3.0, "", "S6", "A rush: and so many times as many as is usual at this node, once that is known; ten are three times the usual three";
+    D10Share = "d10.evicted_share", 0.5, "share", "O", "Warn: of the newcomers of a rush, so many pushed somebody out";
+    D10Full = "d10.full", 600.0, "seconds", "O", "The slots are full for so long before anything is said; an eviction shows that they are";
+    D10Room = "d10.room", 60.0, "seconds", "O", "The slots are no longer full when there was room for so long: in a rush of ten a minute who leaves is replaced within six seconds";
+    D10Refused = "d10.refused", 10.0, "connections", "O", "Critical: so many were refused in five minutes because nobody could be evicted";
+    D10Life = "d10.life", 60.0, "seconds", "O", "The median of the lives of those evicted is shorter: a churn rather than a crowd";
+
+    // D11: many brief connections from one range
+    D11Warn = "d11.connections_warn", 20.0, "connections", "S6", "Warn: so many in ten minutes from one range, if it behaves so";
+    D11Critical = "d11.connections_critical", 100.0, "connections", "S6", "Critical: so many in ten minutes from one range, if it behaves so";
+    D11Addresses = "d11.addresses", 5.0, "addresses", "O", "Sign: so many different addresses of the range";
+    D11Life = "d11.life", 120.0, "seconds", "S24", "Sign: the median of the lives of its connections is shorter";
+    D11Agents = "d11.agents", 0.5, "share", "S6", "Sign: different user agents per connection, more than this";
+    D11Signs = "d11.signs", 3.0, "signs", "O", "So many of the five signs: connections, addresses, brief lives, many agents, nothing sent";
+    D11Lasts = "d11.lasts", 600.0, "seconds", "O", "A finding is over when nobody of the range came for so long";
+
     // D13: the same stranger at several nodes
     D13Nodes = "d13.nodes", 3.0, "nodes", "O", "Warn: one stranger dials so many nodes within ten minutes";
     D13Share = "d13.share", 0.5, "share", "O", "Warn: and at least this share of all that are watched";
@@ -129,32 +149,6 @@ thresholds! {
     D16Even = "d16.even", 0.9, "share", "O", "Warn: evenly is an entropy above this share of the largest possible; a real population of as many has 0.85";
     D16Hello = "d16.per_hello", 3.0, "names", "O", "One program: so many names for each combination of protocol version, services and relay flag";
     D16Lasts = "d16.lasts", 3600.0, "seconds", "O", "A finding is over when nobody came for so long";
-
-    // D51: blocks that are promised and not delivered
-    D51Slow = "d51.slow", 2.0, "seconds", "O", "A block is late after this, or ten round trips if that is longer";
-    D51Withheld = "d51.withheld", 30.0, "seconds", "O", "A block that was asked for and has not come by then is withheld";
-    D51Warn = "d51.blocks_warn", 2.0, "blocks", "O", "Warn: so many withheld by one peer within a day; one alone is worth knowing";
-    D51Critical = "d51.peers_critical", 2.0, "peers", "O", "Critical: so many peers of one range each withheld as many";
-    D51Lasts = "d51.lasts", 86_400.0, "seconds", "O", "A finding is over when no other block was withheld for so long";
-    // D10: slots are taken, and peers pushed out
-    D10EvictedWarn = "d10.evicted_warn", 10.0, "peers", "S6", "Warn: so many were evicted in five minutes, by so many newcomers as an attack has";
-    D10EvictedCritical = "d10.evicted_critical", 50.0, "peers", "O", "Critical: so many were evicted in five minutes";
-    D10Opened = "d10.opened", 10.0, "per minute", "S6", "A rush: so many new inbound connections; three are usual, forty are an attack";
-    D10Times = "d10.times", 3.0, "", "S6", "A rush: and so many times as many as is usual at this node, once that is known; ten are three times the usual three";
-    D10Share = "d10.evicted_share", 0.5, "share", "O", "Warn: of the newcomers of a rush, so many pushed somebody out";
-    D10Full = "d10.full", 600.0, "seconds", "O", "The slots are full for so long before anything is said; an eviction shows that they are";
-    D10Room = "d10.room", 60.0, "seconds", "O", "The slots are no longer full when there was room for so long: in a rush of ten a minute who leaves is replaced within six seconds";
-    D10Refused = "d10.refused", 10.0, "connections", "O", "Critical: so many were refused in five minutes because nobody could be evicted";
-    D10Life = "d10.life", 60.0, "seconds", "O", "The median of the lives of those evicted is shorter: a churn rather than a crowd";
-
-    // D11: many brief connections from one range
-    D11Warn = "d11.connections_warn", 20.0, "connections", "S6", "Warn: so many in ten minutes from one range, if it behaves so";
-    D11Critical = "d11.connections_critical", 100.0, "connections", "S6", "Critical: so many in ten minutes from one range, if it behaves so";
-    D11Addresses = "d11.addresses", 5.0, "addresses", "O", "Sign: so many different addresses of the range";
-    D11Life = "d11.life", 120.0, "seconds", "S24", "Sign: the median of the lives of its connections is shorter";
-    D11Agents = "d11.agents", 0.5, "share", "S6", "Sign: different user agents per connection, more than this";
-    D11Signs = "d11.signs", 3.0, "signs", "O", "So many of the five signs: connections, addresses, brief lives, many agents, nothing sent";
-    D11Lasts = "d11.lasts", 600.0, "seconds", "O", "A finding is over when nobody of the range came for so long";
 
     // D19: an eclipse, by points
     D19Warn = "d19.points_warn", 40.0, "points", "O", "Warn: the signs have so many points together, of 100";
@@ -213,6 +207,13 @@ thresholds! {
     D50Usual = "d50.usual", 0.8, "share", "S7", "The share that is usual, until three days of blocks have shown what is usual at this node";
     D50Bytes = "d50.bytes", 100_000.0, "bytes", "O", "Warn: the ninth decile of what had to be asked for, per block";
     D50Trip = "d50.round_trip", 1.0, "seconds", "O", "Warn: the ninth decile of the extra round trip";
+
+    // D51: blocks that are promised and not delivered
+    D51Slow = "d51.slow", 2.0, "seconds", "O", "A block is late after this, or ten round trips if that is longer";
+    D51Withheld = "d51.withheld", 30.0, "seconds", "O", "A block that was asked for and has not come by then is withheld";
+    D51Warn = "d51.blocks_warn", 2.0, "blocks", "O", "Warn: so many withheld by one peer within a day; one alone is worth knowing";
+    D51Critical = "d51.peers_critical", 2.0, "peers", "O", "Critical: so many peers of one range each withheld as many";
+    D51Lasts = "d51.lasts", 86_400.0, "seconds", "O", "A finding is over when no other block was withheld for so long";
 
     // D52: blocks that are mutated, sent twice, or invalid
     D52Critical = "d52.critical", 3.0, "messages", "O", "Critical: so many bad blocks, or parts of blocks, from one host or range within a day; one is a warning";
@@ -383,6 +384,18 @@ mod tests {
         for (at, row) in TABLE.iter().enumerate() {
             assert_eq!(Limit::from_name(row.name).unwrap() as usize, at, "{}", row.name);
             assert!(row.default >= 0.0 && !row.meaning.is_empty() && !row.source.is_empty(), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn every_source_is_on_the_page() {
+        let page = include_str!("../../../docs/sources.md");
+        for row in TABLE {
+            let is_there = match row.source {
+                source if source.starts_with("S:") || source == "O" => page.contains(&format!("`{source}`")),
+                source => page.contains(&format!("\n| {source} | ")),
+            };
+            assert!(is_there, "{}: {} is not in docs/sources.md", row.name, row.source);
         }
     }
 

@@ -13,7 +13,7 @@ use detect::{Engine, Statement};
 use event::Severity;
 use testkit::synthetic::{self, QUIET_DAY, Run};
 
-/// Catalogue, section 10: what may be said at worst of a node-day.
+/// The budget of a quiet day (`docs/sources.md`): what may be said at worst of a node-day.
 const WARNINGS: usize = 1;
 
 fn day() -> String {

@@ -334,8 +334,7 @@ fn page(cases: &[Case], outcomes: &[Outcome], held_out_scores: &str) -> String {
     }
     page.push_str(
         "\n## Thresholds\n\nSet them in the configuration, for all nodes or for one:\n\n```toml\n[detect.thresholds]\n\"d39.queue_warn\" = \
-         20000\n\n[detect.nodes.alice.thresholds]\n\"guard.restart\" = 60\n```\n\nSources: `S` and a number is a source of the catalogue of \
-         attacks, `S:Core` a constant of Bitcoin Core, `O` is ours.\n\n| name | default | unit | source | meaning |\n|---|---|---|---|---|\n",
+         20000\n\n[detect.nodes.alice.thresholds]\n\"guard.restart\" = 60\n```\n\n[sources.md](sources.md) says what the sources are.\n\n| name | default | unit | source | meaning |\n|---|---|---|---|---|\n",
     );
     for row in TABLE {
         writeln!(page, "| `{}` | {} | {} | {} | {} |", row.name, row.default, row.unit, row.source, row.meaning).unwrap();

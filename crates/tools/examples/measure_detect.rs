@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use detect::Engine;
+use detect::finding::of;
 use detect::thresholds::Thresholds;
-use detect::{Engine, of};
 use event::Event;
 use testkit::synthetic::{self, QUIET_DAY, Run};
 use tools::archive::{Selection, open};

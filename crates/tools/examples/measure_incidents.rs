@@ -232,7 +232,7 @@ async fn storm() -> Result<()> {
             if events.is_empty() {
                 break;
             }
-            statements += events.iter().filter(|event| detect::of(event).is_some()).count() as u64;
+            statements += events.iter().filter(|event| detect::finding::of(event).is_some()).count() as u64;
             from = next;
         }
     }

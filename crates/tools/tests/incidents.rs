@@ -431,7 +431,7 @@ fn a_storm_is_all_in_the_book() {
             if events.is_empty() {
                 break;
             }
-            found += events.iter().filter(|event| detect::of(event).is_some()).count() as u64;
+            found += events.iter().filter(|event| detect::finding::of(event).is_some()).count() as u64;
             from = next;
         }
     }

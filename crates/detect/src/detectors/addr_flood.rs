@@ -21,7 +21,7 @@
 //! **What an attacker may do.** Hold more than half of the connections that pass on addresses and drip from all of them: then that is usual, and what they bring
 //! together is a surge (D02). A thousand within ten minutes, and the shape of 2021, are compared with nobody.
 //!
-//! **Sources.** attacks.md D01: S1, S4b, S9 (Bitcoin Core pull request 22387), S11.
+//! **Sources** (`docs/sources.md`). S1, S4b, S9 (Bitcoin Core pull request 22387), S11.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ use crate::entity::Host;
 use crate::measure::{Evidence, SlidingCount, Table, TokenBucket, quantile};
 use crate::thresholds::Limit;
 use crate::time::{HOUR, MINUTE, SECOND};
-use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
+use crate::{About, Case, Context, Detector, Entity, Family, Findings, Guard, Judgement, Scope, input};
 
 /// See the module.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -128,6 +128,7 @@ impl Detector for AddrFlood {
         name: "addr_flood",
         version: 3,
         title: "A peer sends addresses much faster than anybody needs them",
+        family: Family::Gossip,
         scope: Scope::Node,
         kinds: &[KindId::NetAddr, KindId::NetAddrv2, KindId::NetGetaddr, KindId::StatePeers, KindId::ConnClosed],
         every: 10 * SECOND,

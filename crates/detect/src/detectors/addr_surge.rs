@@ -15,7 +15,7 @@
 //! connections. Only dialling some of the addresses tells them apart, which is no passive act: where somebody does (`probe.address`), the last 128
 //! visits are in the finding, and confirm it where hardly anybody was there.
 //!
-//! **Sources.** attacks.md D02: S10, S12.
+//! **Sources** (`docs/sources.md`). S10, S12.
 
 use std::collections::VecDeque;
 
@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::measure::{Cusum, Distinct, Evidence, Recent, Robust, hash, hhi, quantile, top_share};
 use crate::thresholds::Limit;
 use crate::time::{DAY, HOUR, MINUTE};
-use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
+use crate::{About, Case, Context, Detector, Entity, Family, Findings, Guard, Judgement, Scope, input};
 
 /// See the module.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -108,6 +108,7 @@ impl Detector for AddrSurge {
         name: "addr_surge",
         version: 4,
         title: "Everybody passes on many more addresses than usual",
+        family: Family::Gossip,
         scope: Scope::Node,
         kinds: &[KindId::NetAddr, KindId::NetAddrv2, KindId::ProbeAddress],
         every: MINUTE,

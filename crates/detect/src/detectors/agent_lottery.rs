@@ -15,7 +15,7 @@
 //! **What an attacker may do.** Draw from modern versions of Bitcoin Core only, or say hello as the claimed software would, all of which makes
 //! him more like what he claims; use each name for many connections; rent more ranges.
 //!
-//! **Sources.** attacks.md D16: S6, S24.
+//! **Sources** (`docs/sources.md`). S6, S24.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -29,7 +29,7 @@ use crate::entity::lists::Category;
 use crate::measure::{Evidence, Table, hash};
 use crate::thresholds::Limit;
 use crate::time::{DAY, HOUR, SECOND};
-use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
+use crate::{About, Case, Context, Detector, Entity, Family, Findings, Guard, Judgement, Scope, input};
 
 /// Groups that are remembered: more than come to a node within a day. One takes 4 kB at most, and most of them 200 bytes.
 const GROUPS: usize = 16_384;
@@ -86,6 +86,7 @@ impl Detector for AgentLottery {
         name: "agent_lottery",
         version: 2,
         title: "One stranger under many names",
+        family: Family::Strangers,
         scope: Scope::Node,
         kinds: &[KindId::NetVersion],
         every: 30 * SECOND,

@@ -20,7 +20,7 @@
 //!
 //! **What an attacker may do.** Send each from another range. A block without work never counts as one with work, whatever the log says of it.
 //!
-//! **Sources.** attacks.md D52: S13; Bitcoin Core `src/net_processing.cpp` (`Misbehaving`), `src/validation.cpp` (`InvalidChainFound`).
+//! **Sources** (`docs/sources.md`). S13; Bitcoin Core `src/net_processing.cpp` (`Misbehaving`), `src/validation.cpp` (`InvalidChainFound`).
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ use crate::entity::Host;
 use crate::measure::{Evidence, Recent, Table};
 use crate::thresholds::Limit;
 use crate::time::{DAY, HOUR, MINUTE, SECOND};
-use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
+use crate::{About, Case, Context, Detector, Entity, Family, Findings, Guard, Judgement, Scope, input};
 
 /// See the module.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -131,6 +131,7 @@ impl Detector for BadBlock {
         name: "bad_block",
         version: 1,
         title: "Blocks that are mutated, sent twice, or invalid",
+        family: Family::Blocks,
         scope: Scope::Node,
         kinds: &[
             KindId::ConnMisbehaving,

@@ -13,7 +13,7 @@
 //!
 //! **What an attacker may do.** Rent in ten networks, and deliver blocks until he needs the node. Then it shows with the blocks (D54).
 //!
-//! **Sources.** attacks.md D19: S27; Bitcoin Core `src/net.cpp` (`ThreadOpenConnections`, `MAX_BLOCK_RELAY_ONLY_ANCHORS`).
+//! **Sources** (`docs/sources.md`). S27; Bitcoin Core `src/net.cpp` (`ThreadOpenConnections`, `MAX_BLOCK_RELAY_ONLY_ANCHORS`).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -25,7 +25,7 @@ use crate::measure::{Evidence, Recent, SlidingCount};
 use crate::peers::Peer;
 use crate::thresholds::Limit;
 use crate::time::{DAY, HOUR, SECOND, seconds};
-use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
+use crate::{About, Case, Context, Detector, Entity, Family, Findings, Guard, Judgement, Scope, input};
 
 /// See the module.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -88,6 +88,7 @@ impl Detector for Eclipse {
         name: "eclipse",
         version: 1,
         title: "The node is being cut off from the others",
+        family: Family::Eclipse,
         scope: Scope::Node,
         kinds: &[KindId::ConnOpened, KindId::NetHeaders, KindId::NetCmpctblock, KindId::ChainBlockConnected],
         every: 10 * SECOND,

@@ -27,7 +27,7 @@
 //!
 //! **What an attacker may do.** Run Bitcoin Core, or say what it would say. Then it is what it says.
 //!
-//! **Sources.** attacks.md D15: S24, S25; Bitcoin Core `src/protocol.h`, `src/node/protocol_version.h`, `src/net_processing.cpp`.
+//! **Sources** (`docs/sources.md`). S24, S25; Bitcoin Core `src/protocol.h`, `src/node/protocol_version.h`, `src/net_processing.cpp`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,7 +38,7 @@ use crate::entity::agent::Class;
 use crate::measure::{Evidence, SlidingCount, Table, hash};
 use crate::thresholds::Limit;
 use crate::time::{HOUR, MINUTE};
-use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
+use crate::{About, Case, Context, Detector, Entity, Family, Findings, Guard, Judgement, Scope, input};
 
 /// How far back it looks.
 const WINDOW: u64 = HOUR;
@@ -132,6 +132,7 @@ impl Detector for FalseIdentity {
         name: "false_identity",
         version: 1,
         title: "Peers that cannot be what they say they are",
+        family: Family::Strangers,
         scope: Scope::Node,
         kinds: &[
             KindId::NetVersion,

@@ -19,7 +19,7 @@
 //!
 //! **What an attacker may do.** Every block at the tip costs him the work of one.
 //!
-//! **Sources.** attacks.md D55: S37, S38.
+//! **Sources** (`docs/sources.md`). S37, S38.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::measure::{Evidence, Recent, surprise};
 use crate::thresholds::Limit;
 use crate::time::{MINUTE, SECOND, seconds};
-use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
+use crate::{About, Case, Context, Detector, Entity, Family, Findings, Guard, Judgement, Scope, input};
 
 /// Heights below the tip that are remembered: a day.
 const DEPTH: u32 = 144;
@@ -114,6 +114,7 @@ impl Detector for Fork {
         name: "fork",
         version: 1,
         title: "Stale blocks and reorganisations",
+        family: Family::Blocks,
         scope: Scope::Fleet,
         kinds: &[
             KindId::ChainBlockConnected,

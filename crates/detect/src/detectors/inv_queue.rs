@@ -15,7 +15,7 @@
 //! **Look-alikes.** The answer to a `mempool` request (announcements that never waited: that peer's are not looked at for a minute, nor is
 //! an `inv` of more than a trickle can hold); the end of the initial download (G2); the moment after a block (G5); a restart (G1).
 //!
-//! **Sources.** attacks.md D39: S5, S8, S13, S22; the constants from Bitcoin Core 29, 30 and 31.
+//! **Sources** (`docs/sources.md`). S5, S8, S13, S22; the constants from Bitcoin Core 29, 30 and 31.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ use crate::criteria::{Criterion, Weighed, weigh};
 use crate::measure::{Evidence, Recent};
 use crate::thresholds::Limit;
 use crate::time::{MINUTE, SECOND, seconds};
-use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
+use crate::{About, Case, Context, Detector, Entity, Family, Findings, Guard, Judgement, Scope, input};
 
 /// See the module.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -86,6 +86,7 @@ impl Detector for InvQueue {
         name: "inv_queue",
         version: 2,
         title: "The queue of announcements grows, the message handler is saturated",
+        family: Family::Load,
         scope: Scope::Node,
         kinds: &[
             KindId::NetInv,

@@ -10,7 +10,7 @@
 //! **Look-alikes.** Nodes that want blocks only and forgot to say so; wallets with a filter (`filterload`), which are left out; private broadcasts
 //! (G4); a peer that hears of everything sooner from others, which still announces something within an hour.
 //!
-//! **Sources.** attacks.md D14: S3, S17, S22.
+//! **Sources** (`docs/sources.md`). S3, S17, S22.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::measure::Evidence;
 use crate::thresholds::Limit;
 use crate::time::{MINUTE, SECOND};
-use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
+use crate::{About, Case, Context, Detector, Entity, Family, Findings, Guard, Judgement, Scope, input};
 
 /// See the module.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -51,6 +51,7 @@ impl Detector for Listener {
         name: "listener",
         version: 1,
         title: "A peer that only listens",
+        family: Family::Strangers,
         scope: Scope::Node,
         kinds: &[
             KindId::NetInv,

@@ -18,7 +18,7 @@
 //! **Look-alikes.** A node that is stopped: then every source loses it. A single lost event: that is info. Messages of unknown types and
 //! malformed ones are the peer's, not ours.
 //!
-//! **Sources.** attacks.md D59; practice of Falco, Retis and Tetragon.
+//! **Sources.** practice of Falco, Retis and Tetragon.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ use crate::criteria::{Criterion, weigh};
 use crate::measure::{Evidence, Recent, Robust, SlidingCount};
 use crate::thresholds::Limit;
 use crate::time::{MINUTE, SECOND, seconds};
-use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
+use crate::{About, Case, Context, Detector, Entity, Family, Findings, Guard, Judgement, Scope, input};
 
 /// See the module.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, Default)]
@@ -116,6 +116,7 @@ impl Detector for Monitor {
         name: "monitor",
         version: 1,
         title: "The observer is blind, or lies",
+        family: Family::Observer,
         scope: Scope::Node,
         kinds: &[
             KindId::HealthBeat,
@@ -198,7 +199,7 @@ impl Monitor {
 
     /// Somebody fills the tables of the detectors.
     fn crowded(&mut self, context: &Context<'_>, findings: &mut Findings<'_>) {
-        let now = findings.account().evicted + findings.account().crowded + context.facts.peers.overlooked;
+        let now = findings.account().evicted + findings.account().crowded + context.facts.overlooked();
         self.evicted.forget(context.since(WINDOW));
         let before = self.evicted.iter().next().map_or(now, |(_, count)| *count);
         self.evicted.add(context.now, now);

@@ -16,7 +16,7 @@
 //! interface says that the node is going (G1). A restart (G1), which may also lower `maxconnections`. The outage of one hosting company or of
 //! Tor (what was lost has one network: see the inputs). The rhythm of a day, which takes less at a time and comes back.
 //!
-//! **Sources.** attacks.md D09: S1, S4, S4b, S22.
+//! **Sources** (`docs/sources.md`). S1, S4, S4b, S22.
 
 mod bleed;
 mod broken;
@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::measure::{Evidence, Recent, SlidingCount, top_share};
 use crate::thresholds::Limit;
 use crate::time::{HOUR, MINUTE, SECOND};
-use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
+use crate::{About, Case, Context, Detector, Entity, Family, Findings, Guard, Judgement, Scope, input};
 
 /// See the module.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -88,6 +88,7 @@ impl Detector for PeerLoss {
         name: "peer_loss",
         version: 3,
         title: "The node loses its peers",
+        family: Family::Connections,
         scope: Scope::Node,
         kinds: &[KindId::ConnOpened, KindId::ConnClosed, KindId::ConnEvicted, KindId::ConnEnded],
         every: 5 * SECOND,

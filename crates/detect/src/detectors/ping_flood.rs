@@ -13,7 +13,7 @@
 //! once (D39); that is ten of an impatient client, not a hundred. A pong is compared with the last eight pings, because those that an operator asks for
 //! by RPC overlap.
 //!
-//! **Sources.** attacks.md D28: S4b; `PING_INTERVAL` and the answer to `pong` in Bitcoin Core `src/net_processing.cpp`; BIP 31.
+//! **Sources** (`docs/sources.md`). S4b; `PING_INTERVAL` and the answer to `pong` in Bitcoin Core `src/net_processing.cpp`; BIP 31.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::measure::{Evidence, SlidingCount};
 use crate::thresholds::Limit;
 use crate::time::{MINUTE, SECOND};
-use crate::{About, Case, Context, Detector, Entity, Findings, Judgement, Scope, input};
+use crate::{About, Case, Context, Detector, Entity, Family, Findings, Judgement, Scope, input};
 
 /// See the module.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -84,6 +84,7 @@ impl Detector for PingFlood {
         name: "ping_flood",
         version: 1,
         title: "A peer sends many pings, or odd ones",
+        family: Family::Load,
         scope: Scope::Node,
         kinds: &[KindId::NetPing, KindId::NetPong, KindId::ConnClosed],
         every: 10 * SECOND,

@@ -20,7 +20,7 @@
 //!
 //! A list never raises the finding: it names whom the behaviour showed.
 //!
-//! **Sources.** attacks.md D11: S6, S24.
+//! **Sources** (`docs/sources.md`). S6, S24.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -32,7 +32,7 @@ use crate::entity::{Host, lists::Category};
 use crate::measure::{Evidence, SlidingCount, Table, hash};
 use crate::thresholds::Limit;
 use crate::time::{HOUR, MINUTE, SECOND, seconds};
-use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
+use crate::{About, Case, Context, Detector, Entity, Family, Findings, Guard, Judgement, Scope, input};
 
 /// How far back it looks.
 const WINDOW: u64 = 10 * MINUTE;
@@ -100,6 +100,7 @@ impl Detector for RangeChurn {
         name: "range_churn",
         version: 4,
         title: "Many brief connections from one range",
+        family: Family::Connections,
         scope: Scope::Node,
         kinds: &[
             KindId::ConnOpened,

@@ -12,7 +12,7 @@
 //! **Look-alikes.** An empty mempool after a restart: what comes while the restart's guard holds is not counted (G1); initial download
 //! (G2); a blocks-only node, which has no mempool to speak of: it is left out.
 //!
-//! **Sources.** attacks.md D50: S7, S19.
+//! **Sources** (`docs/sources.md`). S7, S19.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,7 +23,7 @@ use crate::criteria::{Criterion, weigh};
 use crate::measure::Evidence;
 use crate::thresholds::Limit;
 use crate::time::{HOUR, MINUTE, seconds};
-use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
+use crate::{About, Case, Context, Detector, Entity, Family, Findings, Guard, Judgement, Scope, input};
 
 /// See the module.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -76,6 +76,7 @@ impl Detector for Reconstruction {
         name: "reconstruction",
         version: 2,
         title: "Blocks cannot be put together from compact ones",
+        family: Family::Blocks,
         scope: Scope::Node,
         kinds: &[
             KindId::NetCmpctblock,

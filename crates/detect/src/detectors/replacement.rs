@@ -15,7 +15,7 @@
 //! **What an attacker may do.** What the mempool refuses is forgotten, and what it takes costs a fee, so to make this forget he has to pay; but a
 //! transaction whose parents are missing costs nothing and waits, and four thousand of these push out others that wait.
 //!
-//! **Sources.** attacks.md D45: S34.
+//! **Sources** (`docs/sources.md`). S34.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::measure::{Evidence, Robust, SlidingCount, Table, hash};
 use crate::thresholds::Limit;
 use crate::time::{DAY, HOUR, MINUTE, SECOND};
-use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
+use crate::{About, Case, Context, Detector, Entity, Family, Findings, Guard, Judgement, Scope, input};
 
 /// See the module.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -128,6 +128,7 @@ impl Detector for Replacement {
         name: "replacement",
         version: 2,
         title: "Transactions replace each other in circles, or in a storm",
+        family: Family::Transactions,
         scope: Scope::Node,
         kinds: &[KindId::NetTx, KindId::MempoolAdded, KindId::MempoolRejected, KindId::MempoolReplaced],
         every: 10 * SECOND,

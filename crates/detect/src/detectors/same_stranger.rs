@@ -18,7 +18,7 @@
 //!
 //! **What an attacker may do.** Dial from another range for each node; take days; call itself a crawler, and be told as one.
 //!
-//! **Sources.** attacks.md D13: S1; Bitcoin Core's intervals of feelers and extra connections (`src/net.cpp`).
+//! **Sources** (`docs/sources.md`). S1; Bitcoin Core's intervals of feelers and extra connections (`src/net.cpp`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -33,7 +33,7 @@ use crate::entity::lists::{Category, Match};
 use crate::measure::{Evidence, Table, hash, surprise};
 use crate::thresholds::Limit;
 use crate::time::{HOUR, MINUTE, SECOND, seconds};
-use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
+use crate::{About, Case, Context, Detector, Entity, Family, Findings, Guard, Judgement, Scope, input};
 
 /// The windows that it looks at.
 const BRIEF: u64 = 10 * MINUTE;
@@ -96,6 +96,7 @@ impl Detector for SameStranger {
         name: "same_stranger",
         version: 2,
         title: "The same stranger at several nodes",
+        family: Family::Strangers,
         scope: Scope::Fleet,
         kinds: &[KindId::ConnOpened, KindId::NetVersion],
         every: 10 * SECOND,

@@ -19,7 +19,7 @@
 //! **What an attacker may do.** Come slowly, for half a day, and then three times as fast, but below forty a minute; set filters, and be information; come from many network groups, which costs addresses; then slots fill with peers that do
 //! nothing, which D14 counts.
 //!
-//! **Sources.** attacks.md D10: S6, S23; eviction from Bitcoin Core `src/node/eviction.cpp`.
+//! **Sources** (`docs/sources.md`). S6, S23; eviction from Bitcoin Core `src/node/eviction.cpp`.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ use crate::measure::{Evidence, Recent, Robust, SlidingCount};
 use crate::peers::Peer;
 use crate::thresholds::Limit;
 use crate::time::{MINUTE, SECOND, seconds};
-use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
+use crate::{About, Case, Context, Detector, Entity, Family, Findings, Guard, Judgement, Scope, input};
 
 /// How far back rates look.
 const WINDOW: u64 = 5 * MINUTE;
@@ -39,7 +39,7 @@ const WINDOW: u64 = 5 * MINUTE;
 /// Of these what is usual is learned: a day of them, and six hours at least.
 const WINDOWS: usize = 288;
 const KNOWN: usize = 72;
-/// So many newcomers a minute are a rush whatever is usual: as many came where the slots of nodes were taken (attacks.md, S6).
+/// So many newcomers a minute are a rush whatever is usual: as many came where the slots of nodes were taken (`docs/sources.md`, S6).
 const ALWAYS: f64 = 40.0;
 
 /// See the module.
@@ -100,6 +100,7 @@ impl Detector for SlotChurn {
         name: "slot_churn",
         version: 2,
         title: "The inbound slots are taken, and peers are pushed out",
+        family: Family::Connections,
         scope: Scope::Node,
         kinds: &[
             KindId::ConnOpened,

@@ -11,7 +11,7 @@
 //! a warning. When all nodes wait, it is one finding about the fleet (G8). A restart (G1); the initial download; a chain that makes
 //! blocks on demand (`regtest`), which is not timed. Without RPC nobody says which chain a node follows, and it is not compared.
 //!
-//! **Sources.** attacks.md D54: S8, and its table of gaps between blocks.
+//! **Sources** (`docs/sources.md`). S8, and its table of gaps between blocks.
 
 use event::{Event, KindId, Severity, Source, Verdict};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::measure::Evidence;
 use crate::thresholds::Limit;
 use crate::time::{MINUTE, SECOND, seconds};
-use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
+use crate::{About, Case, Context, Detector, Entity, Family, Findings, Guard, Judgement, Scope, input};
 
 /// See the module.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -51,6 +51,7 @@ impl Detector for StaleTip {
         name: "stale_tip",
         version: 1,
         title: "The chain does not grow",
+        family: Family::Blocks,
         scope: Scope::Node,
         kinds: &[KindId::ChainBlockConnected],
         every: 10 * SECOND,

@@ -10,7 +10,7 @@
 //! **Look-alikes.** Peers over Tor (their round trips are long); an own link that is full: then most of those who were asked are late at once, and
 //! nobody is blamed, unless as many have answered in time since; the initial download (G2).
 //!
-//! **Sources.** attacks.md D51: S13; Bitcoin Core's `BLOCK_STALLING_TIMEOUT` of 2 s and its ten minutes per block.
+//! **Sources** (`docs/sources.md`). S13; Bitcoin Core's `BLOCK_STALLING_TIMEOUT` of 2 s and its ten minutes per block.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ use crate::entity::Host;
 use crate::measure::{Evidence, Recent, Table};
 use crate::thresholds::Limit;
 use crate::time::{DAY, HOUR, SECOND};
-use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
+use crate::{About, Case, Context, Detector, Entity, Family, Findings, Guard, Judgement, Scope, input};
 
 /// See the module.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -88,6 +88,7 @@ impl Detector for WithheldBlock {
         name: "withheld_block",
         version: 2,
         title: "A peer promises a block and does not deliver it",
+        family: Family::Blocks,
         scope: Scope::Node,
         kinds: &[
             KindId::NetGetdata,

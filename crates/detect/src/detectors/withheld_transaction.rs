@@ -17,7 +17,7 @@
 //! **What an attacker may do.** Leave before the minute is over, and come again: each time costs a connection (D10, D11). Hold most of the
 //! node's outbound slots: then he is its line (D19).
 //!
-//! **Sources.** attacks.md D42: S13, S33; `GETDATA_TX_INTERVAL` in Bitcoin Core `src/node/txdownloadman.h`.
+//! **Sources** (`docs/sources.md`). S13, S33; `GETDATA_TX_INTERVAL` in Bitcoin Core `src/node/txdownloadman.h`.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -28,7 +28,7 @@ use crate::entity::Host;
 use crate::measure::{Evidence, SlidingCount, hash};
 use crate::thresholds::Limit;
 use crate::time::{MINUTE, SECOND};
-use crate::{About, Case, Context, Detector, Entity, Findings, Guard, Judgement, Scope, input};
+use crate::{About, Case, Context, Detector, Entity, Family, Findings, Guard, Judgement, Scope, input};
 
 /// See the module.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -115,6 +115,7 @@ impl Detector for WithheldTransaction {
         name: "withheld_transaction",
         version: 2,
         title: "A peer announces transactions and does not deliver them",
+        family: Family::Transactions,
         scope: Scope::Node,
         kinds: &[KindId::NetGetdata, KindId::NetTx, KindId::NetNotfound, KindId::ConnClosed],
         every: SECOND,

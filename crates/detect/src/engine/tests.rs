@@ -21,6 +21,7 @@ impl Detector for Opens {
         name: "opens",
         version: 1,
         title: "for tests",
+        family: crate::Family::Observer,
         scope: Scope::Node,
         kinds: &[KindId::ConnOpened],
         every: SECOND,
@@ -582,9 +583,9 @@ fn a_state_of_another_version_is_refused_in_words() {
     assert!(Engine::restore(&bytes, Thresholds::default()).is_ok());
     bytes[9] = 99;
     let refused = |bytes: &[u8]| Engine::restore(bytes, Thresholds::default()).err().unwrap().to_string();
-    assert_eq!(refused(&bytes), "the state of the detectors has version 99, and this program reads version 4");
+    assert_eq!(refused(&bytes), "the state of the detectors has version 99, and this program reads version 5");
     assert_eq!(refused(b"weather"), "this is no state of detectors");
-    bytes[9] = 4;
+    bytes[9] = 5;
     bytes.pop();
     assert_eq!(refused(&bytes), "the state of the detectors is damaged");
 }

@@ -12,7 +12,8 @@ use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use super::key::{Key, Place, is_stranger};
 use super::{BURST, BURST_TIME, FAMILY, REOPEN, RESERVE, SETTLE, SILENT, STORM, family, life};
-use crate::desk::{FLEET, of};
+use crate::finding::of;
+use crate::ledger::FLEET;
 use crate::time::{HOUR, MINUTE};
 use crate::wire;
 
@@ -245,8 +246,8 @@ impl Correlator {
 
     fn middle(&self) -> Option<u64> {
         let mut all: Vec<u64> = self.clocks.iter().filter(|(name, _)| *name != FLEET).map(|(_, time)| *time).collect();
-        all.sort_unstable();
-        all.get(all.len().saturating_sub(1) / 2).copied()
+        let middle = all.len().checked_sub(1)? / 2;
+        Some(*all.select_nth_unstable(middle).1)
     }
 
     fn now_by(&self, node: &str, middle: Option<u64>) -> u64 {

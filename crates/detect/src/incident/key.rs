@@ -3,34 +3,14 @@
 use event::{EntityKind, Finding};
 use serde::{Deserialize, Serialize};
 
-use crate::desk::FLEET;
-
-/// Detectors that see the same thing from several sides.
-const FAMILIES: &[(&str, &[&str])] = &[
-    // the address table is flooded
-    ("gossip", &["D01", "D02", "D03"]),
-    // slots are taken, churned or emptied
-    ("connections", &["D09", "D10", "D11", "D12"]),
-    // strangers who watch, or are not what they say
-    ("strangers", &["D13", "D14", "D15", "D16", "D51"]),
-    // the node is cut off from the others
-    ("eclipse", &["D19"]),
-    // the message handler is kept busy
-    ("load", &["D28", "D39"]),
-    // transactions are withheld or fought over
-    ("transactions", &["D42", "D45"]),
-    // blocks do not come, or come wrong
-    ("blocks", &["D50", "D52", "D54", "D55"]),
-    // the observer itself
-    ("observer", &["D59"]),
-];
+use crate::ledger::FLEET;
 
 /// What is known of no detector of this release.
 const OTHER: &str = "other";
 
 /// The family of a detector, by its number in the catalogue.
 pub fn family(detector: &str) -> &'static str {
-    FAMILIES.iter().find(|(_, detectors)| detectors.contains(&detector)).map_or(OTHER, |(family, _)| family)
+    crate::all().iter().find(|entry| entry.about.id == detector).map_or(OTHER, |entry| entry.about.family.name())
 }
 
 /// What the family of a replay's mark begins with.

@@ -6,7 +6,7 @@ use expect_test::{Expect, expect};
 
 use super::life::{self, Refused};
 use super::{Correlator, SETTLE, STORM, of};
-use crate::desk::FLEET;
+use crate::ledger::FLEET;
 use crate::time::{HOUR, MINUTE, SECOND};
 
 /// A time that clocks show.
@@ -431,4 +431,17 @@ fn a_later_storm_is_the_storm_when_an_earlier_one_is_forgotten() {
     assert!(correlator.incident(first).is_none());
     let further = said(&mut correlator, &[opened("m", later + 30, 7, &node("D777"))]);
     assert_eq!(storm(&further), 0, "{further}");
+}
+
+#[test]
+fn the_page_names_the_families_as_the_detectors_do() {
+    let page = include_str!("../../../../docs/incidents.md");
+    let mut families = std::collections::BTreeMap::<&str, Vec<&str>>::new();
+    for entry in crate::all() {
+        families.entry(entry.about.family.name()).or_default().push(entry.about.id);
+    }
+    for (family, detectors) in families {
+        let row = format!("| {family} | {} |", detectors.join(" "));
+        assert!(page.contains(&row), "docs/incidents.md has no row `{row}`");
+    }
 }

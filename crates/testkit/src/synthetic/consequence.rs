@@ -1,6 +1,6 @@
 //! What follows from a deed: what other detectors than its own may say of it, and be right.
 //!
-//! An ingredient says which detector has to find it. Some make true of others what the catalogue (attacks.md) asks for, too: a range whose visitors
+//! An ingredient says which detector has to find it. Some make true of others what the catalogue (`docs/sources.md`) asks for, too: a range whose visitors
 //! say that they are Bitcoin Core of 2016, and offer nothing, is many brief connections (D11) and a false identity (D15). A finding that says
 //! so is no mistake, and one that is missing is none either.
 //!

@@ -210,7 +210,7 @@ pub fn entry(event: &Event) -> String {
         let text: Vec<String> = text.lines().map(|line| format!("\n    {}", Printable(line))).collect();
         format!("{time}  {what}{by}{}", text.concat())
     };
-    match (&event.kind, detect::of(event)) {
+    match (&event.kind, detect::finding::of(event)) {
         (Some(kind), Some(finding)) => {
             let node = Printable(&event.node);
             let what = kind.id().short_name();

@@ -44,7 +44,7 @@ impl fmt::Display for Line<'_> {
             write!(f, "{} ", Printable(&event.node))?;
         }
         let Some(kind) = &event.kind else { return write!(f, "? a kind of event that this release does not know") };
-        match (kind.net(), detect::of(event)) {
+        match (kind.net(), detect::finding::of(event)) {
             (Some(net), _) => message(f, kind, &net, paint),
             (None, Some(finding)) => found(f, kind, finding, paint),
             (None, None) => fact(f, kind, paint),

@@ -211,7 +211,7 @@ pub fn count(node: &mut Node, around: &mut Around<'_>, event: &Event, kind: &Kin
         | Kind::IncidentKept(_) => incident::said(node, kind),
         Kind::IncidentDelivered(delivered) => incident::delivered(node, delivered),
         Kind::FindingOpened(_) | Kind::FindingUpdated(_) | Kind::FindingCleared(_) | Kind::FindingExpired(_) => {
-            around.crowded |= !finding::said(node, kind, event.run, detect::of(event));
+            around.crowded |= !finding::said(node, kind, event.run, detect::finding::of(event));
         }
     }
 }

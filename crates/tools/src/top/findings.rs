@@ -32,7 +32,7 @@ pub struct Active {
 impl Findings {
     /// Takes in what is said of one.
     pub fn take(&mut self, event: &Event) {
-        let Some(finding) = detect::of(event) else { return };
+        let Some(finding) = detect::finding::of(event) else { return };
         match &event.kind {
             Some(Kind::FindingOpened(_) | Kind::FindingUpdated(_)) => {
                 if self.0.len() < MOST || self.0.contains_key(&finding.id) {
