@@ -148,6 +148,8 @@ pub struct Run {
     pub node: extract::node::Config,
 
     /// Wait for the node when it does not run yet, instead of ending
+    ///
+    /// Of several nodes those that are away are waited for in any case, as long as one is there.
     #[arg(long)]
     pub wait: bool,
 
@@ -243,6 +245,12 @@ pub struct Doctor {
     #[command(flatten, next_help_heading = "Archive [archive]")]
     pub archive: tools::archive::Config,
 
+    #[command(flatten, next_help_heading = "Metrics [metrics]")]
+    pub metrics: tools::metrics::Config,
+
+    #[command(flatten, next_help_heading = "Pages [web]")]
+    pub web: tools::web::Config,
+
     #[command(flatten, next_help_heading = "NATS [nats]")]
     pub nats: bus::NatsOptions,
 }
@@ -277,6 +285,8 @@ pub struct Common {
     pub node: extract::node::Config,
 
     /// Wait for the node when it does not run yet, instead of ending
+    ///
+    /// Of several nodes those that are away are waited for in any case, as long as one is there.
     #[arg(long)]
     pub wait: bool,
 
@@ -1073,6 +1083,10 @@ fn with_environment(command: clap::Command) -> clap::Command {
 pub fn nodes(line: &extract::node::Config, file: Option<&File>, told: &[String]) -> Result<Vec<extract::node::Config>, Failure> {
     let nodes = named(line, file, told)?;
     for node in &nodes {
+        if node.name.as_str() == detect::FLEET {
+            return Err(Failure::new(Code::Usage, anyhow::anyhow!("no node can be called `{}`", node.name))
+                .hint("what is found about all nodes together goes by that name: choose another"));
+        }
         node.check().map_err(|error| {
             let hint = error.hint();
             Failure::new(Code::Usage, error).hint(hint)

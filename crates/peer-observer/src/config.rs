@@ -203,11 +203,15 @@ fn thresholds(mut detect: Table) -> anyhow::Result<Table> {
     Ok(detect)
 }
 
-/// What clap says of a value, without its talk of flags and usage.
+/// What clap says of a value, without its talk of flags and usage: its sentence, and what it lists below.
 fn refused(place: &str, error: &clap::Error) -> anyhow::Error {
     let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    anyhow!("[{place}]: {}", line.strip_prefix("error: ").unwrap_or(line))
+    let mut lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+    let sentence = lines.next().unwrap_or_default();
+    let prefix = format!("--{place}-");
+    let listed: Vec<&str> = lines.map(|line| line.strip_prefix(&prefix).or(line.strip_prefix("--")).unwrap_or(line)).collect();
+    let sentence = sentence.strip_prefix("error: ").unwrap_or(sentence);
+    if listed.is_empty() { anyhow!("[{place}]: {sentence}") } else { anyhow!("[{place}]: {sentence} {}", listed.join(", ")) }
 }
 
 fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {

@@ -46,7 +46,7 @@ pub fn run(options: cli::Demo) -> Result<(), Failure> {
     wiring::block_on(async {
         let bus = Bus::local();
         let subscription = bus.subscribe(filter, Limits::default()).await.map_err(anyhow::Error::new)?;
-        crate::alone::play(events().map_err(damaged)?, damaged, pace, bus, wiring::print(options.logger, subscription)).await
+        crate::alone::play(events().map_err(damaged)?, damaged, pace, bus, crate::logger::print(options.logger, subscription)).await
     })?;
     if people {
         eprintln!("that was the recording; `peer-observer run` shows the node on this machine");

@@ -13,8 +13,8 @@ use tools::logger::{Colour, Format, Line};
 use crate::alone;
 use crate::cli;
 use crate::exit::{Code, Failure};
-use crate::extractors::Extractors;
 use crate::incidents::{Asked, Keeper};
+use crate::parts::Parts;
 use crate::service::{self, Signals};
 use crate::wiring;
 
@@ -117,7 +117,7 @@ fn watch(prepared: Prepared, book: Option<Keeper>, options: cli::Detect, mut pri
         let node = options.node.first().cloned();
         let filter = prepared.filter(options.node);
         let Some((bus, events)) = alone::subscribe(&mut signals, &options.nats, None, filter).await? else { return Ok(()) };
-        let mut incidents = Extractors::new(bus.clone());
+        let mut incidents = Parts::new(bus.clone());
         if let Some(book) = book {
             let events = bus.subscribe(tools::incidents::filter(), Limits::default()).await.map_err(wiring::bus_failure)?;
             book.start(events, &bus, &mut incidents)?;

@@ -15,7 +15,7 @@ use crate::exit::{Code, Failure};
 use crate::known::Known;
 
 /// What was found out about one thing.
-struct Finding {
+struct Check {
     about: &'static str,
     outcome: Outcome,
     text: String,
@@ -33,7 +33,7 @@ enum Outcome {
     Unknown,
 }
 
-impl Finding {
+impl Check {
     fn pass(about: &'static str, text: impl Into<String>) -> Self {
         Self { about, outcome: Outcome::Pass, text: text.into(), hint: None }
     }
@@ -51,7 +51,7 @@ impl Finding {
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mark = match self.outcome {
             Outcome::Pass => "ok  ",
@@ -77,48 +77,91 @@ pub fn run(options: &cli::Doctor, file: Option<&File>, told: &[String]) -> Resul
         new_rpc_user(user)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut findings = vec![];
+    let mut checks = vec![];
     #[cfg(feature = "ebpf")]
-    findings.extend(kernel());
+    checks.extend(kernel());
     let nodes: Vec<Known> = cli::nodes(&options.node, file, told)?.into_iter().map(Known::find).collect();
+    // before rights are given up
     #[cfg(feature = "ebpf")]
-    {
-        findings.extend(nodes.iter().flat_map(|node| probes::node(&node.config)));
-        findings.push(user(&nodes, &options.nats)?);
-    }
+    let mut of_nodes: Vec<Vec<Check>> = nodes.iter().map(|node| probes::node(&node.config)).collect();
     #[cfg(not(feature = "ebpf"))]
-    findings.push(Finding::warn("probes", "this build has no kernel probes", "build it with the feature `ebpf`"));
-    for node in &nodes {
-        findings.extend(interfaces(node, &options.rpc)?);
-        findings.extend(log(node));
+    let mut of_nodes: Vec<Vec<Check>> = nodes.iter().map(|_| vec![]).collect();
+    #[cfg(feature = "ebpf")]
+    checks.push(user(&nodes, &options.nats)?);
+    #[cfg(not(feature = "ebpf"))]
+    checks.push(Check::warn("probes", "this build has no kernel probes", "build it with the feature `ebpf`"));
+    for (at, (node, checks)) in nodes.iter().zip(&mut of_nodes).enumerate() {
+        checks.extend(interfaces(node, &options.rpc)?);
+        checks.push(p2p(node, &nodes[..at]));
+        checks.push(ipc(&node.ipc)?);
+        checks.extend(log(node));
     }
-    findings.extend(nats(&options.nats)?);
-    findings.extend(options.archive.archive.as_deref().map(archive));
-    let mut page = String::new();
-    for finding in &findings {
-        page.push_str(&format!("{finding}\n"));
+    let mut after = nats(&options.nats)?;
+    after.extend(options.archive.archive.as_deref().map(archive));
+    after.extend(port("metrics", "/metrics", options.metrics.listen(), file));
+    after.extend(port("web", "pages", options.web.listen(), file));
+    let mut page = lines(&checks);
+    for (node, of_node) in nodes.iter().zip(&of_nodes) {
+        if nodes.len() > 1 {
+            page.push_str(&format!("\n{}\n", node.name()));
+        }
+        page.push_str(&lines(of_node));
     }
+    if nodes.len() > 1 && !after.is_empty() {
+        page.push('\n');
+    }
+    page.push_str(&lines(&after));
     crate::print(&page)?;
-    let failed = findings.iter().any(|finding| finding.outcome == Outcome::Fail);
+    checks.extend(of_nodes.into_iter().flatten().chain(after));
+    let failed = checks.iter().any(|check| check.outcome == Outcome::Fail);
     Ok(if failed { ExitCode::from(Code::Unhealthy as u8) } else { ExitCode::SUCCESS })
 }
 
+fn lines(checks: &[Check]) -> String {
+    checks.iter().map(|check| format!("{check}\n")).collect()
+}
+
+/// Whether something can be served, if the configuration has `run` serve it: without a word of it, `run` does as far as it can.
+fn port(
+    about: &'static str,
+    what: &str,
+    listener: Result<std::net::TcpListener, tools::listen::ListenError>,
+    file: Option<&File>,
+) -> Option<Check> {
+    if !file.is_none_or(|file| file.runs(about)) {
+        return None;
+    }
+    Some(match listener {
+        Ok(listener) => {
+            let place = listener.local_addr().map_or_else(|_| String::new(), |address| format!(" at {address}"));
+            Check::pass(about, format!("may serve {what}{place}"))
+        }
+        Err(error) if file.is_some_and(|file| file.has(about)) => Check::fail(about, error.to_string(), error.hint()),
+        Err(error) => Check::warn(about, error.to_string(), error.hint()),
+    })
+}
+
 /// Whether the archive can be written, and for how long.
-fn archive(directory: &std::path::Path) -> Finding {
+fn archive(directory: &std::path::Path) -> Check {
     use tools::archive::store::{self, Forecast};
     let about = "archive";
     if let Err(error) = store::may_write(directory) {
         let text = format!("{} cannot be written: {error}", directory.display());
-        return Finding::fail(about, text, "the directory must be writable by the user that `run` has");
+        return Check::fail(about, text, "the directory must be writable by the user that `run` has");
     }
     match Forecast::of(directory, crate::archive::now()) {
-        Ok(forecast) if forecast.days_left.is_some_and(|days| days < 7.0) => Finding::warn(
+        Ok(forecast) if forecast.days_left.is_some_and(|days| days < 7.0) => Check::warn(
             about,
             format!("{}: {forecast}", directory.display()),
             "`--archive-max-size` and `--archive-max-age` delete the oldest segments",
         ),
-        Ok(forecast) => Finding::pass(about, format!("{}: {forecast}", directory.display())),
-        Err(_) => Finding::pass(about, format!("{} will be made", directory.display())),
+        Ok(forecast) => Check::pass(about, format!("{}: {forecast}", directory.display())),
+        Err(_) if !directory.exists() => Check::pass(about, format!("{} will be made", directory.display())),
+        Err(error) => Check::warn(
+            about,
+            format!("{} may be written, and what is in it cannot be told: {error}", directory.display()),
+            "look at it with `peer-observer archive verify`",
+        ),
     }
 }
 
@@ -127,21 +170,25 @@ fn archive(directory: &std::path::Path) -> Finding {
 const OLDEST_KERNEL: (u32, u32) = (6, 1);
 
 #[cfg(feature = "ebpf")]
-fn kernel() -> Vec<Finding> {
+fn kernel() -> Vec<Check> {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let release = release.trim();
     let mut numbers = release.split(['.', '-']).map(|part| part.parse::<u32>().ok());
     let version = numbers.next().flatten().zip(numbers.next().flatten());
     let (major, minor) = OLDEST_KERNEL;
     let kernel = match version {
-        Some(version) if version >= OLDEST_KERNEL => Finding::pass("kernel", release),
-        Some(_) => Finding::fail("kernel", release, format!("probes need Linux {major}.{minor} or newer")),
-        None => Finding::warn("kernel", format!("release {release:?} is not understood"), "probes need Linux 6.1 or newer"),
+        Some(version) if version >= OLDEST_KERNEL => Check::pass("kernel", release),
+        Some(_) => Check::fail("kernel", release, format!("probes need Linux {major}.{minor} or newer")),
+        None => Check::warn(
+            "kernel",
+            format!("release {release:?} is not understood"),
+            format!("probes need Linux {major}.{minor} or newer"),
+        ),
     };
     let btf = if std::path::Path::new("/sys/kernel/btf/vmlinux").exists() {
-        Finding::pass("btf", "the kernel describes its types")
+        Check::pass("btf", "the kernel describes its types")
     } else {
-        Finding::fail(
+        Check::fail(
             "btf",
             "/sys/kernel/btf/vmlinux is missing",
             "use a kernel built with CONFIG_DEBUG_INFO_BTF, as distributions do",
@@ -149,9 +196,9 @@ fn kernel() -> Vec<Finding> {
     };
     let own = ebpf::privileges::effective();
     let permitted = if own.can_trace() {
-        Finding::pass("permission", "may load and attach probes")
+        Check::pass("permission", "may load and attach probes")
     } else {
-        Finding::fail(
+        Check::fail(
             "permission",
             "may not load and attach probes: CAP_BPF and CAP_PERFMON are missing",
             "run it as root, or once: sudo setcap cap_bpf,cap_perfmon+ep $(command -v peer-observer)",
@@ -162,58 +209,58 @@ fn kernel() -> Vec<Finding> {
 
 /// Gives up every right, and says as who the rest is done.
 #[cfg(feature = "ebpf")]
-fn user(nodes: &[Known], nats: &bus::NatsOptions) -> Result<Finding, Failure> {
+fn user(nodes: &[Known], nats: &bus::NatsOptions) -> Result<Check, Failure> {
     let user = crate::user::give_up_rights(nodes, &crate::wiring::named_files(nodes, nats))?;
     let text = format!("{user}, without capabilities");
     Ok(match user.hint() {
-        None => Finding::pass("user", text),
-        Some(hint) => Finding::warn("user", user.to_string(), hint),
+        None => Check::pass("user", text),
+        Some(hint) => Check::warn("user", user.to_string(), hint),
     })
 }
 
 #[cfg(feature = "ebpf")]
 mod probes {
-    use super::Finding;
+    use super::Check;
     use ebpf::notes::{self, Note};
     use ebpf::probes::{FOREIGN_PROVIDERS, LEFT_ALONE, PROBES};
     use ebpf::process::Finder;
 
     /// The node, and the tracepoints of its program.
-    pub(super) fn node(config: &extract::node::Config) -> Vec<Finding> {
+    pub(super) fn node(config: &extract::node::Config) -> Vec<Check> {
         let node = match Finder::new(config.target()).find() {
             Ok(node) => node,
             Err(error) => {
                 return vec![
-                    Finding::fail("node", error.to_string(), error.hint()),
-                    Finding::unknown("tracepoints", "no node to look at"),
+                    Check::fail("node", error.to_string(), error.hint()),
+                    Check::unknown("tracepoints", "no node to look at"),
                 ];
             }
         };
-        let mut findings = vec![Finding::pass("node", format!("`{}` is {node}", config.name))];
+        let mut checks = vec![Check::pass("node", format!("`{}` is {node}", config.name))];
         let exe = node.exe.clone().unwrap_or_else(|| format!("/proc/{}/exe", node.pid).into());
         match node.open_exe() {
-            Err(error) => findings.push(Finding::fail(
+            Err(error) => checks.push(Check::fail(
                 "tracepoints",
                 format!("the node's program may not be read: {error}"),
                 format!("run this as user {} or as root, or add CAP_SYS_PTRACE", node.uid),
             )),
             Ok(file) => match notes::read_file(file, &exe) {
-                Ok(notes) => findings.extend(tracepoints(&notes, &exe.display().to_string())),
-                Err(error) => findings.push(Finding::fail("tracepoints", error.to_string(), "is this a node's program?")),
+                Ok(notes) => checks.extend(tracepoints(&notes, &exe.display().to_string())),
+                Err(error) => checks.push(Check::fail("tracepoints", error.to_string(), "is this a node's program?")),
             },
         }
-        findings
+        checks
     }
 
     /// Known, missing, unknown.
-    pub(super) fn tracepoints(notes: &[Note], exe: &str) -> Vec<Finding> {
+    pub(super) fn tracepoints(notes: &[Note], exe: &str) -> Vec<Check> {
         let there: std::collections::BTreeSet<String> = notes
             .iter()
             .filter(|n| !FOREIGN_PROVIDERS.contains(&n.provider.as_str()))
             .map(|n| format!("{}:{}", n.provider, n.name))
             .collect();
         if there.is_empty() {
-            return vec![Finding::fail(
+            return vec![Check::fail(
                 "tracepoints",
                 format!("{exe} has none"),
                 "use an official Linux release of Bitcoin Core, or build with -DWITH_USDT=ON",
@@ -225,70 +272,78 @@ mod probes {
             .map(String::as_str)
             .filter(|name| !PROBES.iter().any(|p| p.full_name == *name) && !LEFT_ALONE.iter().any(|(left, _)| left == name))
             .collect();
-        let mut findings = vec![Finding::pass("tracepoints", format!("{} of {} that are used", have.len(), PROBES.len()))];
+        let mut checks = vec![Check::pass("tracepoints", format!("{} of {} that are used", have.len(), PROBES.len()))];
         if !missing.is_empty() {
             let names: Vec<_> = missing.iter().map(|probe| format!("{} (since v{})", probe.full_name, probe.since)).collect();
             let hint = "Bitcoin Core 29 and newer has all of them; the rest works without";
-            findings.push(Finding::warn("tracepoints", format!("missing: {}", names.join(", ")), hint));
+            checks.push(Check::warn("tracepoints", format!("missing: {}", names.join(", ")), hint));
         }
         if !unlisted.is_empty() {
             let hint = "a patched or newer node? one row in crates/ebpf/src/probes.rs makes events of them";
-            findings.push(Finding::warn("tracepoints", format!("not known to this release: {}", unlisted.join(", ")), hint));
+            checks.push(Check::warn("tracepoints", format!("not known to this release: {}", unlisted.join(", ")), hint));
         }
-        findings
+        checks
     }
 }
 
-/// RPC, process, disk and P2P of one node.
-fn interfaces(node: &Known, config: &extract::rpc::Config) -> Result<Vec<Finding>, Failure> {
+/// RPC, process and disk of one node.
+fn interfaces(node: &Known, config: &extract::rpc::Config) -> Result<Vec<Check>, Failure> {
     let told = node.config.rpc.rpc_url.is_some();
-    let mut findings = vec![];
+    let mut checks = vec![];
     if node.missing.is_some() && !told {
-        findings.push(Finding::unknown("rpc", "no node to ask"));
+        checks.push(Check::unknown("rpc", "no node to ask"));
     } else {
         if let Some(reason) = &node.rpc.unread {
-            findings.push(Finding::warn("rpc", reason, "its RPC may be somewhere else; see `--rpc-url`"));
+            checks.push(Check::warn("rpc", reason, "its RPC may be somewhere else; see `--rpc-url`"));
         }
         let checked = crate::wiring::block_on(async { Ok(extract::rpc::check(config, &node.rpc).await) })?;
-        findings.extend(rights(&node.rpc.address, checked, told));
+        checks.extend(rights(&node.rpc.address, checked, told));
     }
     match &node.life {
-        None => findings.push(Finding::unknown("process", "no process to look at")),
+        None => checks.push(Check::unknown("process", "no process to look at")),
         Some(life) => {
-            findings.push(process(life.pid, node.user.is_some_and(|(uid, _)| uid == 0)));
-            findings.extend(life.datadir.as_deref().map(disk));
+            checks.push(process(life.pid, node.user.is_some_and(|(uid, _)| uid == 0)));
+            checks.extend(life.datadir.as_deref().map(disk));
         }
     }
+    Ok(checks)
+}
+
+/// Where the node is to connect to. `others` were looked at before.
+fn p2p(node: &Known, others: &[Known]) -> Check {
     let place = &node.config.p2p;
-    findings.push(match place.listen() {
+    let same = |other: &&Known| place.p2p_listen.port() != 0 && other.config.p2p.p2p_listen == place.p2p_listen;
+    if let Some(other) = others.iter().find(same) {
+        let text = format!("waits at {}, and so does `{}`: one of them will not be had", place.p2p_listen, other.name());
+        return Check::fail("p2p", text, "give each node a `p2p-listen` of its own in its table of the configuration");
+    }
+    match place.listen() {
         Ok(_) => {
-            Finding::pass("p2p", format!("may wait for the node at {}; the node needs {}", place.p2p_listen, place.node_option()))
+            Check::pass("p2p", format!("may wait for the node at {}; the node needs {}", place.p2p_listen, place.node_option()))
         }
-        Err(error) => Finding::warn("p2p", error.to_string(), error.hint()),
-    });
-    findings.push(ipc(&node.ipc)?);
-    Ok(findings)
+        Err(error) => Check::warn("p2p", error.to_string(), error.hint()),
+    }
 }
 
 /// What may be read of a process, which may be root's.
-fn process(pid: u32, roots: bool) -> Finding {
+fn process(pid: u32, roots: bool) -> Check {
     let (readable, missing) = extract::proc::readable(pid);
     if missing.is_empty() {
-        return Finding::pass("process", format!("may read {} of /proc/{pid}", readable.join(", ")));
+        return Check::pass("process", format!("may read {} of /proc/{pid}", readable.join(", ")));
     }
     let text = format!("may not read {} of /proc/{pid}: their values stay absent", missing.join(", "));
     let hint = if roots { "a node needs no root: run it as a user of its own" } else { "run this as the node's user, or as root" };
-    Finding::warn("process", text, hint)
+    Check::warn("process", text, hint)
 }
 
 /// Under this, a node that writes blocks and an index, and logs, has days left: bytes.
 const LITTLE_SPACE: u64 = 5_000_000_000;
 
 /// The disk of the data directory.
-fn disk(datadir: &Path) -> Finding {
+fn disk(datadir: &Path) -> Check {
     match extract::proc::disk(datadir) {
         Ok(disk) => space(&datadir.display().to_string(), disk.available, disk.size),
-        Err(error) => Finding::warn(
+        Err(error) => Check::warn(
             "disk",
             format!("failed to look at the disk of {}: {error}", datadir.display()),
             "name the node's data directory with `--datadir`, as it is seen from here",
@@ -297,65 +352,65 @@ fn disk(datadir: &Path) -> Finding {
 }
 
 /// Whether a disk has room: bytes.
-fn space(folder: &str, available: u64, size: u64) -> Finding {
+fn space(folder: &str, available: u64, size: u64) -> Check {
     #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
     let (gigabytes, percent) = (available as f64 / 1e9, available as f64 * 100.0 / size.max(1) as f64);
     let text = format!("{folder} has {gigabytes:.1} GB free ({percent:.1} %)");
     if available < LITTLE_SPACE || available < size / 10 {
-        return Finding::warn("disk", text, "a node stops when its disk is full: make room, or let it prune (`-prune`)");
+        return Check::warn("disk", text, "a node stops when its disk is full: make room, or let it prune (`-prune`)");
     }
-    Finding::pass("disk", text)
+    Check::pass("disk", text)
 }
 
 /// The IPC socket, which few nodes have.
 #[cfg(feature = "ipc")]
-fn ipc(target: &extract::ipc::Target) -> Result<Finding, Failure> {
+fn ipc(target: &extract::ipc::Target) -> Result<Check, Failure> {
     let (path, told) = (target.path.display(), target.owner.is_none());
     if !told && !target.exists() {
-        return Ok(Finding::unknown("ipc", format!("the node has no socket {path}; `bitcoin-node -ipcbind=unix` makes one")));
+        return Ok(Check::unknown("ipc", format!("the node has no socket {path}; `bitcoin-node -ipcbind=unix` makes one")));
     }
     let checked = crate::wiring::block_on(async { Ok(extract::ipc::check(target).await) })?;
     Ok(match checked {
-        Ok(calls) => Finding::pass("ipc", format!("{path} answers {}", calls.join(", "))),
+        Ok(calls) => Check::pass("ipc", format!("{path} answers {}", calls.join(", "))),
         // what somebody configured should work
-        Err(trouble) if told => Finding::fail("ipc", trouble.to_string(), trouble.hint()),
-        Err(trouble) => Finding::warn("ipc", trouble.to_string(), trouble.hint()),
+        Err(trouble) if told => Check::fail("ipc", trouble.to_string(), trouble.hint()),
+        Err(trouble) => Check::warn("ipc", trouble.to_string(), trouble.hint()),
     })
 }
 
 #[cfg(not(feature = "ipc"))]
-fn ipc(_: &extract::ipc::Target) -> Result<Finding, Failure> {
-    Ok(Finding::unknown("ipc", "this build cannot talk to a node's IPC socket: the feature `ipc` is off"))
+fn ipc(_: &extract::ipc::Target) -> Result<Check, Failure> {
+    Ok(Check::unknown("ipc", "this build cannot talk to a node's IPC socket: the feature `ipc` is off"))
 }
 
 /// Categories whose lines say what no other source knows.
 const CATEGORIES: [&str; 6] = ["net", "mempool", "mempoolrej", "validation", "cmpctblock", "txpackages"];
 
 /// The node's log, and what is written into it.
-fn log(node: &Known) -> Vec<Finding> {
+fn log(node: &Known) -> Vec<Check> {
     let Some(target) = &node.log else {
-        return vec![Finding::warn("log", "the node is told to write none", "start it without -nodebuglogfile")];
+        return vec![Check::warn("log", "the node is told to write none", "start it without -nodebuglogfile")];
     };
-    let mut findings = vec![match target.opened() {
-        Ok(_) => Finding::pass("log", format!("{target} may be read")),
-        Err(error) if node.missing.is_some() => Finding::unknown("log", error.to_string()),
-        Err(error) => Finding::warn("log", error.to_string(), error.hint()),
+    let mut checks = vec![match target.opened() {
+        Ok(_) => Check::pass("log", format!("{target} may be read")),
+        Err(error) if node.missing.is_some() => Check::unknown("log", error.to_string()),
+        Err(error) => Check::warn("log", error.to_string(), error.hint()),
     }];
-    findings.extend(node.log_options.as_ref().map(log_options).unwrap_or_default());
-    findings
+    checks.extend(node.log_options.as_ref().map(log_options).unwrap_or_default());
+    checks
 }
 
 /// What is left out of the log, and how to have it.
-fn log_options(options: &extract::log::WhatIsWritten) -> Vec<Finding> {
+fn log_options(options: &extract::log::WhatIsWritten) -> Vec<Check> {
     let (on, off): (Vec<&str>, Vec<&str>) = CATEGORIES.into_iter().partition(|category| options.has(category));
-    let mut findings = vec![];
+    let mut checks = vec![];
     if !on.is_empty() {
-        findings.push(Finding::pass("log", format!("has lines of {}", on.join(", "))));
+        checks.push(Check::pass("log", format!("has lines of {}", on.join(", "))));
     }
     if !off.is_empty() {
         let lines: Vec<String> = off.iter().map(|category| format!("debug={category}")).collect();
         let hint = format!("add to the node's bitcoin.conf, a line for each: {}", lines.join(" "));
-        findings.push(Finding::warn("log", format!("lacks lines of {}", off.join(", ")), hint));
+        checks.push(Check::warn("log", format!("lacks lines of {}", off.join(", ")), hint));
     }
     for (fine, text, hint) in [
         (options.times, "lines have no time", "remove logtimestamps=0 from the node's bitcoin.conf"),
@@ -364,10 +419,10 @@ fn log_options(options: &extract::log::WhatIsWritten) -> Vec<Finding> {
         (!options.limited, "the node may suppress lines that are many", "from Bitcoin Core 29.1 on: add logratelimit=0"),
     ] {
         if !fine {
-            findings.push(Finding::warn("log", text, hint));
+            checks.push(Check::warn("log", text, hint));
         }
     }
-    findings
+    checks
 }
 
 /// Lines to paste. The password is made here, and kept nowhere.
@@ -382,22 +437,22 @@ fn new_rpc_user(name: &extract::rpc::UserName) -> Result<(), Failure> {
 }
 
 /// What may be asked, and what may not.
-fn rights(address: &str, checked: Result<Checked, CallError>, told: bool) -> Vec<Finding> {
+fn rights(address: &str, checked: Result<Checked, CallError>, told: bool) -> Vec<Check> {
     let Checked { user, methods } = match checked {
         Ok(checked) => checked,
         // what somebody configured should work; what was only guessed may be switched off
-        Err(error) if told => return vec![Finding::fail("rpc", error.to_string(), error.hint())],
-        Err(error) => return vec![Finding::warn("rpc", error.to_string(), error.hint())],
+        Err(error) if told => return vec![Check::fail("rpc", error.to_string(), error.hint())],
+        Err(error) => return vec![Check::warn("rpc", error.to_string(), error.hint())],
     };
     let answered = methods.iter().filter(|(_, result)| result.is_ok()).count();
-    let mut findings = vec![Finding::pass("rpc", format!("{address} answers {answered} of {} methods", methods.len()))];
+    let mut checks = vec![Check::pass("rpc", format!("{address} answers {answered} of {} methods", methods.len()))];
     let (forbidden, failed): (Vec<_>, Vec<_>) = methods
         .iter()
         .filter_map(|(method, result)| Some((*method, result.as_ref().err()?)))
         .partition(|(_, error)| matches!(error, CallError::Forbidden(_)));
     if !forbidden.is_empty() {
         let names: Vec<_> = forbidden.iter().map(|(method, _)| *method).collect();
-        findings.push(Finding::warn(
+        checks.push(Check::warn(
             "rpc",
             format!("user `{user}` may not call {}", names.join(", ")),
             format!(
@@ -407,30 +462,30 @@ fn rights(address: &str, checked: Result<Checked, CallError>, told: bool) -> Vec
             ),
         ));
     }
-    findings.extend(failed.iter().map(|(method, error)| Finding::warn("rpc", format!("{method}: {error}"), error.hint())));
-    findings
+    checks.extend(failed.iter().map(|(method, error)| Check::warn("rpc", format!("{method}: {error}"), error.hint())));
+    checks
 }
 
-fn nats(options: &bus::NatsOptions) -> Result<Vec<Finding>, Failure> {
+fn nats(options: &bus::NatsOptions) -> Result<Vec<Check>, Failure> {
     let Some(url) = &options.url else { return Ok(vec![]) };
-    let mut findings = vec![];
+    let mut checks = vec![];
     if options.is_plaintext_remote() {
-        findings.push(Finding::warn(
+        checks.push(Check::warn(
             "nats",
             format!("{url} is not encrypted, and not on this machine: whoever is between sees your nodes"),
             "use tls:// with --nats-ca-file, or a tunnel",
         ));
     }
-    findings.push(crate::wiring::block_on(async {
+    checks.push(crate::wiring::block_on(async {
         Ok(match bus::Bus::open(options).await {
             Ok(bus) => {
                 bus.close().await;
-                Finding::pass("nats", format!("{url} answers and lets us in"))
+                Check::pass("nats", format!("{url} answers and lets us in"))
             }
-            Err(error) => Finding::fail("nats", error.to_string(), error.hint()),
+            Err(error) => Check::fail("nats", error.to_string(), error.hint()),
         })
     })?);
-    Ok(findings)
+    Ok(checks)
 }
 
 #[cfg(all(test, feature = "ebpf"))]
@@ -445,14 +500,14 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(notes: &[Note], expect: Expect) {
-        let page: String = probes::tracepoints(notes, "/x/bitcoind").iter().map(|finding| format!("{finding}\n")).collect();
+    fn check_notes(notes: &[Note], expect: Expect) {
+        let page: String = probes::tracepoints(notes, "/x/bitcoind").iter().map(|check| format!("{check}\n")).collect();
         expect.assert_eq(&page);
     }
 
     #[track_caller]
-    fn check_page(findings: &[Finding], expect: Expect) {
-        let page: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
+    fn check_page(checks: &[Check], expect: Expect) {
+        let page: String = checks.iter().map(|check| format!("{check}\n")).collect();
         expect.assert_eq(&page);
     }
 
@@ -506,7 +561,7 @@ mod tests {
         let mut notes: Vec<Note> = ebpf::probes::PROBES.iter().map(|probe| note(probe.full_name)).collect();
         notes.push(note("utxocache:add"));
         notes.push(note("libstdcxx:throw"));
-        check(
+        check_notes(
             &notes,
             expect![[r#"
             ok   tracepoints  13 of 13 that are used
@@ -516,7 +571,7 @@ mod tests {
 
     #[test]
     fn a_patched_node_and_an_older_one_are_told() {
-        check(
+        check_notes(
             &[note("net:inbound_message"), note("addrman:add")],
             expect![[r#"
             ok   tracepoints  1 of 13 that are used
@@ -530,7 +585,7 @@ mod tests {
 
     #[test]
     fn a_program_without_tracepoints_fails() {
-        check(
+        check_notes(
             &[note("libc:setjmp")],
             expect![[r#"
             FAIL tracepoints  /x/bitcoind has none

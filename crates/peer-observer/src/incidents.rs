@@ -17,7 +17,7 @@ use tools::messages::{self, Post, Receivers, Rhythm};
 
 use crate::cli::{self, ListFormat, PageFormat, State};
 use crate::exit::{Code, Failure};
-use crate::extractors::Extractors;
+use crate::parts::Parts;
 use crate::print;
 
 /// A book that cannot be used.
@@ -127,29 +127,51 @@ impl Keeper {
     /// # Errors
     ///
     /// The book cannot be read.
-    pub fn start(self, events: Subscription, bus: &Bus, parts: &mut Extractors) -> Result<(), Failure> {
+    pub fn start(self, events: Subscription, bus: &Bus, parts: &mut Parts) -> Result<(), Failure> {
         /// Receipts that wait to be written down: who delivers messages waits.
         const RECEIPTS: usize = 64;
         let Self { asked: Asked { config, messages, receivers }, book, questions, guests } = self;
-        match door::open(book.path(), questions) {
-            Ok(serve) => drop(tokio::spawn(serve)),
-            Err(error) => {
-                let path = door::socket(book.path());
-                tracing::warn!(%error, path = %path.display(), "the commands of `incidents` cannot reach the book while this runs");
-            }
-        }
+        // who keeps the book ends with an error if this does: commands would wait for an answer
+        let mut door = tokio::spawn(open_door(book.path(), questions));
         let (sender, receipts) = tokio::sync::mpsc::channel(RECEIPTS);
         let rhythm = Rhythm { heartbeat: messages.messages_heartbeat.0, ..Rhythm::default() };
         let (post, mut deliveries) = Post::start(&messages, receivers, rhythm, &book, bus, &sender).map_err(unusable)?;
         drop(sender);
         let (bus, stopped) = (bus.clone(), parts.stopped());
-        parts.task(async move {
-            let done = tools::incidents::run(config, book, events, bus, Doors { guests, receipts }, post, stopped).await;
+        parts.task("the incident book", async move {
+            let kept = tools::incidents::run(config, book, events, bus, Doors { guests, receipts }, post, stopped);
+            tokio::pin!(kept);
+            let done = loop {
+                tokio::select! {
+                    done = &mut kept => break done,
+                    Err(panicked) = &mut door => break Err(anyhow::Error::new(panicked).context("nobody answers for the incident book")),
+                    Some(ended) = deliveries.join_next() => {
+                        if let Err(panicked) = ended {
+                            break Err(anyhow::Error::new(panicked).context("messages reach one of their receivers no more"));
+                        }
+                    }
+                }
+            };
             // what waits gets a last chance; it has an end
             while deliveries.join_next().await.is_some() {}
             done
         });
         Ok(())
+    }
+}
+
+/// Answers the commands of `incidents`, where a socket can be had for that.
+fn open_door(book: &Path, questions: Questions) -> impl Future<Output = ()> + Send + use<> {
+    let opened = door::open(book, questions);
+    if let Err(error) = &opened {
+        let path = door::socket(book);
+        tracing::warn!(%error, path = %path.display(), "the commands of `incidents` cannot reach the book while this runs");
+    }
+    async {
+        if let Ok(serve) = opened {
+            serve.await;
+        }
+        std::future::pending().await
     }
 }
 

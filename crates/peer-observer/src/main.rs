@@ -17,11 +17,12 @@ mod detect;
 mod doctor;
 mod exit;
 mod export;
-mod extractors;
 mod history;
 mod incidents;
 mod known;
+mod logger;
 mod metrics;
+mod parts;
 mod service;
 mod ship;
 mod top;
@@ -57,7 +58,7 @@ fn run() -> Result<ExitCode, Failure> {
         Command::Demo(options) => demo::run(options)?,
         Command::Doctor(options) => return doctor::run(&options, file.as_ref(), &told),
         Command::Extract(options) => wiring::extract(options, file.as_ref(), &told)?,
-        Command::Logger(options) => wiring::logger(options)?,
+        Command::Logger(options) => logger::run(options)?,
         Command::Metrics(options) => metrics::run(options)?,
         Command::Top(options) => top::run(*options)?,
         Command::Detect(options) => detect::run(*options)?,

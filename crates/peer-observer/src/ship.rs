@@ -14,7 +14,7 @@ use tools::target::Target;
 
 use crate::cli;
 use crate::exit::{Code, Failure};
-use crate::extractors::Extractors;
+use crate::parts::Parts;
 use crate::service::Signals;
 use crate::wiring::block_on;
 
@@ -57,12 +57,12 @@ pub struct Shipping(oneshot::Receiver<Remaining>);
 /// # Errors
 ///
 /// The place cannot be used.
-pub fn start<'a>(asked: Asked, nodes: impl Iterator<Item = &'a NodeName>, parts: &mut Extractors) -> Result<Shipping, Failure> {
+pub fn start<'a>(asked: Asked, nodes: impl Iterator<Item = &'a NodeName>, parts: &mut Parts) -> Result<Shipping, Failure> {
     let shipper = shipper(&asked.config, &asked.from)?;
     let publishers = nodes.map(|name| parts.publisher(name, Source::Tool)).collect();
     let (hand_over, remaining) = oneshot::channel();
     let work = ship::run(shipper, asked.config.ship_every.0, publishers, parts.stopped());
-    parts.task(async move {
+    parts.task("shipping", async move {
         // nobody wants to know any more only where the end was cut short
         let _ = hand_over.send(work.await?);
         Ok(())

@@ -238,6 +238,49 @@ fn a_configuration_with_a_typo_is_refused_before_anything_starts() {
     .assert_eq(&text);
 }
 
+/// What `run` says of a configuration that it refuses.
+#[track_caller]
+fn refuses(configuration: &str, expect: Expect) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("peer-observer.toml");
+    std::fs::write(&path, configuration).unwrap();
+    let output = output(&["--config", path.to_str().unwrap(), "run"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    expect.assert_eq(&stderr(&output).replace(path.to_str().unwrap(), "CONFIGURATION"));
+}
+
+#[test]
+fn a_configuration_that_would_watch_nothing_is_refused() {
+    refuses(
+        "[web]\nlisten = \"127.0.0.1:0\"\n",
+        expect![[r#"
+        error: the configuration starts nothing that watches a node
+        hint: a section that is there is a part that runs: add `[ebpf]`, `[rpc]`, `[log]`, `[proc]` or `[p2p]`; without any section all run
+    "#]],
+    );
+    refuses(
+        "[nats]\n",
+        expect![[r#"
+            error: `[nats]` in the configuration says nothing of the server
+            hint: add `url`, as in `url = "nats://127.0.0.1:4222"`, or give `--nats URL`
+        "#]],
+    );
+    refuses(
+        "[node._fleet]\n",
+        expect![[r#"
+        error: no node can be called `_fleet`
+        hint: what is found about all nodes together goes by that name: choose another
+    "#]],
+    );
+    refuses(
+        "[messages]\nwebhook = [\"http://127.0.0.1:1/\"]\n",
+        expect![[r#"
+        error: the configuration CONFIGURATION is wrong: [messages]: the following required arguments were not provided: webhook-secret-file <FILE>
+        hint: `peer-observer config` prints a configuration with every key explained
+    "#]],
+    );
+}
+
 #[test]
 fn the_default_configuration_is_a_configuration() {
     let text = stdout(&output(&["config"]));

@@ -348,6 +348,50 @@ fn all_is_ok(page: &str) {
 }
 
 #[test]
+fn a_node_that_is_away_keeps_nobody_from_watching_the_others() {
+    testkit::need_node!();
+    if !may_trace() {
+        return;
+    }
+    let alice = Node::start(testkit::node::Options::default()).unwrap();
+    let mut carol = Node::start(testkit::node::Options::default()).unwrap();
+    carol.stop().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("peer-observer.toml");
+    let table = |name: &str, node: &Node| format!("[node.{name}]\ndatadir = {:?}\np2p-listen = \"127.0.0.1:0\"\n", node.datadir());
+    std::fs::write(&file, table("alice", &alice) + &table("carol", &carol)).unwrap();
+    let command = || {
+        let mut command = program();
+        command.arg("--config").arg(&file).args([
+            "run",
+            "--format=json",
+            "--metrics-listen=127.0.0.1:0",
+            "--web-listen=127.0.0.1:0",
+        ]);
+        command
+    };
+    let mut running = Running::start(&mut command());
+    running.wait_for_error("carol", |line| line.contains("carol") && line.contains("it is waited for"));
+    let attached = |node: &str, line: &str| line.contains(&format!("\"node\":\"{node}\"")) && is_of_probes(line, "health.attached");
+    running.wait_for("alice", |line| attached("alice", line));
+    carol.restart().unwrap();
+    running.wait_for("carol", |line| attached("carol", line));
+    let (_, errors, status) = running.end(Signal::INT);
+    assert!(status.success(), "{errors:#?}");
+    // in a fleet everybody says about whom he speaks
+    let of_carol = |line: &&String| line.contains("watching the node") && line.contains("node=carol");
+    assert!(errors.iter().any(|line| of_carol(&line)), "{errors:#?}");
+
+    let (mut alice, mut carol) = (alice, carol);
+    alice.stop().unwrap();
+    carol.stop().unwrap();
+    let output = command().output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("none of the 2 nodes is there; `alice`: "), "{errors}");
+}
+
+#[test]
 fn doctor_is_right_about_a_node() {
     testkit::need_node!();
     if !may_trace() {

@@ -55,7 +55,7 @@ pub fn socket(book: &Path) -> PathBuf {
 /// # Errors
 ///
 /// There can be no socket there: the path is too long, or on a file system without sockets.
-pub fn open(book: &Path, questions: Questions) -> io::Result<impl Future<Output = ()> + Send + 'static> {
+pub fn open(book: &Path, questions: Questions) -> io::Result<impl Future<Output = ()> + Send + use<>> {
     let path = socket(book);
     // nobody listens there: we have the book
     match fs::remove_file(&path) {

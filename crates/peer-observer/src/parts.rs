@@ -1,17 +1,18 @@
-//! The extractors of a running program: started together, stopped together, watched over.
+//! Parts of a running program: started together, stopped together, watched over.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bus::{Bus, Publisher};
 use event::{NodeName, Source};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::exit::Failure;
 
-/// Running extractors.
-pub struct Extractors {
+/// Running parts that stop at the same moment of the end: extractors, tools that publish, tools that do not.
+pub struct Parts {
     bus: Bus,
     /// For those that are tasks.
     stop: watch::Sender<bool>,
@@ -20,12 +21,14 @@ pub struct Extractors {
     /// The input of one has ended, as standard input does.
     input_ended: Arc<AtomicBool>,
     tasks: JoinSet<Result<(), Failure>>,
+    /// What they are called: `the detectors`, `rpc of alice`.
+    names: HashMap<Id, String>,
     publishers: Vec<Publisher>,
     /// How far the publishers were when somebody last asked.
     progress: Vec<u64>,
 }
 
-impl Extractors {
+impl Parts {
     /// None yet.
     pub fn new(bus: Bus) -> Self {
         Self {
@@ -34,6 +37,7 @@ impl Extractors {
             flag: Arc::default(),
             input_ended: Arc::default(),
             tasks: JoinSet::new(),
+            names: HashMap::new(),
             publishers: vec![],
             progress: vec![],
         }
@@ -43,7 +47,7 @@ impl Extractors {
     pub fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut stop = self.stop.subscribe();
         async move {
-            // an error means that the extractors are gone, which is an order to stop as well
+            // an error means that the parts are gone, which is an order to stop as well
             let _ = stop.wait_for(|stop| *stop).await;
         }
     }
@@ -56,48 +60,65 @@ impl Extractors {
         publisher
     }
 
-    /// Runs an extractor that is a task.
-    pub fn task(&mut self, work: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
-        self.tasks.spawn(async { work.await.map_err(Failure::from) });
+    /// Runs a part that is a task. By its name a person is told of its end.
+    pub fn task(&mut self, name: impl Into<String>, work: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+        let handle = self.tasks.spawn(async { work.await.map_err(Failure::from) });
+        self.names.insert(handle.id(), name.into());
     }
 
-    /// Runs an extractor that blocks, on a thread of its own. It ends soon after the flag that it is given is set.
+    /// Runs a part that blocks, on a thread of its own. It ends soon after the flag that it is given is set.
     ///
     /// # Errors
     ///
     /// The system has no thread to give.
     pub fn thread(
         &mut self,
-        name: &NodeName,
+        name: impl Into<String>,
+        of: &NodeName,
         work: impl FnOnce(&AtomicBool) -> Result<(), Failure> + Send + 'static,
     ) -> anyhow::Result<()> {
+        let name = name.into();
         let (send, receive) = tokio::sync::oneshot::channel();
         let flag = self.flag.clone();
         // nobody listens any more only when the program is ending anyway
         let work = move || drop(send.send(work(&flag)));
-        std::thread::Builder::new().name(format!("po-{name}")).spawn(work)?;
-        self.tasks.spawn(async { receive.await.unwrap_or_else(|_| Err(anyhow::anyhow!("an extractor panicked").into())) });
+        std::thread::Builder::new().name(format!("po-{of}")).spawn(work)?;
+        let panicked = format!("{name} panicked");
+        let handle = self.tasks.spawn(async { receive.await.unwrap_or_else(|_| Err(anyhow::anyhow!(panicked).into())) });
+        self.names.insert(handle.id(), name);
         Ok(())
     }
 
-    /// For an extractor whose input may end: it sets this before it does.
+    /// For a part whose input may end: it sets this before it does.
     pub fn input_ended(&self) -> Arc<AtomicBool> {
         self.input_ended.clone()
     }
 
-    /// Waits for an extractor to end by itself, which none should but one whose input has ended: then all ends.
+    /// Waits for a part to end by itself, which none should but one whose input has ended: then all ends.
+    ///
+    /// # Errors
+    ///
+    /// What it failed with, or that it ended.
     pub async fn ended(&mut self) -> Result<(), Failure> {
-        match self.tasks.join_next().await {
-            Some(Ok(Ok(()))) if self.input_ended.load(Ordering::Acquire) => Ok(()),
-            Some(Ok(Ok(()))) => Err(anyhow::anyhow!("an extractor ended without being told to").into()),
-            Some(Ok(failed)) => failed,
-            Some(Err(panicked)) => Err(anyhow::Error::new(panicked).into()),
+        match self.tasks.join_next_with_id().await {
+            Some(Ok((_, Ok(())))) if self.input_ended.load(Ordering::Acquire) => Ok(()),
+            Some(Ok((id, Ok(())))) => Err(anyhow::anyhow!("{} ended without being told to", self.name(id)).into()),
+            Some(Ok((_, failed))) => failed,
+            Some(Err(panicked)) => Err(self.panicked(&panicked)),
             // none runs: there is nothing that could end
             None => std::future::pending().await,
         }
     }
 
-    /// Whether every extractor has stated something since this was asked last: its beat, if nothing else.
+    fn name(&self, id: Id) -> &str {
+        self.names.get(&id).map_or("a part", String::as_str)
+    }
+
+    fn panicked(&self, error: &JoinError) -> Failure {
+        anyhow::anyhow!("{} panicked", self.name(error.id())).into()
+    }
+
+    /// Whether everybody who publishes has stated something since this was asked last: its beat, if nothing else.
     ///
     /// What was dropped because the server is away counts: it is the server that is away, not the extractor.
     pub fn alive(&mut self) -> bool {
@@ -114,7 +135,7 @@ impl Extractors {
         self.stop.send_replace(true);
         let mut result = Ok(());
         while let Some(ended) = self.tasks.join_next().await {
-            result = result.and(ended.unwrap_or_else(|panicked| Err(anyhow::Error::new(panicked).into())));
+            result = result.and(ended.unwrap_or_else(|error| Err(self.panicked(&error))));
         }
         result
     }
@@ -133,12 +154,12 @@ mod tests {
     #[test]
     fn who_states_nothing_is_not_alive() {
         runtime().block_on(async {
-            let mut extractors = Extractors::new(Bus::local());
-            let publisher = extractors.publisher(&"n".parse().unwrap(), Source::Ebpf);
-            assert!(!extractors.alive());
+            let mut parts = Parts::new(Bus::local());
+            let publisher = parts.publisher(&"n".parse().unwrap(), Source::Ebpf);
+            assert!(!parts.alive());
             publisher.publish(1, None, NetPing::default());
-            assert!(extractors.alive());
-            assert!(!extractors.alive());
+            assert!(parts.alive());
+            assert!(!parts.alive());
         });
     }
 
@@ -147,17 +168,17 @@ mod tests {
         runtime().block_on(async {
             let bus = Bus::local();
             let mut events = bus.subscribe(Filter::all(), Limits::default()).await.unwrap();
-            let mut extractors = Extractors::new(bus.clone());
+            let mut parts = Parts::new(bus.clone());
             let name = "n".parse().unwrap();
-            let (out, stopped) = (extractors.publisher(&name, Source::Rpc), extractors.stopped());
-            extractors.task(async move {
+            let (out, stopped) = (parts.publisher(&name, Source::Rpc), parts.stopped());
+            parts.task("rpc", async move {
                 stopped.await;
                 out.publish(1, None, NetPing::default());
                 Ok(())
             });
-            let out = extractors.publisher(&name, Source::Ebpf);
-            extractors
-                .thread(&name, move |stop| {
+            let out = parts.publisher(&name, Source::Ebpf);
+            parts
+                .thread("the probes", &name, move |stop| {
                     while !stop.load(Ordering::Acquire) {
                         std::thread::yield_now();
                     }
@@ -165,7 +186,7 @@ mod tests {
                     Ok(())
                 })
                 .unwrap();
-            extractors.stop().await.unwrap();
+            parts.stop().await.unwrap();
             bus.close().await;
             let mut count = 0;
             while events.next().await.is_some() {
@@ -176,16 +197,18 @@ mod tests {
     }
 
     #[test]
-    fn an_extractor_that_ends_by_itself_is_a_failure() {
+    fn a_part_that_ends_by_itself_is_a_failure_and_named() {
         runtime().block_on(async {
-            let mut extractors = Extractors::new(Bus::local());
-            extractors.task(async { Ok(()) });
-            assert!(extractors.ended().await.is_err());
-            extractors.task(async { Err(anyhow::anyhow!("broken")) });
-            assert_eq!(extractors.ended().await.unwrap_err().to_string(), "error: broken");
-            extractors.input_ended().store(true, Ordering::Release);
-            extractors.task(async { Ok(()) });
-            assert!(extractors.ended().await.is_ok());
+            let mut parts = Parts::new(Bus::local());
+            parts.task("rpc", async { Ok(()) });
+            assert_eq!(parts.ended().await.unwrap_err().to_string(), "error: rpc ended without being told to");
+            parts.task("the detectors", async { panic!("in a test") });
+            assert_eq!(parts.ended().await.unwrap_err().to_string(), "error: the detectors panicked");
+            parts.task("rpc", async { Err(anyhow::anyhow!("broken")) });
+            assert_eq!(parts.ended().await.unwrap_err().to_string(), "error: broken");
+            parts.input_ended().store(true, Ordering::Release);
+            parts.task("rpc", async { Ok(()) });
+            assert!(parts.ended().await.is_ok());
         });
     }
 }
