@@ -136,16 +136,15 @@ impl Lives {
         Self { locate, node, node_run }
     }
 
-    /// Whether another life has begun.
-    fn have_moved(&self) -> bool {
-        self.node.borrow().as_ref().is_some_and(|life| self.node_run != Some(life.node_run))
+    /// Another life, where one has begun.
+    fn begun(&self) -> Option<Life> {
+        self.node.borrow().as_ref().filter(|life| self.node_run != Some(life.node_run)).cloned()
     }
 
     /// The log of a life that has begun, where it is another than this.
-    fn elsewhere(&mut self, now: &Target) -> Option<Target> {
-        let life = self.node.borrow().clone().filter(|life| self.node_run != Some(life.node_run))?;
+    fn elsewhere(&mut self, life: &Life, now: &Target) -> Option<Target> {
         self.node_run = Some(life.node_run);
-        (self.locate)(&life).filter(|target| target != now)
+        (self.locate)(life).filter(|target| target != now)
     }
 }
 
@@ -189,7 +188,7 @@ impl<'a> Reader<'a> {
             // read before the last pass, so that what was written before the order to stop is read
             let last = self.stopped();
             // likewise: what the life before wrote until then is read when its file is left
-            let moved = lives.have_moved();
+            let moved = lives.begun();
             follower.look(&mut |news| self.take(news));
             self.parser.set_time(now());
             let length = follower.read(&mut |news| self.take(news));
@@ -205,10 +204,10 @@ impl<'a> Reader<'a> {
                 }
             }
             // what the life before had to say is read
-            if moved
+            if let Some(life) = &moved
                 && length == 0
                 && !follower.is_unsettled()
-                && let Some(target) = lives.elsewhere(follower.target())
+                && let Some(target) = lives.elsewhere(life, follower.target())
             {
                 self.detached(format!("the node writes to {target} now"));
                 self.name = target.to_string();

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
+use detect::thresholds::Limit;
 use extract::rpc::{Access, Place, Secret};
 use serde_json::json;
 use testkit::attack::{SCENARIOS, Scenario, Stage, Victim};
@@ -25,9 +26,6 @@ use crate::wiring::block_on;
 
 /// The folder of the network, below the data directory.
 const REGTEST: &str = "regtest";
-
-/// Detectors tell nothing of a node that was started so lately (`guard.restart`).
-const SILENT: u64 = 1800;
 
 /// Long enough for any process id and the blanks around it.
 const LONGEST_PID_FILE: u64 = 64;
@@ -47,9 +45,10 @@ pub fn run(options: cli::Attack) -> Result<(), Failure> {
     let mut page = format!("{} {}\n{}", scenario.detector, scenario.name, about(scenario));
     page += &format!("  node    {} at {}\n", datadir.display(), victim.p2p_address());
     let uptime = victim.rpc("uptime", json!([])).ok().and_then(|uptime| uptime.as_u64());
-    if let Some(uptime) = uptime.filter(|uptime| *uptime < SILENT) {
+    let silent = Limit::GuardRestart.row().default;
+    if let Some(uptime) = uptime.filter(|uptime| (*uptime as f64) < silent) {
         page += &format!(
-            "  note    it was started {uptime} s ago; detectors tell nothing before {SILENT} s, unless `guard.restart` says so\n"
+            "  note    it was started {uptime} s ago; detectors tell nothing before {silent} s, unless `guard.restart` says so\n"
         );
     }
     if options.strength > 1 {
