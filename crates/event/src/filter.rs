@@ -68,10 +68,10 @@ impl FromIterator<KindId> for KindSet {
 
 /// A pattern that matches no kind.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no kind of event matches `{pattern}`; did you mean `{near}`?")]
+#[error("no kind of event matches `{pattern}`{hint}", hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?")))]
 pub struct FilterError {
     pattern: String,
-    near: &'static str,
+    near: Option<&'static str>,
 }
 
 /// Which events a subscriber wants: of these kinds, from these nodes.
@@ -154,11 +154,14 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
     pattern[p..].iter().all(|c| *c == b'*')
 }
 
-/// The kind whose name shares the longest run of letters with a pattern: good enough for a hint.
-fn nearest(pattern: &str) -> &'static str {
+/// The kind whose name shares the longest run of letters with a pattern, if that is a word and more than half of it: good enough
+/// for a hint.
+fn nearest(pattern: &str) -> Option<&'static str> {
     let score = |id: &KindId| longest_run(pattern.as_bytes(), id.name().as_bytes());
     // the first of the best, so that the hint does not depend on the order of iteration
-    KindId::ALL.into_iter().rev().max_by_key(score).map_or("net.*", KindId::name)
+    let near = KindId::ALL.into_iter().rev().max_by_key(score)?;
+    let run = score(&near);
+    (run > 3 && run * 2 > pattern.len()).then_some(near.name())
 }
 
 /// The length of the longest run that both have. One pass for each byte of the pattern: strangers may ask, too.
@@ -199,6 +202,8 @@ mod tests {
         assert_eq!(Filter::parse([]).unwrap(), Filter::all());
         let error = Filter::parse(["net.pingg"]).unwrap_err().to_string();
         assert_eq!(error, "no kind of event matches `net.pingg`; did you mean `net.ping`?");
+        let error = |pattern| Filter::parse([pattern]).unwrap_err().to_string();
+        assert_eq!([error("nope"), error("")], ["no kind of event matches `nope`", "no kind of event matches ``"]);
     }
 
     #[test]

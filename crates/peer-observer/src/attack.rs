@@ -164,7 +164,10 @@ fn list() -> String {
     for scenario in SCENARIOS {
         page += &format!("{} {}\n{}", scenario.detector, scenario.name, about(scenario));
         let (limit, hold) = (scenario.limit.as_secs(), scenario.hold.as_secs());
-        page += &format!("  lasts   {hold} s, which `--hold` changes, and {limit} s at most besides\n\n");
+        page += &match hold {
+            0 => format!("  lasts   {limit} s at most, and `--hold` more\n\n"),
+            _ => format!("  lasts   {limit} s at most, and {hold} s more, which `--hold` changes\n\n"),
+        };
     }
     page.pop();
     page

@@ -66,7 +66,7 @@ pub fn check() -> Result<(), Failure> {
         () => return Ok(()),
     };
     Err(Failure::new(Code::Usage, anyhow::anyhow!("{wrong}"))
-        .hint("`peer-observer logger` prints lines, `peer-observer metrics` serves numbers; both need no terminal"))
+        .hint("`run` without `--top`, and `logger`, print lines, `metrics` serves numbers: none of them needs a terminal"))
 }
 
 /// The terminal, while it is ours. It is given back when this goes away, and when something panics.

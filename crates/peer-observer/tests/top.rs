@@ -90,8 +90,8 @@ fn without_a_terminal_it_says_what_to_do() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(
             said,
-            "error: standard output is no terminal\nhint: `peer-observer logger` prints lines, `peer-observer metrics` serves numbers; \
-             both need no terminal\n"
+            "error: standard output is no terminal\nhint: `run` without `--top`, and `logger`, print lines, `metrics` serves numbers: none \
+             of them needs a terminal\n"
         );
     }
     let output = program::output(&["top"]);
