@@ -103,8 +103,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut engine = detect::Engine::new(detect::thresholds::Thresholds::default(), 0);
     let mut said = Vec::new();
     samples().into_iter().for_each(|event| engine.observe(event.into(), &mut said));
-    // behind magic, version and checksum
-    seed("detect_state", "samples", &engine.save()[15..])?;
+    engine.finish(&mut said);
+    let state = engine.save();
+    let sections = detect::Sections::read(&state)?;
+    for (number, (name, _)) in sections.names().enumerate() {
+        let body = sections.body(name).unwrap_or_default();
+        seed("detect_state", &name.replace(' ', "-"), &[&[u8::try_from(number)?], body].concat())?;
+    }
+    seed("profiles", "samples", sections.body("profiles").unwrap_or_default())?;
     for row in detect::thresholds::TABLE {
         seed("detect_thresholds", row.name, format!("{}={}", row.name, row.default).as_bytes())?;
     }

@@ -129,6 +129,9 @@ pub(crate) trait Running: Send {
     fn save(&self) -> Result<Vec<u8>, postcard::Error>;
     /// Takes over a state; `false` if it is none.
     fn restore(&mut self, state: &[u8]) -> bool;
+    /// What its state looks like: see [`crate::state::form`].
+    #[cfg(test)]
+    fn form(&self) -> String;
 }
 
 struct Typed<D>(D);
@@ -166,6 +169,11 @@ impl<D: Detector> Running for Typed<D> {
             }
             _ => false,
         }
+    }
+
+    #[cfg(test)]
+    fn form(&self) -> String {
+        crate::state::form::form::<D>()
     }
 }
 

@@ -256,6 +256,11 @@ impl Engine {
         self.order.clocks()
     }
 
+    /// Events that came out before their time, because more waited than there was room for.
+    pub fn hurried(&self) -> u64 {
+        self.order.hurried
+    }
+
     /// What it counts about a node.
     pub fn account(&self, node: &str) -> &Account {
         self.ledger.account(node)

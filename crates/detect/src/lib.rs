@@ -58,7 +58,7 @@ pub use facts::{Facts, Watched};
 pub use finding::{Case, Entity, Findings, Judgement, Statement, evidence, input};
 pub use guard::Guard;
 pub use ledger::{Account, FLEET};
-pub use state::StateError;
+pub use state::{Sections, StateError};
 
 /// Every detector, in the order of the catalogue's numbers.
 pub const fn all() -> &'static [Entry] {

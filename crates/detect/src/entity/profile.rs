@@ -13,13 +13,21 @@ use serde::{Deserialize, Serialize};
 
 use super::{Host, agent};
 use crate::measure::Table;
-use crate::time::{DAY, SECOND};
+use crate::time::{DAY, HOUR, SECOND};
 
 /// For how long a profile is kept after its stranger was last seen, nanoseconds: 90 days.
 pub const KEPT: u64 = 90 * DAY;
 
-/// Profiles. A profile takes some 300 bytes with its places in the table, so they take 20 MB at most.
+/// Profiles of up to three nodes. A profile takes some 300 bytes with its places in the table, so they take 20 MB at most.
+///
+/// With more nodes there is room for a third of it for each, up to twenty: 400,000 profiles, 120 MB. Half of it is for who is on trial. An
+/// ordinary node with full slots has 3 newcomers a minute (the catalogue's section 0.3), 4,320 a day if none was ever there before, and
+/// 10,000 places of that half: who comes again after two days is known again.
 pub const MOST: usize = 60_000;
+
+/// Nodes that have that room together, and nodes for which there is room.
+const FEW: usize = 3;
+const FLEET: usize = 20;
 
 /// Programs in a profile: the first and the latest others.
 const PROGRAMS: usize = 6;
@@ -33,15 +41,12 @@ const OPEN: usize = 16_384;
 /// Characters of a user agent.
 const AGENT: usize = 64;
 
-/// Of the bytes of a saved state: another form has another number.
-const FORM: u8 = 1;
-
 /// What is known of a stranger.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Profile {
     /// Unix seconds.
     pub first_seen: u64,
-    /// Unix seconds; while it is connected, when it came.
+    /// Unix seconds; while it is connected, when it came or was on its node's list of peers, no longer ago than an hour.
     pub last_seen: u64,
     /// Connections, both ways.
     pub sessions: u64,
@@ -77,11 +82,22 @@ impl Program {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Profiles {
     table: Table<Host, Profile>,
+    /// Room with few nodes.
+    most: usize,
     /// Names of our nodes, in the order of their numbers.
     nodes: Vec<String>,
-    /// Connections that are open, by node and peer: whose, and since when.
-    open: BTreeMap<(u16, u64), (Host, u64)>,
+    /// Connections that are open, by node and peer.
+    open: BTreeMap<(u16, u64), Open>,
     overlooked: u64,
+}
+
+/// A connection that is open.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Open {
+    host: Host,
+    since: u64,
+    /// When its stranger's profile was last told of it.
+    signed: u64,
 }
 
 impl Default for Profiles {
@@ -90,24 +106,21 @@ impl Default for Profiles {
     }
 }
 
-/// Bytes that are no state.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum ProfilesError {
-    /// Of a release with another form.
-    #[error("profiles of form {found}, where this release has form {FORM}: they begin anew")]
-    OtherForm {
-        /// The form that they have.
-        found: u8,
-    },
-    /// Cut short, or something else altogether.
-    #[error("not profiles: they begin anew")]
-    Malformed,
-}
-
 impl Profiles {
-    /// With room for so many.
+    /// With room for so many at up to three nodes.
     pub fn with_room_for(most: usize) -> Self {
-        Self { table: Table::new(most, DAY), nodes: Vec::new(), open: BTreeMap::new(), overlooked: 0 }
+        Self { table: Table::new(most, DAY), most, nodes: Vec::new(), open: BTreeMap::new(), overlooked: 0 }
+    }
+
+    /// With the room that this release gives them: others may have had another.
+    pub(crate) fn make_room(&mut self) {
+        self.most = MOST;
+        self.table.set_room(self.room());
+    }
+
+    /// For how many there is room.
+    fn room(&self) -> usize {
+        self.most * self.nodes.len().clamp(FEW, FLEET) / FEW
     }
 
     /// Looks at an event: of connections, and of what peers say of themselves.
@@ -124,27 +137,30 @@ impl Profiles {
             }
             Some(Kind::NetVersion(version)) if version.direction() == event::Direction::Inbound => {
                 let Some(node) = self.number(&event.node) else { return };
-                let Some((host, _)) = self.open.get(&(node, version.peer)) else { return };
-                let host = host.clone();
-                self.table.touch(&host, now).says(&version.user_agent, now / SECOND);
+                let Some(Open { host, .. }) = self.open.get(&(node, version.peer)) else { return };
+                if let Some(profile) = again(&mut self.table, host, now) {
+                    profile.says(&version.user_agent, now / SECOND);
+                }
             }
             // those who were there already when the watching began
             Some(Kind::StatePeers(state)) => {
                 let Some(node) = self.number(&event.node) else { return };
                 self.keep_present(node, state, now);
                 for peer in &state.peers {
-                    if self.open.len() >= OPEN {
-                        // who has no room would be counted anew with every list
-                        break;
+                    if let Some(open) = self.open.get_mut(&(node, peer.id)) {
+                        open.is_present(&mut self.table, now);
+                        continue;
                     }
-                    if self.open.contains_key(&(node, peer.id)) || !is_stranger(peer.connection_type()) {
+                    // who has no room would be counted anew with every list
+                    if self.open.len() >= OPEN || !is_stranger(peer.connection_type()) {
                         continue;
                     }
                     let Some(host) = Host::of(&peer.address, peer.network()) else { continue };
                     let since = peer.connected.map_or(now, |seconds| seconds.saturating_mul(SECOND)).min(now);
                     self.came(event, peer.id, host.clone(), since);
-                    if let Some(agent) = peer.user_agent.as_deref().filter(|agent| !agent.is_empty()) {
-                        self.table.touch(&host, now).says(agent, now / SECOND);
+                    let agent = peer.user_agent.as_deref().filter(|agent| !agent.is_empty());
+                    if let (Some(agent), Some(profile)) = (agent, again(&mut self.table, &host, now)) {
+                        profile.says(agent, now / SECOND);
                     }
                 }
             }
@@ -153,8 +169,8 @@ impl Profiles {
     }
 
     fn went(&mut self, node: u16, peer: u64, now: u64) {
-        let Some((host, since)) = self.open.remove(&(node, peer)) else { return };
-        let profile = self.table.touch(&host, now);
+        let Some(Open { host, since, .. }) = self.open.remove(&(node, peer)) else { return };
+        let Some(profile) = again(&mut self.table, &host, now) else { return };
         profile.last_seen = now / SECOND;
         profile.connected += now.saturating_sub(since) / SECOND;
     }
@@ -163,7 +179,7 @@ impl Profiles {
     fn keep_present(&mut self, node: u16, state: &StatePeers, now: u64) {
         let present: BTreeSet<u64> = state.peers.iter().map(|peer| peer.id).collect();
         let of_node = self.open.range((node, 0)..=(node, u64::MAX));
-        let absent = of_node.filter(|((_, peer), (_, since))| !present.contains(peer) && since.saturating_add(2 * SECOND) < now);
+        let absent = of_node.filter(|((_, peer), open)| !present.contains(peer) && open.since.saturating_add(2 * SECOND) < now);
         let absent: Vec<u64> = absent.map(|((_, peer), _)| *peer).collect();
         absent.into_iter().for_each(|peer| self.went(node, peer, now));
     }
@@ -184,7 +200,7 @@ impl Profiles {
             }
         }
         if self.open.len() < OPEN {
-            self.open.insert((node, peer), (host, since));
+            self.open.insert((node, peer), Open { host, since, signed: event.time });
         } else {
             self.overlooked += 1;
         }
@@ -196,6 +212,7 @@ impl Profiles {
         let place = known.unwrap_or(self.nodes.len());
         if known.is_none() && place < 1024 {
             self.nodes.push(name.to_owned());
+            self.table.set_room(self.room());
         }
         (place < 1024).then_some(place as u16)
     }
@@ -237,37 +254,14 @@ impl Profiles {
         self.table.is_empty()
     }
 
-    /// Profiles that gave way since this was last asked.
-    pub fn take_evicted(&mut self) -> u64 {
-        self.table.take_evicted()
+    /// Profiles that gave way to others, all together.
+    pub fn evicted(&self) -> u64 {
+        self.table.evicted()
     }
 
-    /// Connections whose end will not be noticed, because too many were open.
+    /// Connections whose end was not noticed because too many were open, all together.
     pub fn overlooked(&self) -> u64 {
         self.overlooked
-    }
-
-    /// Everything, as bytes.
-    pub fn save(&self) -> Vec<u8> {
-        let mut bytes = vec![FORM];
-        bytes.extend(postcard::to_stdvec(self).expect("numbers and text, into memory"));
-        bytes
-    }
-
-    /// What [`Profiles::save`] gave.
-    ///
-    /// # Errors
-    ///
-    /// It did not, or another release did.
-    pub fn restore(bytes: &[u8]) -> Result<Self, ProfilesError> {
-        match bytes.split_first() {
-            Some((&FORM, state)) => match postcard::take_from_bytes::<Self>(state) {
-                Ok((profiles, [])) => Ok(profiles),
-                _ => Err(ProfilesError::Malformed),
-            },
-            Some((&found, _)) => Err(ProfilesError::OtherForm { found }),
-            None => Err(ProfilesError::Malformed),
-        }
     }
 }
 
@@ -284,6 +278,25 @@ impl Profile {
         }
         self.programs.push(Program { agent, since: now });
     }
+}
+
+impl Open {
+    /// It is on its node's list. Once an hour that is a sign of its stranger, who may stay for weeks and is not silent meanwhile.
+    fn is_present(&mut self, table: &mut Table<Host, Profile>, now: u64) {
+        // also after a clock was set back
+        if now.abs_diff(self.signed) >= HOUR {
+            self.signed = now;
+            if let Some(profile) = again(table, &self.host, now) {
+                profile.last_seen = now / SECOND;
+            }
+        }
+    }
+}
+
+/// A sign of somebody who came before, unless his profile has given way meanwhile: of the middle of a visit none begins.
+fn again<'a>(table: &'a mut Table<Host, Profile>, host: &Host, now: u64) -> Option<&'a mut Profile> {
+    table.get(host)?;
+    Some(table.touch(host, now))
 }
 
 /// Whether somebody else decided who is at the other end: manual peers are the operator's own.

@@ -41,6 +41,11 @@ impl<K: Ord + Clone, V: Default> Table<K, V> {
         }
     }
 
+    /// With room for another number from now on. Where that is less nobody gives way at once, and the table does not grow.
+    pub fn set_room(&mut self, most: usize) {
+        self.half = (most / 2).max(1);
+    }
+
     /// The value of a key, which is a sign of it; a new one if it is not there.
     pub fn touch(&mut self, key: &K, now: u64) -> &mut V {
         let (first, last, was_known) = match self.values.get(key) {
@@ -115,6 +120,11 @@ impl<K: Ord + Clone, V: Default> Table<K, V> {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
+    }
+
+    /// How many gave way since they were last taken, or ever.
+    pub fn evicted(&self) -> u64 {
+        self.evicted
     }
 
     /// How many gave way since this was last asked: tell them to [`Findings::evicted`](crate::Findings::evicted).

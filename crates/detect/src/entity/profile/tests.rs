@@ -1,5 +1,4 @@
 use event::{ConnClosed, ConnOpened, Direction, NetVersion, Network, PeerInfo, Source};
-use proptest::prelude::*;
 
 use super::*;
 
@@ -114,7 +113,7 @@ fn a_flood_costs_nobody_known_his_history() {
     }
     assert!((0..100).all(|known| visitors.get(&format!("240.1.2.{known}:1")).is_some_and(|profile| profile.sessions == 2)));
     assert_eq!(visitors.profiles.len(), 100 + 500);
-    assert_eq!(visitors.profiles.take_evicted(), 4500);
+    assert_eq!(visitors.profiles.evicted(), 4500);
 }
 
 #[test]
@@ -137,20 +136,64 @@ fn nobody_behind_the_nodes_own_daemon_has_a_profile() {
 }
 
 #[test]
-fn what_was_saved_goes_on() {
-    let mut visitors = Visitors::new(100);
-    visitors.visit("alice", "240.1.2.3:1", "/a/");
-    let restored = Profiles::restore(&visitors.profiles.save()).unwrap();
-    assert_eq!(restored, visitors.profiles);
-    let error = |bytes: &[u8]| Profiles::restore(bytes).expect_err("refused").to_string();
-    assert_eq!(error(&[9, 1, 2]), "profiles of form 9, where this release has form 1: they begin anew");
-    assert_eq!(error(&[]), "not profiles: they begin anew");
-    assert_eq!(error(&[FORM, 1]), "not profiles: they begin anew");
+fn who_gave_way_during_his_visit_is_not_invented_at_its_end() {
+    let mut visitors = Visitors::new(10);
+    let host = Host::of("240.1.2.3:1", Network::Unspecified).unwrap();
+    let (connection_type, network) = (ConnectionType::Inbound.into(), Network::Ipv4.into());
+    let address = "240.1.2.3:1".to_owned();
+    visitors.state("alice", ConnOpened { peer: 1_000, address: address.clone(), connection_type, network, count: None });
+    for stranger in 0..20 {
+        visitors.visit("alice", &format!("241.1.2.{stranger}:1"), "");
+    }
+    assert_eq!(visitors.profiles.get(&host), None);
+    let direction = Direction::Inbound.into();
+    visitors.state("alice", NetVersion { peer: 1_000, direction, user_agent: "/late/".into(), ..Default::default() });
+    assert_eq!(visitors.profiles.get(&host), None, "by what he says");
+    visitors.state("alice", ConnClosed { peer: 1_000, address, connection_type, network, established: None });
+    assert_eq!(visitors.profiles.get(&host), None, "by his going");
+    assert!(visitors.profiles.iter().all(|(_, profile)| profile.sessions > 0 && profile.first_seen > 0));
+    assert!(visitors.profiles.evicted() > 0);
 }
 
-proptest! {
-    #[test]
-    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let _ = Profiles::restore(&[&[FORM], &bytes[..]].concat());
+#[test]
+fn who_stays_is_not_silent() {
+    let mut visitors = Visitors::new(100);
+    for hour in 0..30 {
+        // twenty newcomers an hour, who would have pushed him out in three
+        visitors.state("alice", listed([1]));
+        for stranger in 0..20 {
+            visitors.state("bob", listed([1000 + hour * 20 + stranger]));
+            visitors.now += 181 * SECOND;
+        }
+        let stays = visitors.get("240.1.0.1:1").expect("he is here");
+        assert_eq!((stays.sessions, visitors.now / SECOND - stays.last_seen), (1, 20 * 181), "hour {hour}");
     }
+    assert!(visitors.profiles.evicted() > 0);
+}
+
+#[test]
+fn a_fleet_has_room_for_the_second_day_of_everybody() {
+    // 20 nodes with 3 newcomers a minute, and all of them come again a day and an hour later
+    const NODES: u32 = 20;
+    const MINUTES: u32 = 25 * 60;
+    let mut visitors = Visitors::new(MOST / 10);
+    // a tenth of everything, which nobody waits for
+    let each = |visitors: &mut Visitors| {
+        for minute in 0..MINUTES {
+            for node in 0..NODES {
+                if (minute + node).is_multiple_of(10) {
+                    for stranger in 0..3 {
+                        let host = std::net::Ipv4Addr::from(0xf000_0000 + (minute * NODES + node) * 3 + stranger);
+                        visitors.visit(&format!("node-{node}"), &format!("{host}:1"), "");
+                        visitors.now -= 60 * SECOND;
+                    }
+                }
+            }
+            visitors.now += 60 * SECOND;
+        }
+    };
+    each(&mut visitors);
+    assert_eq!((visitors.profiles.evicted(), visitors.profiles.len()), (0, 9000));
+    each(&mut visitors);
+    assert!(visitors.profiles.iter().all(|(_, profile)| profile.sessions == 2), "everybody is known again");
 }
