@@ -135,6 +135,7 @@ impl Engine {
         let mut engine = Self::with(entries, thresholds, kept.sections.key());
         let Clocks { common, nodes } = kept.take(&CLOCKS, None).unwrap_or_default();
         engine.clock = common;
+        let mut unknown = Vec::new();
         for name in kept.nodes() {
             engine.know(&name);
             let Some(node) = engine.nodes.get_mut(&name) else { continue };
@@ -143,12 +144,14 @@ impl Engine {
             match kept.take(&FACTS, Some(&name)) {
                 Some(facts) => node.facts = facts,
                 // whether it has begun another life meanwhile nobody knows now: peer ids may mean others
-                None => node.posts.iter_mut().for_each(|post| post.detector.restarted(&name)),
+                None => unknown.push(name),
             }
         }
-        let mut fleet = std::mem::take(&mut engine.fleet);
-        kept.take_posts(None, &mut fleet);
-        engine.fleet = fleet;
+        kept.take_posts(None, &mut engine.fleet);
+        for name in &unknown {
+            let posts = engine.nodes.get_mut(name).map(|node| &mut node.posts);
+            posts.into_iter().flatten().chain(&mut engine.fleet).for_each(|post| post.detector.restarted(name));
+        }
         if let Some(order) = kept.take(&ORDER, None) {
             engine.order = Order::restore(order);
         }

@@ -2,6 +2,8 @@
 //!
 //! Without optimisation one seed is played, at strength 1; `cargo test --release -p po-detect --test truth` plays all of them and compares the page.
 //! `TRUTH=D09` in the environment plays those of one detector only, `TRUTH=D09/fire` those of them that begin so, and prints what comes of it.
+//!
+//! Every attack is also cut into pieces, with the state kept in between: of each detector one without optimisation, all of them with it.
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
@@ -15,7 +17,8 @@ use std::thread;
 use detect::score::{self, Score, Tally, Truth, times};
 use detect::thresholds::{TABLE, Thresholds};
 use detect::time::seconds;
-use detect::{Engine, Guard};
+use detect::{Engine, Guard, Sections, Statement};
+use event::{Finding, Kind};
 use expect_test::expect_file;
 use testkit::synthetic::{self, Run};
 
@@ -243,6 +246,67 @@ impl Case {
         }
     }
 
+    /// Where a recording of it is cut: when two fifths and four fifths have passed, and while attacks that are announced are at their height.
+    /// Those that show only when it is played are cut by what is found.
+    fn cuts(&self, scenario: &synthetic::Scenario) -> Vec<u64> {
+        const ATTACKS: usize = 3;
+        let (begin, length) = (scenario.script().begin, scenario.script().length.as_nanos() as u64);
+        let height = |truth: &synthetic::Truth| truth.begin + (truth.end.min(begin + length) - truth.begin) / 2;
+        let mut cuts: Vec<u64> = scenario.truths().iter().take(ATTACKS).map(height).collect();
+        cuts.extend([2, 4].map(|fifth| begin + length / 5 * fifth));
+        cuts.sort_unstable();
+        cuts.dedup();
+        cuts
+    }
+
+    /// Plays it once as a whole and once in pieces, and says where they differ, if they do.
+    fn play_in_pieces(&self) -> Result<(), String> {
+        /// Findings of which the first word is followed by a cut.
+        const OPENED: usize = 2;
+        let mut scenario = self.load(1, 1.0);
+        let mut cuts = self.cuts(&scenario).into_iter().peekable();
+        let thresholds = self.thresholds(scenario.script());
+        let (mut whole, mut pieces) = (Engine::new(thresholds.clone(), 1), Engine::new(thresholds.clone(), 1));
+        let (mut of_whole, mut of_pieces) = (Vec::new(), Vec::new());
+        let (mut opened, mut amidst) = (0, 0);
+        for event in scenario.by_ref() {
+            let event = Arc::new(event);
+            let (time, told) = (event.time, of_pieces.len());
+            whole.observe(event.clone(), &mut of_whole);
+            pieces.observe(event, &mut of_pieces);
+            let of_it = |statement: &&Statement| finding(statement).is_some_and(|finding| finding.detector == self.detector);
+            let is_open = |statement: &Statement| matches!(statement.kind, Kind::FindingOpened(_));
+            let first_word = of_pieces[told..].iter().filter(of_it).any(is_open) && opened < OPENED;
+            if cuts.next_if(|cut| *cut <= time).is_some() || first_word {
+                opened += usize::from(first_word);
+                amidst +=
+                    usize::from(of_pieces.iter().rfind(of_it).is_some_and(|last| finding(last).is_some_and(|last| last.end == 0)));
+                let (restored, anew) = Engine::restore(&pieces.save(), thresholds.clone()).map_err(|error| error.to_string())?;
+                if !anew.is_empty() {
+                    return Err(format!("these begin anew: {anew:?}"));
+                }
+                pieces = restored;
+            }
+        }
+        whole.finish(&mut of_whole);
+        pieces.finish(&mut of_pieces);
+        if let Some((whole, piece)) = of_whole.iter().zip(&of_pieces).find(|(whole, piece)| whole != piece) {
+            return Err(format!("the whole says {whole:?}\nand pieces say {piece:?}"));
+        }
+        if of_whole.len() != of_pieces.len() {
+            return Err(format!("{} statements of the whole, {} of pieces", of_whole.len(), of_pieces.len()));
+        }
+        let (whole, pieces) = (whole.save(), pieces.save());
+        let (whole, pieces) = (Sections::read(&whole).unwrap(), Sections::read(&pieces).unwrap());
+        // which source counts is kept in a map that has no order
+        let differ = |name: &&str| *name != "primaries" && whole.body(name) != pieces.body(name);
+        let differ: Vec<&str> = whole.names().map(|(name, _)| name).filter(differ).collect();
+        if !differ.is_empty() {
+            return Err(format!("at the end the state has another {differ:?}"));
+        }
+        if amidst == 0 { Err("no cut while a finding is open".to_owned()) } else { Ok(()) }
+    }
+
     /// Where to look when a scenario fails: its name, and what it is about.
     fn title(&self) -> String {
         format!("`{}`: {}", self.name, self.load(1, 1.0).script().about)
@@ -302,6 +366,40 @@ fn detectors_find_what_is_true_and_nothing_else() {
         HELD_OUT.iter().for_each(|set| held_out_set_scores(&mut held_out_scores, set));
         expect_file![repository().join("docs/detectors.md")].assert_eq(&page(&cases, &outcomes, &held_out_scores));
     }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// What a statement is about.
+fn finding(statement: &Statement) -> Option<&Finding> {
+    match &statement.kind {
+        Kind::FindingOpened(told) => told.finding.as_ref(),
+        Kind::FindingUpdated(told) => told.finding.as_ref(),
+        Kind::FindingCleared(told) => told.finding.as_ref(),
+        Kind::FindingExpired(told) => told.finding.as_ref(),
+        _ => None,
+    }
+}
+
+#[test]
+fn attacks_in_pieces_are_found_as_in_the_whole() {
+    let all = cases();
+    let is_played = |case: &&Case| if cfg!(debug_assertions) { case.name == "fire" } else { case.fires() };
+    let fires: Vec<&Case> = all.iter().filter(is_played).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut wrong = String::new();
+        while let Some(case) = fires.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(why) = case.play_in_pieces() {
+                writeln!(wrong, "{} {}: {why}", case.detector, case.name).unwrap();
+            }
+        }
+        wrong
+    };
+    let wrong: String = thread::scope(|scope| {
+        let workers = thread::available_parallelism().map_or(1, usize::from);
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 

@@ -52,7 +52,8 @@ pub fn run(options: cli::Detect) -> Result<(), Failure> {
         return Err(alone::no_input("detect", "look at", run));
     }
     let book = crate::incidents::asked(options.incidents.clone(), options.messages.clone(), None, false)?;
-    let prepared = options.detect.prepare(live).map_err(unreadable)?;
+    // over a replay everybody finds what the recording itself gives
+    let prepared = options.detect.prepare(live && options.nats.replay.is_none()).map_err(unreadable)?;
     if live {
         let book = book.map(Asked::open).transpose()?;
         return watch(prepared, book, options, printer);

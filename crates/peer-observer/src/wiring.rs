@@ -219,7 +219,8 @@ fn start(nodes: &[extract::node::Config], mut plan: Plan, wait: bool, nats: &Nat
         logs.push(log.flatten());
     }
     let detect = match plan.detect.take() {
-        Some((config, asked)) => Some((config.prepare(true).map_err(crate::detect::unreadable)?, asked)),
+        // over a replay everybody finds what the recording itself gives
+        Some((config, asked)) => Some((config.prepare(nats.replay.is_none()).map_err(crate::detect::unreadable)?, asked)),
         None => None,
     };
     let here = known.iter().any(|node| node.life.is_some());

@@ -301,6 +301,41 @@ fn a_replay_over_nats_is_heard_by_those_who_asked_for_it() {
 }
 
 #[test]
+fn detectors_have_a_key_that_nobody_can_guess_but_over_a_replay() {
+    need_nats!();
+    let server = NatsServer::start("").unwrap();
+    let url = server.url();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let key = |replay: Option<&str>| {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("state");
+        let arguments = ["detect", "--nats", &url, "--detect-state", state.to_str().unwrap()];
+        let detect = Running::start(program().args(arguments).args(replay.map(|id| format!("--nats-replay={id}"))));
+        runtime.block_on(async {
+            let replay = replay.map(|id| id.parse().unwrap());
+            let bus = Bus::open(&NatsOptions { url: Some(url.parse().unwrap()), replay, ..NatsOptions::default() }).await.unwrap();
+            let mut beats = bus.subscribe(Filter::kinds([event::KindId::HealthBeat]), Limits::default()).await.unwrap();
+            let publisher = bus.publisher("alice".parse().unwrap(), event::Source::Ebpf);
+            // until it has heard of the node, and says so
+            for second in 1_u64.. {
+                publisher.publish(second * 1_000_000_000, None, event::HealthBeat::default());
+                let next = tokio::time::timeout(std::time::Duration::from_millis(20), beats.next());
+                let Ok(Some(Delivery::Event(beat))) = next.await else { continue };
+                if (beat.source(), beat.node.as_str()) == (event::Source::Detect, "alice") {
+                    break;
+                }
+            }
+            bus.close().await;
+        });
+        let (_, said, status) = detect.end(rustix::process::Signal::TERM);
+        assert!(status.success(), "{said:#?}");
+        detect::Sections::read(&std::fs::read(state).unwrap()).unwrap().key()
+    };
+    assert_eq!(key(Some("r1")), 0, "a replay gives what the recording itself gives");
+    assert_ne!(key(None), 0);
+}
+
+#[test]
 fn an_archive_follows_nats() {
     need_nats!();
     let server = NatsServer::start("").unwrap();

@@ -38,7 +38,7 @@ pub struct Config {
     /// Keep the detectors' state in this file, and go on from it
     ///
     /// What is usual at a node takes days to learn; without this it is learned anew at every start. Written once a minute and at the
-    /// end. A state of another release is not used, and says so.
+    /// end. Parts of another form begin anew, and say so.
     #[arg(long, alias = "state", value_name = "FILE")]
     pub detect_state: Option<PathBuf>,
 
@@ -106,7 +106,7 @@ impl Config {
     }
 
     /// An engine that begins with the state that was kept, or anew. `live`: its hashes get a key that nobody can guess; over a recording
-    /// everybody finds the same.
+    /// or a replay everybody finds the same.
     ///
     /// # Errors
     ///

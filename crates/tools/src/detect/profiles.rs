@@ -4,9 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use detect::Engine;
 use detect::entity::{Host, Profile, Profiles};
-use detect::thresholds::Thresholds;
 use event::text::{Printable, Rfc3339};
 use serde_json::json;
 
@@ -16,11 +14,12 @@ use crate::logger::Format;
 ///
 /// # Errors
 ///
-/// It cannot be read, or is no state of this release.
+/// It cannot be read, or its profiles are of no form that this release reads.
 pub fn profiles(state: &Path, format: Format) -> anyhow::Result<String> {
     let bytes = std::fs::read(state).with_context(|| format!("failed to read the detectors' state {}", state.display()))?;
-    let (engine, _) = Engine::restore(&bytes, Thresholds::default()).with_context(|| state.display().to_string())?;
-    Ok(show(engine.profiles(), format))
+    // whatever else in it is of another release
+    let profiles = Profiles::of_state(&bytes).with_context(|| state.display().to_string())?;
+    Ok(show(&profiles, format))
 }
 
 fn show(profiles: &Profiles, format: Format) -> String {

@@ -50,7 +50,8 @@ impl File {
         match Engine::restore(&bytes, thresholds) {
             Ok((engine, anew)) => {
                 if !anew.is_empty() {
-                    tracing::warn!(%path, detectors = anew.join(" "), "these detectors have changed, and begin anew");
+                    let parts = anew.join(", ");
+                    tracing::warn!(%path, parts, "parts of the detectors' state have changed or are damaged, and begin anew");
                 }
                 Ok(Some(engine))
             }

@@ -1,9 +1,11 @@
+use std::convert::Infallible;
 use std::fs;
 
 use bus::Limits;
 use detect::score::Truth;
 use event::KindSet;
 use expect_test::expect;
+use extract::replay::{self, Pace};
 use testkit::synthetic::{self, Run};
 
 use super::*;
@@ -57,8 +59,8 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// As `run` has it: events published one by one, findings read from the bus.
-async fn published(config: &Config, events: Vec<Event>) -> Vec<Statement> {
+/// As `run` has it: events published one by one at this pace, findings read from the bus.
+async fn published(config: &Config, events: Vec<Event>, pace: Pace) -> Vec<Statement> {
     let bus = Bus::local();
     let prepared = config.prepare(false).unwrap();
     let input = bus.subscribe(prepared.filter([]), Limits::default()).await.unwrap();
@@ -67,10 +69,8 @@ async fn published(config: &Config, events: Vec<Event>) -> Vec<Statement> {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let stopped = async { drop(stopped.await) };
     let tool = tokio::spawn(run(prepared, input, bus.clone(), None, stopped, |_| Ok(())));
-    for event in events {
-        // waits where a subscriber has no room
-        bus.forward(event).await;
-    }
+    // waits where a subscriber has no room
+    replay::run(events.into_iter().map(Ok::<_, Infallible>), pace, &bus).await.unwrap();
     drop(stop);
     tool.await.unwrap().unwrap();
     bus.close().await;
@@ -89,7 +89,7 @@ fn a_bus_a_recording_and_its_pieces_give_the_same() {
     let (events, _) = storm();
     let whole = told(&played(&Config::default(), events.clone()));
     assert!(whole.iter().any(|line| line.contains("FindingOpened")) && whole.iter().any(|line| line.contains("FindingCleared")));
-    let live = told(&runtime().block_on(published(&Config::default(), events.clone())));
+    let live = told(&runtime().block_on(published(&Config::default(), events.clone(), Pace::Max)));
     assert_eq!(live, whole);
 
     let place = tempfile::tempdir().unwrap();
@@ -102,6 +102,63 @@ fn a_bus_a_recording_and_its_pieces_give_the_same() {
     let waiting = whole.len() - pieces.len();
     assert!(waiting <= 1, "{waiting} statements of the last two seconds");
     assert_eq!(pieces, whole[..pieces.len()]);
+}
+
+/// Time passes only while everybody waits, so that 25 minutes take as long as they need to be looked at.
+#[tokio::test(start_paused = true)]
+async fn as_fast_as_it_happened_gives_what_max_speed_gives() {
+    let (events, _) = storm();
+    let (first, last) = (events[0].time, events[events.len() - 1].time);
+    let whole = told(&played(&Config::default(), events.clone()));
+    let begin = Instant::now();
+    let paced = told(&published(&Config::default(), events, Pace::Times(1.0)).await);
+    assert!(begin.elapsed() >= Duration::from_nanos(last - first), "it took {:?}", begin.elapsed());
+    assert_eq!(paced, whole);
+}
+
+#[test]
+fn a_bus_in_pieces_gives_what_the_whole_gives() {
+    let (events, _) = storm();
+    let whole = told(&played(&Config::default(), events.clone()));
+    let place = tempfile::tempdir().unwrap();
+    let config = Config { detect_state: Some(place.path().join("state")), ..Config::default() };
+    let mut pieces = Vec::new();
+    for piece in events.chunks(events.len() / 4) {
+        pieces.extend(told(&runtime().block_on(published(&config, piece.to_vec(), Pace::Max))));
+    }
+    assert!(whole.len() - pieces.len() <= 1, "{} statements of {}", pieces.len(), whole.len());
+    assert_eq!(pieces, whole[..pieces.len()]);
+}
+
+#[test]
+fn only_what_is_live_has_a_key_that_nobody_can_guess() {
+    // the key is a part of the state
+    let state = |live| Config::default().prepare(live).unwrap().engine.save();
+    assert_eq!(state(false), state(false));
+    assert_ne!(state(true), state(true));
+}
+
+#[test]
+fn profiles_are_read_of_a_state_of_which_nothing_else_is() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("state");
+    let config = Config { detect_state: Some(path.clone()), ..Config::default() };
+    let (events, _) = storm();
+    played(&config, events.into_iter().take(20_000));
+    let known = profiles(&path, crate::logger::Format::Text).unwrap();
+    assert!(known.lines().count() > 5, "{known}");
+    let state = fs::read(&path).unwrap();
+    let mut sections = detect::Sections::read(&state).unwrap();
+    let names: Vec<(String, u32)> = sections.names().map(|(name, version)| (name.to_owned(), version)).collect();
+    for (name, version) in names.iter().filter(|(name, _)| name != "profiles") {
+        sections.replace(name, Some(version + 1), Vec::new());
+    }
+    fs::write(&path, sections.to_bytes()).unwrap();
+    assert_eq!(profiles(&path, crate::logger::Format::Text).unwrap(), known);
+    // and the next start goes on with them
+    let prepared = config.prepare(false).unwrap();
+    assert_eq!(prepared.engine.profiles().len(), known.lines().count());
+    assert!(path.exists(), "it is not set aside");
 }
 
 #[test]
