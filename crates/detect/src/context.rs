@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use event::Source;
+use event::KindId;
+use event::primary::Primaries;
 
 use crate::engine::Node;
 use crate::entity::Knowledge;
@@ -26,6 +27,8 @@ pub struct Context<'a> {
     pub(crate) limits: &'a Limits,
     /// A secret number, for hashes that nobody outside can predict.
     pub key: u64,
+    /// Whose word counts.
+    pub(crate) primaries: &'a Primaries,
     /// All nodes, where the detector is about all of them.
     pub(crate) fleet: Option<&'a BTreeMap<String, Node>>,
 }
@@ -65,18 +68,23 @@ impl<'a> Context<'a> {
         (all > 1).then(|| (fingerprint, f64::from(most) / f64::from(all)))
     }
 
-    /// Whether events of one of these sources are missing in the last `window` nanoseconds: lost, late, or the source is silent. For a
-    /// detector that is about all nodes: at one of them.
-    pub fn is_blind(&self, sources: &[Source], window: u64) -> bool {
-        let at = |facts: &Facts, now| sources.iter().any(|source| facts.is_blind(*source, now, window));
+    /// Whether facts of one of these kinds may be missing in the last `window` nanoseconds: whoever states them lost some, or is silent or
+    /// gone. What nobody ever stated is not missed. For a detector that is about all nodes: at one of them.
+    pub fn is_blind(&self, kinds: &[KindId], window: u64) -> bool {
+        let at = |name: &str, facts: &Facts, now| kinds.iter().any(|id| facts.is_blind(*id, name, self.primaries, now, window));
         match self.fleet {
-            None => at(self.facts, self.now),
+            None => at(self.node, self.facts, self.now),
             // clocks differ: what is long ago is so by the node's own
-            Some(nodes) => nodes.values().any(|node| {
+            Some(nodes) => nodes.iter().any(|(name, node)| {
                 let now = node.time(self.now);
-                node.facts.is_watched(now) && at(&node.facts, now)
+                node.facts.is_watched(now) && at(name, &node.facts, now)
             }),
         }
+    }
+
+    /// Whether somebody states facts of a kind, and has missed none for `window` nanoseconds: that there are none says something.
+    pub fn sees(&self, kind: KindId, window: u64) -> bool {
+        self.facts.is_stated(kind) && !self.is_blind(&[kind], window)
     }
 
     /// How many nodes are watched: those that something was heard of within the last hour. One for a detector that is about one.

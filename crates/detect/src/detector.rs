@@ -1,6 +1,6 @@
 //! What a detector is.
 
-use event::{Event, KindId, Source};
+use event::{Event, KindId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -57,14 +57,18 @@ pub struct About {
     pub kinds: &'static [KindId],
     /// How often [`Detector::tick`] is called, nanoseconds of event time.
     pub every: u64,
-    /// The sources without which it cannot say that all is well: loss or silence of theirs within `window` turns *clear* into *unknown*.
-    pub needs: &'static [Source],
-    /// How far back its answers look, nanoseconds.
+    /// The kinds that its findings rest on: where some are missing (lost, or their witness is silent or gone: [`Context::is_blind`]) within
+    /// `window`, *clear* is *unknown*. What nobody ever stated is not missed.
+    pub needs: &'static [KindId],
+    /// For how long a loss leaves it in doubt, nanoseconds: as far back as the shortest look that decides whether it is over. It is not how far
+    /// back all of its criteria look: some count a day or a week, where ten events that are missing change nothing, and whoever was unsure
+    /// for a day because of them would be believed in nothing. What an outage of an hour does to such a criterion is its own to know, as D02
+    /// leaves out hours that it did not see as a whole.
     pub window: u64,
     /// What the engine applies to everything that it would alert.
     pub guards: &'static [Guard],
-    /// Whether missing events could make it fire: then it says *unknown* instead.
-    pub fooled_by_loss: bool,
+    /// The kinds of which a missing event could make it fire: where some are missing within `window`, it says *unknown* instead.
+    pub fooled_by: &'static [KindId],
     /// Its rows in the table.
     pub thresholds: &'static [Limit],
     /// What does not follow from its findings; words only, because numbers are taken away when it leaves.

@@ -61,7 +61,7 @@ pub struct Totals {
     pub late: u64,
     /// How often a node's clock was set back.
     pub set_back: u64,
-    /// Events that were missing where the engine reads them.
+    /// Events that were missing where the engine reads them, or where they were recorded.
     pub missed: u64,
     /// Nodes that gave way to others.
     pub forgotten: u64,
@@ -208,6 +208,13 @@ impl Engine {
         if event.source() == Source::Detect || event.kind.is_none() {
             return;
         }
+        // what nobody knows the node of: whoever recorded it missed what the engine would have missed
+        if event.node.is_empty() {
+            if let (Source::Tool, Some(Kind::HealthLost(lost))) = (event.source(), &event.kind) {
+                self.lose(lost.count, event.time);
+            }
+            return;
+        }
         match self.order.push(event.clone()) {
             Place::InOrder => {}
             Place::Late => {
@@ -232,9 +239,19 @@ impl Engine {
 
     /// So many events did not reach us: nobody knows of which node or source.
     pub fn missed(&mut self, count: u64) {
-        self.totals.missed += count;
+        self.lose(count, self.clock);
+    }
+
+    /// `time` is by the common clock. What waits to be put in order may be of later, but not by much.
+    fn lose(&mut self, count: u64, time: u64) {
+        self.totals.missed = self.totals.missed.saturating_add(count);
+        let time = time.clamp(self.clock, self.clock.saturating_add(MINUTE));
         for node in self.nodes.values_mut() {
-            node.facts.lose_all(node.now, count);
+            let time = node.time(time);
+            // of one that was taken away there was nothing to miss
+            if node.facts.is_watched(time) {
+                node.facts.lose_all(time, count);
+            }
         }
     }
 
@@ -310,8 +327,9 @@ impl Engine {
         (*now, *second) = (time, time / SECOND);
         facts.set_back(time);
         primaries.set_back(name, time);
+        let primaries = &*primaries;
         ledger.set_back(name, time);
-        let context = Context { now: time, node: name, facts, knowledge, limits, key: *key, fleet: None };
+        let context = Context { now: time, node: name, facts, knowledge, limits, key: *key, primaries, fleet: None };
         posts.iter_mut().for_each(|post| post.set_back(context, ledger, far));
         let newest = nodes.iter().map(|(name, node)| order.common(name, node.now)).max().unwrap_or_default();
         if newest >= *clock {
@@ -322,7 +340,7 @@ impl Engine {
         nodes.values_mut().for_each(|node| node.heard = node.heard.min(newest));
         let Some(Node { facts, .. }) = nodes.get(name) else { return };
         let (limits, fleet_of) = (&*fleet_limits, Some(&*nodes));
-        let context = Context { now: newest, node: name, facts, knowledge, limits, key: *key, fleet: fleet_of };
+        let context = Context { now: newest, node: name, facts, knowledge, limits, key: *key, primaries, fleet: fleet_of };
         fleet.iter_mut().for_each(|post| post.set_back(context, ledger, far));
     }
 
@@ -348,12 +366,13 @@ impl Engine {
         let Self { routes, key, knowledge, profiles, primaries, nodes, ledger, clock, .. } = self;
         let (name, Node { facts, limits, posts, now, second, heard }) = (&event.node, nodes.get_mut(&event.node)?);
         let admitted = primaries.admit(event);
+        let primaries = &*primaries;
         *now = event.time.max(*now);
         *heard = time.max(*clock);
         let passed = *now / SECOND != *second;
         if passed {
             *second = *now / SECOND;
-            let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key, fleet: None };
+            let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key, primaries, fleet: None };
             for post in posts.iter_mut() {
                 post.tick(context, ledger);
             }
@@ -362,13 +381,13 @@ impl Engine {
             }
         }
         if !admitted {
-            facts.heard(event.source());
+            facts.heard(event.source(), id);
             return Some(Looked { passed, admitted, restarted: false, grown: false });
         }
         let height = facts.tip.height;
-        let restarted = facts.learn(event, *now);
+        let restarted = facts.learn(event, id, *now);
         let grown = facts.tip.height != height;
-        let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key, fleet: None };
+        let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key, primaries, fleet: None };
         if restarted {
             profiles.restarted(name);
             for post in posts.iter_mut() {
@@ -385,7 +404,7 @@ impl Engine {
 
     /// Those who see all nodes are shown it.
     fn look_at_fleet(&mut self, event: &Event, id: KindId, time: u64, looked: Looked) {
-        let Self { routes, fleet_limits, key, knowledge, nodes, fleet, ledger, clock, .. } = self;
+        let Self { routes, fleet_limits, key, knowledge, primaries, nodes, fleet, ledger, clock, .. } = self;
         let wanted = &routes[id.index()].fleet;
         let shown = looked.admitted && !wanted.is_empty();
         if fleet.is_empty() || !(shown || looked.passed || looked.restarted) {
@@ -399,6 +418,7 @@ impl Engine {
             knowledge,
             limits: fleet_limits,
             key: *key,
+            primaries,
             fleet: Some(nodes),
         };
         if looked.passed {
@@ -415,9 +435,9 @@ impl Engine {
     /// Whoever is gone is gone after everybody has seen it go.
     fn close(&mut self, event: &Event) {
         let Some(Kind::ConnClosed(closed)) = &event.kind else { return };
-        let Self { key, knowledge, nodes, ledger, .. } = self;
+        let Self { key, knowledge, primaries, nodes, ledger, .. } = self;
         let (name, Some(Node { facts, limits, posts, now, .. })) = (&event.node, nodes.get_mut(&event.node)) else { return };
-        let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key, fleet: None };
+        let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key, primaries, fleet: None };
         for post in posts.iter_mut() {
             post.gone(context, ledger, Some(closed.peer));
         }
@@ -431,7 +451,7 @@ impl Engine {
             return;
         }
         self.clock = time;
-        let Self { key, knowledge, nodes, ledger, .. } = self;
+        let Self { key, knowledge, primaries, nodes, ledger, .. } = self;
         // one that was taken away, or has another name now, is of no fleet any more
         ledger.fleet.nodes = nodes.values().filter(|node| node.facts.is_watched(node.time(time))).count();
         for (name, Node { facts, limits, posts, now, second, heard }) in nodes {
@@ -440,7 +460,7 @@ impl Engine {
                 *now = now.saturating_add(passed);
                 *second = *now / SECOND;
                 *heard = time;
-                let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key, fleet: None };
+                let context = Context { now: *now, node: name, facts, knowledge, limits, key: *key, primaries, fleet: None };
                 posts.iter_mut().for_each(|post| post.tick(context, ledger));
             }
         }
@@ -456,7 +476,16 @@ impl Engine {
             if let Some((name, node)) = oldest.and_then(|name| self.nodes.remove_entry(&name)) {
                 let Node { facts, limits, now, mut posts, .. } = node;
                 let (knowledge, key) = (&self.knowledge, self.key);
-                let context = Context { now, node: &name, facts: &facts, knowledge, limits: &limits, key, fleet: None };
+                let context = Context {
+                    now,
+                    node: &name,
+                    facts: &facts,
+                    knowledge,
+                    limits: &limits,
+                    key,
+                    primaries: &self.primaries,
+                    fleet: None,
+                };
                 for post in &mut posts {
                     post.desk.end_all(post.detector.about(), &context, &mut self.ledger, FindingEnd::Crowded);
                 }

@@ -1,6 +1,7 @@
 //! What every detector may know of a node: computed once, from the events, by the engine.
 
-use event::{Event, Kind, KindId, KindSet, NetVersion, Source, primary::SOURCES};
+use event::primary::{Primaries, SOURCES, sources};
+use event::{Event, Kind, KindId, KindSet, NetVersion, Source};
 use serde::{Deserialize, Serialize};
 
 use crate::entity::fingerprint::{self, Handshakes};
@@ -31,6 +32,8 @@ pub struct Facts {
     handshakes: Handshakes,
     /// When an extractor came back that had been there before.
     pub(crate) came_back: Option<u64>,
+    /// Events that did not reach the detectors, of this node or another, and nobody knows of which source.
+    pub missed: u64,
     sources: [Watched; SOURCES],
 }
 
@@ -55,6 +58,8 @@ pub struct Watched {
     pub late: u64,
     /// Whether it was ever attached.
     was_attached: bool,
+    /// The kinds that it ever stated, whether or not its word counted.
+    stated: KindSet,
 }
 
 /// A source that has not beaten for longer is silent, nanoseconds. Beats come each second.
@@ -95,6 +100,11 @@ impl Facts {
         &self.sources[source as usize]
     }
 
+    /// Events of all sources that came.
+    pub fn events(&self) -> u64 {
+        self.sources.iter().map(|watched| watched.events).sum()
+    }
+
     /// Peers and handshakes for which there was no room.
     pub fn overlooked(&self) -> u64 {
         self.peers.overlooked + self.handshakes.overlooked()
@@ -105,11 +115,41 @@ impl Facts {
         self.node_run.map(|seconds| seconds.saturating_mul(SECOND))
     }
 
-    /// Whether events of a source are missing in the last `window` nanoseconds.
-    pub(crate) fn is_blind(&self, source: Source, now: u64, window: u64) -> bool {
+    /// Whether anybody states facts of a kind, or did.
+    pub(crate) fn is_stated(&self, id: KindId) -> bool {
+        sources(id).iter().any(|source| self.states(*source, id))
+    }
+
+    /// Whether a source states facts of a kind: the best witness wherever it is, another only where it did before. A log tells of connections
+    /// where it was asked to, and beats in any case.
+    fn states(&self, source: Source, id: KindId) -> bool {
         let watched = self.source(source);
-        let lost = watched.loss.is_some_and(|loss| loss.saturating_add(window) >= now);
-        watched.detached || watched.is_silent(now) || lost
+        watched.events > 0 && (sources(id).first() == Some(&source) || watched.stated.contains(id))
+    }
+
+    /// Whether facts of a kind may be missing in the last `window` nanoseconds: see [`Context::is_blind`](crate::Context::is_blind).
+    pub(crate) fn is_blind(&self, id: KindId, node: &str, primaries: &Primaries, now: u64, window: u64) -> bool {
+        let list = sources(id);
+        if !self.is_stated(id) {
+            return false;
+        }
+        let alone = list.len() == 1;
+        let best = list.first().copied();
+        // before anybody is known to be attached it is the best who would be missed
+        let primary = if alone { best } else { primaries.primary(node, id).or(best) };
+        // who took the place of one that stated it has to state it, too
+        let Some(primary) = primary.filter(|source| self.states(*source, id)) else { return true };
+        let watched = self.source(primary);
+        let since = now.saturating_sub(window);
+        // what was lost by one whose word did not count then was no loss
+        let lost = |source: &Source| {
+            let loss = self.source(*source).loss.filter(|loss| *loss >= since);
+            loss.is_some_and(|loss| alone || primaries.primary_at(node, id, loss).or(best) == Some(*source))
+        };
+        watched.detached
+            || watched.is_silent(now)
+            || list.iter().any(lost)
+            || !alone && primaries.uncovered(node, id).is_some_and(|time| time >= since)
     }
 
     /// Whether nothing was ever heard of a source, or it is silent, or gone.
@@ -139,11 +179,11 @@ impl Facts {
     }
 
     /// Learns from an event. `true` if it begins another life of the node.
-    pub(crate) fn learn(&mut self, event: &Event, now: u64) -> bool {
+    pub(crate) fn learn(&mut self, event: &Event, id: KindId, now: u64) -> bool {
         let source = event.source();
-        let watched = &mut self.sources[source as usize];
-        watched.events += 1;
+        self.heard(source, id);
         let restarted = self.lives(event, now);
+        let started = self.started();
         let watched = &mut self.sources[source as usize];
         match &event.kind {
             Some(Kind::HealthBeat(beat)) => {
@@ -157,6 +197,10 @@ impl Facts {
             Some(Kind::HealthAttached(_)) => {
                 if watched.was_attached {
                     self.came_back = Some(now);
+                }
+                // nor what happened while it was gone, unless the node was gone as well
+                if watched.detached && watched.fact.is_some_and(|fact| started.is_none_or(|started| started <= fact)) {
+                    watched.loss = Some(now);
                 }
                 watched.was_attached = true;
                 watched.detached = false;
@@ -231,9 +275,11 @@ impl Facts {
         }
     }
 
-    /// An event came that does not count, because another source states the same.
-    pub(crate) fn heard(&mut self, source: Source) {
-        self.sources[source as usize].events += 1;
+    /// An event came, whether or not it counts: another source may state the same.
+    pub(crate) fn heard(&mut self, source: Source, id: KindId) {
+        let watched = &mut self.sources[source as usize];
+        watched.events += 1;
+        watched.stated.insert(id);
     }
 
     /// Events are missing, and nobody knows of which source.
@@ -241,7 +287,7 @@ impl Facts {
         for watched in self.sources.iter_mut().filter(|watched| watched.events > 0) {
             watched.loss = Some(now);
         }
-        self.sources[Source::Tool as usize].lost += count;
+        self.missed = self.missed.saturating_add(count);
     }
 
     /// The clock was set back: nothing is of the future.

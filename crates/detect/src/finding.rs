@@ -167,14 +167,14 @@ impl Findings<'_> {
 
     /// What guards and missing events make of a judgement.
     fn guarded(&mut self, entity: &Entity, judgement: Judgement) -> Judgement {
-        let About { guards, needs, window, fooled_by_loss, .. } = *self.about;
+        let About { guards, needs, window, fooled_by, .. } = *self.about;
         match judgement {
             Judgement::Fires(_) => {
                 if let Some(guard) = guards.iter().find(|guard| self.context.holds(**guard, entity.peer())) {
                     self.suppressed(*guard);
                     return Judgement::Holds;
                 }
-                if fooled_by_loss && self.context.is_blind(needs, window) {
+                if self.context.is_blind(fooled_by, window) {
                     self.suppressed(Guard::Blind);
                     return Judgement::Unknown;
                 }

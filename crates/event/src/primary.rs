@@ -250,6 +250,18 @@ pub const fn witnesses(id: KindId) -> Witnesses {
     }
 }
 
+/// Who states facts of a kind about a node, the best first. Nobody where it is about whoever states it.
+pub fn sources(id: KindId) -> &'static [Source] {
+    match (witnesses(id), id.family()) {
+        (Witnesses::Of(list), _) => list,
+        (Witnesses::Own, "state") if matches!(id, KindId::StateProcess | KindId::StateDisk) => &[Source::Proc],
+        (Witnesses::Own, "state") => &[Source::Rpc],
+        (Witnesses::Own, "probe") if id != KindId::ProbeAddress => &[Source::P2p],
+        (Witnesses::Own, "log") => &[Source::Log],
+        (Witnesses::Own, _) => &[],
+    }
+}
+
 /// What the filter did, and where it is not sure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Account {
@@ -312,12 +324,30 @@ impl Primaries {
         match witnesses(id) {
             Witnesses::Own => None,
             Witnesses::Of([only]) => Some(*only),
-            Witnesses::Of(list) => {
-                let rank = RANKS.iter().position(|rank| *rank == list)?;
-                let node = self.nodes.get(node)?;
-                node.spans[rank][usize::from(node.is_lacked(rank, id))].current()
-            }
+            Witnesses::Of(list) => self.spans(node, id, list)?.current(),
         }
+    }
+
+    /// The source whose statement counts of what happened at `time`, where more than one may state facts of a kind.
+    pub fn primary_at(&self, node: &str, id: KindId, time: u64) -> Option<Source> {
+        match witnesses(id) {
+            Witnesses::Own => None,
+            Witnesses::Of([only]) => Some(*only),
+            Witnesses::Of(list) => self.spans(node, id, list)?.at(time),
+        }
+    }
+
+    /// When a primary that had fallen silent was last replaced by another, as far as that is remembered: what happened in the moments before,
+    /// nobody may have stated.
+    pub fn uncovered(&self, node: &str, id: KindId) -> Option<u64> {
+        let Witnesses::Of(list) = witnesses(id) else { return None };
+        self.spans(node, id, list)?.uncovered()
+    }
+
+    fn spans(&self, node: &str, id: KindId, list: &[Source]) -> Option<&Spans> {
+        let rank = RANKS.iter().position(|rank| *rank == list)?;
+        let node = self.nodes.get(node)?;
+        Some(&node.spans[rank][usize::from(node.is_lacked(rank, id))])
     }
 
     /// Whether a source watches the node and has beaten lately.
@@ -541,6 +571,17 @@ fn source<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Source, D::Error
 impl Spans {
     fn current(&self) -> Option<Source> {
         self.borders.back().map(|border| border.source)
+    }
+
+    fn at(&self, time: u64) -> Option<Source> {
+        let then = self.borders.iter().rfind(|border| border.from <= time);
+        then.or(self.borders.front()).map(|border| border.source)
+    }
+
+    fn uncovered(&self) -> Option<u64> {
+        // a border that was announced is moved by less
+        let silent = |border: &&Border| border.from.saturating_sub(border.since) > SILENCE;
+        self.borders.iter().rev().find(silent).map(|border| border.from)
     }
 
     fn change(&mut self, mut border: Border, silent: bool) {

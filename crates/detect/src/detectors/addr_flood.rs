@@ -25,7 +25,7 @@
 
 use std::collections::BTreeMap;
 
-use event::{Direction, Event, Kind, KindId, Severity, Source, Verdict};
+use event::{Direction, Event, Kind, KindId, Severity, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::entity::Host;
@@ -126,17 +126,17 @@ impl Detector for AddrFlood {
     const ABOUT: About = About {
         id: "D01",
         name: "addr_flood",
-        version: 3,
+        version: 4,
         title: "A peer sends addresses much faster than anybody needs them",
         family: Family::Gossip,
         scope: Scope::Node,
         kinds: &[KindId::NetAddr, KindId::NetAddrv2, KindId::NetGetaddr, KindId::StatePeers, KindId::ConnClosed],
         every: 10 * SECOND,
-        needs: &[Source::Ebpf],
+        needs: &[KindId::NetAddr, KindId::NetAddrv2, KindId::StatePeers],
         window: LONG,
         guards: &[],
         // what was not seen only makes floods look smaller, except for a `getaddr`: see `judge`
-        fooled_by_loss: false,
+        fooled_by: &[],
         thresholds: &[
             Limit::D01Warn,
             Limit::D01Drip,
@@ -350,8 +350,8 @@ impl Sender {
             // a `getaddr` that was not seen looks just so
             () if tens < limit(Limit::D01Tens)
                 && limited <= MOST
-                && context.is_blind(&[Source::Ebpf], WINDOW)
-                && (warn || critical) =>
+                && (warn || critical)
+                && context.is_blind(&[KindId::NetGetaddr], WINDOW) =>
             {
                 Judgement::Unknown
             }

@@ -19,7 +19,7 @@
 
 use std::collections::VecDeque;
 
-use event::{Direction, Event, Kind, KindId, Network, NetworkAddress, Severity, Source, Verdict, VisitResult};
+use event::{Direction, Event, Kind, KindId, Network, NetworkAddress, Severity, Verdict, VisitResult};
 use serde::{Deserialize, Serialize};
 
 use crate::measure::{Cusum, Distinct, Evidence, Recent, Robust, hash, hhi, quantile, top_share};
@@ -112,11 +112,11 @@ impl Detector for AddrSurge {
         scope: Scope::Node,
         kinds: &[KindId::NetAddr, KindId::NetAddrv2, KindId::ProbeAddress],
         every: MINUTE,
-        needs: &[Source::Ebpf],
+        needs: &[KindId::NetAddr, KindId::NetAddrv2],
         window: HOUR,
         guards: &[Guard::InitialDownload],
         // what was not seen only makes surges look smaller
-        fooled_by_loss: false,
+        fooled_by: &[],
         thresholds: &[
             Limit::D02Warn,
             Limit::D02Critical,
@@ -233,7 +233,7 @@ impl AddrSurge {
         if hour <= newest {
             return;
         }
-        let whole = self.began <= newest * HOUR + MINUTE && !context.is_blind(&[Source::Ebpf], HOUR);
+        let whole = self.began <= newest * HOUR + MINUTE && !context.is_blind(&[KindId::NetAddr, KindId::NetAddrv2], HOUR);
         self.end_hour(newest, whole, context);
         if context.now / DAY != self.day {
             self.end_day(context);

@@ -19,7 +19,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use event::{ConnectionType, Direction, Event, Kind, KindId, NetVersion, Network, Severity, Source, Verdict};
+use event::{ConnectionType, Direction, Event, Kind, KindId, NetVersion, Network, Severity, Verdict};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -90,10 +90,10 @@ impl Detector for AgentLottery {
         scope: Scope::Node,
         kinds: &[KindId::NetVersion],
         every: 30 * SECOND,
-        needs: &[Source::Ebpf],
+        needs: &[KindId::NetVersion],
         window: HOUR,
         guards: &[],
-        fooled_by_loss: false,
+        fooled_by: &[],
         thresholds: &[Limit::D16Names, Limit::D16Share, Limit::D16Many, Limit::D16Even, Limit::D16Hello, Limit::D16Lasts],
         does_not_prove: "what it wants: hiding a name is no attack, and an exit of Tor or a VPN has many users",
     };

@@ -25,9 +25,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use event::{
-    BlockHeader, ChainBlockChecked, ChainInvalid, Direction, Event, Kind, KindId, Malformation, Severity, Source, Verdict,
-};
+use event::{BlockHeader, ChainBlockChecked, ChainInvalid, Direction, Event, Kind, KindId, Malformation, Severity, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::entity::Host;
@@ -146,11 +144,17 @@ impl Detector for BadBlock {
             KindId::ChainInvalid,
         ],
         every: 10 * SECOND,
-        needs: &[Source::Ebpf, Source::Log],
+        needs: &[
+            KindId::ConnMisbehaving,
+            KindId::ConnMalformed,
+            KindId::NetBlocktxn,
+            KindId::ChainBlockChecked,
+            KindId::ChainInvalid,
+        ],
         window: MINUTE,
         guards: &[],
         // a request that was not seen could make an answer look unasked for: that sign is left out then, the others stand
-        fooled_by_loss: false,
+        fooled_by: &[],
         thresholds: &[Limit::D52Critical, Limit::D52Work, Limit::D52Lasts],
         does_not_prove: "that the sender made the block, nor that it means harm: it may pass on what a broken program gave it",
     };
@@ -235,7 +239,7 @@ impl BadBlock {
         if !known || self.asked.len() >= REQUESTS {
             return;
         }
-        if context.is_blind(&[Source::Ebpf], BEFORE) {
+        if context.is_blind(&[KindId::NetGetblocktxn], BEFORE) {
             findings.suppressed(Guard::Blind);
             return;
         }

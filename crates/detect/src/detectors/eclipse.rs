@@ -17,7 +17,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use event::{BlockHeader, ConnectionType, Direction, Event, Kind, KindId, Severity, Source, Verdict};
+use event::{BlockHeader, ConnectionType, Direction, Event, Kind, KindId, Severity, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::entity::{Host, NetGroup};
@@ -86,17 +86,17 @@ impl Detector for Eclipse {
     const ABOUT: About = About {
         id: "D19",
         name: "eclipse",
-        version: 1,
+        version: 2,
         title: "The node is being cut off from the others",
         family: Family::Eclipse,
         scope: Scope::Node,
         kinds: &[KindId::ConnOpened, KindId::NetHeaders, KindId::NetCmpctblock, KindId::ChainBlockConnected],
         every: 10 * SECOND,
-        needs: &[Source::Ebpf],
+        needs: &[KindId::ConnOpened, KindId::ConnClosed, KindId::NetHeaders, KindId::ChainBlockConnected],
         window: HOUR,
         guards: &[Guard::Restart, Guard::InitialDownload],
         // a block that was not seen looks like none
-        fooled_by_loss: true,
+        fooled_by: &[KindId::ConnOpened, KindId::ConnClosed, KindId::ChainBlockConnected],
         thresholds: &[
             Limit::D19Warn,
             Limit::D19Critical,

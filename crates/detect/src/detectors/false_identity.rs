@@ -31,7 +31,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use event::{ConnectionType, Direction, Event, Kind, KindId, NetVersion, Severity, Source, Transport, Verdict};
+use event::{ConnectionType, Direction, Event, Kind, KindId, NetVersion, Severity, Transport, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::entity::agent::Class;
@@ -130,7 +130,7 @@ impl Detector for FalseIdentity {
     const ABOUT: About = About {
         id: "D15",
         name: "false_identity",
-        version: 1,
+        version: 2,
         title: "Peers that cannot be what they say they are",
         family: Family::Strangers,
         scope: Scope::Node,
@@ -143,11 +143,11 @@ impl Detector for FalseIdentity {
             KindId::StateBlockchain,
         ],
         every: MINUTE,
-        needs: &[Source::Ebpf],
+        needs: &[KindId::NetVersion, KindId::NetVerack, KindId::ConnReady],
         window: WINDOW,
         guards: &[],
         // a greeting that was not seen could make a sign: that one is left out then, the others stand
-        fooled_by_loss: false,
+        fooled_by: &[],
         thresholds: &[Limit::D15Share, Limit::D15Least, Limit::D15Alike, Limit::D15Ahead, Limit::D15Lasts],
         does_not_prove: "what they want: a crawler that copied a name is as false as a spy, and does no harm",
     };
@@ -167,7 +167,7 @@ impl Detector for FalseIdentity {
                 session.ready = true;
                 let modern = matches!(session.claims, Some(Class::Core(22..)));
                 if modern && !session.wtxid {
-                    if context.is_blind(&[Source::Ebpf], MINUTE) {
+                    if context.is_blind(&[KindId::NetWtxidrelay], MINUTE) {
                         findings.suppressed(Guard::Blind);
                     } else {
                         self.sign(event, m.peer, Sign::Greeting, context, findings);

@@ -24,7 +24,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use event::{ChainTipStatus, Event, Kind, KindId, Severity, Source, Verdict};
+use event::{ChainTipStatus, Event, Kind, KindId, Severity, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::measure::{Evidence, Recent, surprise};
@@ -112,7 +112,7 @@ impl Detector for Fork {
     const ABOUT: About = About {
         id: "D55",
         name: "fork",
-        version: 1,
+        version: 2,
         title: "Stale blocks and reorganisations",
         family: Family::Blocks,
         scope: Scope::Fleet,
@@ -124,11 +124,11 @@ impl Detector for Fork {
             KindId::StateProfile,
         ],
         every: 10 * SECOND,
-        needs: &[Source::Ebpf, Source::Log],
+        needs: &[KindId::ChainBlockConnected, KindId::ChainHeader, KindId::StateChainTips],
         window: 10 * MINUTE,
         // applied where a node states a block
         guards: &[],
-        fooled_by_loss: false,
+        fooled_by: &[],
         thresholds: &[Limit::D55Warn, Limit::D55Critical, Limit::D55Surprise, Limit::D55Usual, Limit::D55Lasts],
         does_not_prove: "that anybody attacks: two miners who are lucky at once look the same, and so does a network that was cut in two",
     };

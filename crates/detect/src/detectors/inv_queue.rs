@@ -19,9 +19,7 @@
 
 use std::collections::BTreeMap;
 
-use event::{
-    Direction, Event, InventoryType, Kind, KindId, NetInv, ProbePing, Severity, Source, StatePeers, StateProcess, Verdict,
-};
+use event::{Direction, Event, InventoryType, Kind, KindId, NetInv, ProbePing, Severity, StatePeers, StateProcess, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::criteria::{Criterion, Weighed, weigh};
@@ -84,7 +82,7 @@ impl Detector for InvQueue {
     const ABOUT: About = About {
         id: "D39",
         name: "inv_queue",
-        version: 2,
+        version: 3,
         title: "The queue of announcements grows, the message handler is saturated",
         family: Family::Load,
         scope: Scope::Node,
@@ -98,11 +96,11 @@ impl Detector for InvQueue {
             KindId::ConnClosed,
         ],
         every: 5 * SECOND,
-        needs: &[Source::Ebpf],
+        needs: &[KindId::NetInv, KindId::StatePeers, KindId::StateProcess, KindId::ProbePing],
         window: PROOF,
         guards: &[Guard::Restart, Guard::InitialDownload, Guard::BlockBurst],
         // what was not seen only makes queues look shorter
-        fooled_by_loss: false,
+        fooled_by: &[],
         thresholds: &[
             Limit::D39QueueWarn,
             Limit::D39QueueCritical,
@@ -321,7 +319,7 @@ struct View {
     storm: bool,
     /// Whether the node tells of queues.
     polled: bool,
-    /// Whether anybody does.
+    /// Whether anybody does: the node, or the probes by what it announces.
     known: bool,
     busy: Option<f64>,
     waiting: Option<f64>,
@@ -352,7 +350,7 @@ impl View {
             median,
             storm: spread || sum > context.limit(Limit::D39SumWarn),
             polled,
-            known: polled || !context.is_blind(&[Source::Ebpf], PROOF),
+            known: polled || context.sees(KindId::NetInv, PROOF),
             busy: of.busy(context),
             waiting: of.waiting().map(seconds),
         }

@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use event::{Direction, Event, Inventory, InventoryType, Kind, KindId, Severity, Source, Verdict};
+use event::{Direction, Event, Inventory, InventoryType, Kind, KindId, Severity, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::measure::Evidence;
@@ -64,11 +64,11 @@ impl Detector for Listener {
             KindId::ConnClosed,
         ],
         every: 30 * SECOND,
-        needs: &[Source::Ebpf],
+        needs: &[KindId::NetInv, KindId::NetGetdata],
         window: 15 * MINUTE,
         guards: &[Guard::InitialDownload, Guard::PrivateBroadcast],
         // a request that was not seen looks like silence
-        fooled_by_loss: true,
+        fooled_by: &[KindId::NetInv, KindId::NetGetdata],
         thresholds: &[Limit::D14Age, Limit::D14Announced, Limit::D14Asked, Limit::D14Share, Limit::D14Least],
         does_not_prove: "who listens or what for: a node that wants blocks only and forgot to say so looks the same",
     };

@@ -37,6 +37,8 @@ pub struct Monitor {
     sources: BTreeMap<i32, Watched>,
     /// Entries forgotten so far: when, and how many.
     evicted: Recent<u64>,
+    /// Events that came and that did not reach the detectors so far, every tick.
+    missed: Recent<Totals>,
     guards: BTreeMap<String, Suppressions>,
     /// When guards were last compared with what is usual.
     compared: u64,
@@ -114,7 +116,7 @@ impl Detector for Monitor {
     const ABOUT: About = About {
         id: "D59",
         name: "monitor",
-        version: 1,
+        version: 2,
         title: "The observer is blind, or lies",
         family: Family::Observer,
         scope: Scope::Node,
@@ -130,7 +132,7 @@ impl Detector for Monitor {
         needs: &[],
         window: WINDOW,
         guards: &[],
-        fooled_by_loss: false,
+        fooled_by: &[],
         thresholds: &[
             Limit::D59Silent,
             Limit::D59SilentLong,
@@ -169,6 +171,7 @@ impl Detector for Monitor {
             watched.judge(source, context, findings);
         }
         self.crowded(context, findings);
+        self.missed(context, findings);
         if context.now >= self.compared.saturating_add(COMPARE) {
             self.compared = context.now;
             self.compare_guards(context, findings);
@@ -221,6 +224,32 @@ impl Monitor {
                 "detectors had to forget {} entries in five minutes: somebody fills their tables",
                 now.saturating_sub(before)
             ),
+        });
+    }
+
+    /// What did not reach the detectors, live or when it was recorded. It may have been of any source, and all of it of this node.
+    fn missed(&mut self, context: &Context<'_>, findings: &mut Findings<'_>) {
+        let total = Totals { published: context.facts.events(), lost: context.facts.missed, late: 0 };
+        self.missed.forget(context.since(WINDOW));
+        self.missed.add(context.now, total);
+        let before = self.missed.iter().next().map_or(total, |(_, before)| *before);
+        let lost = total.lost.saturating_sub(before.lost) as f64;
+        let came = total.published.saturating_sub(before.published) as f64;
+        let mut weighed = weigh(&[Criterion {
+            name: "lost",
+            value: Some(lost / (came + lost).max(ENOUGH)),
+            unit: "share",
+            warn: context.limit(Limit::D59LossWarn),
+            critical: context.limit(Limit::D59LossCritical),
+        }]);
+        weighed.judgement = at_least_info(weighed.judgement, lost);
+        findings.judge(&Entity::source(Source::Tool), weighed.judgement, || Case {
+            score: weighed.score,
+            verdict: Verdict::Investigate,
+            inputs: weighed.inputs,
+            from: context.since(WINDOW),
+            evidence: Vec::new(),
+            summary: format!("{lost} events did not reach the detectors in five minutes: nobody knows of which source"),
         });
     }
 
@@ -327,10 +356,7 @@ impl Watched {
             row("lag", Some(seconds(facts.lag)), "seconds", limit(Limit::D59Lag), never),
         ];
         let mut weighed = weigh(&criteria);
-        if lost > 0.0 && matches!(weighed.judgement, Judgement::Clear | Judgement::Holds) {
-            // few, and yet nobody may say that all is well
-            weighed.judgement = Judgement::Fires(Severity::Info);
-        }
+        weighed.judgement = at_least_info(weighed.judgement, lost);
         findings.judge(&Entity::source(source), weighed.judgement, || Case {
             score: weighed.score,
             verdict: Verdict::Investigate,
@@ -339,6 +365,14 @@ impl Watched {
             from: context.since(WINDOW),
             evidence: self.evidence.all(),
         });
+    }
+}
+
+/// Few, and yet nobody may say that all is well.
+fn at_least_info(judgement: Judgement, lost: f64) -> Judgement {
+    match judgement {
+        Judgement::Clear | Judgement::Holds if lost > 0.0 => Judgement::Fires(Severity::Info),
+        judgement => judgement,
     }
 }
 

@@ -86,17 +86,18 @@ impl Detector for PeerLoss {
     const ABOUT: About = About {
         id: "D09",
         name: "peer_loss",
-        version: 3,
+        version: 4,
         title: "The node loses its peers",
         family: Family::Connections,
         scope: Scope::Node,
         kinds: &[KindId::ConnOpened, KindId::ConnClosed, KindId::ConnEvicted, KindId::ConnEnded],
         every: 5 * SECOND,
-        needs: &[Source::Ebpf],
+        // reasons are the log's, joined with what the probes see
+        needs: &[KindId::ConnOpened, KindId::ConnClosed, KindId::ConnEnded, KindId::ConnClosing],
         window: WINDOW,
         guards: &[Guard::Restart, Guard::InitialDownload],
-        // an opening that was not seen looks like a loss
-        fooled_by_loss: true,
+        // an opening or a closing that was not seen looks like a loss
+        fooled_by: &[KindId::ConnOpened, KindId::ConnClosed],
         thresholds: &[
             Limit::D09Warn,
             Limit::D09WarnShare,
@@ -201,7 +202,7 @@ impl PeerLoss {
         let (inbound, outbound) = self.peers(context);
         self.outbound.forget(context.since(HOUR));
         // while the node or the observer has just started, nobody knows who is there
-        if context.holds(Guard::Restart, None) || context.is_blind(&[Source::Ebpf], WINDOW) {
+        if context.holds(Guard::Restart, None) || context.is_blind(&[KindId::ConnOpened, KindId::ConnClosed], WINDOW) {
             return;
         }
         self.outbound.add(context.now, outbound);

@@ -17,7 +17,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use event::{ConnectionType, Direction, Event, Kind, KindId, NetPing, Severity, Source, Verdict};
+use event::{ConnectionType, Direction, Event, Kind, KindId, NetPing, Severity, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::measure::{Evidence, SlidingCount};
@@ -88,11 +88,11 @@ impl Detector for PingFlood {
         scope: Scope::Node,
         kinds: &[KindId::NetPing, KindId::NetPong, KindId::ConnClosed],
         every: 10 * SECOND,
-        needs: &[Source::Ebpf],
+        needs: &[KindId::NetPing, KindId::NetPong],
         window: WINDOW,
         guards: &[],
         // what was not seen only makes floods look smaller, except for a ping of the node's: see `pong`
-        fooled_by_loss: false,
+        fooled_by: &[],
         thresholds: &[Limit::D28Info, Limit::D28Warn, Limit::D28Critical, Limit::D28Odd],
         does_not_prove: "that the peer means harm: whoever measures how quick the node answers does the same",
     };
@@ -168,7 +168,7 @@ impl PingFlood {
             return;
         }
         // of a ping that was not seen, the answer looks just so
-        if peer.was_asked && !context.is_blind(&[Source::Ebpf], WINDOW) {
+        if peer.was_asked && !context.is_blind(&[KindId::NetPing], WINDOW) {
             peer.unasked.add(context.now, 1);
             peer.evidence.add(event);
             peer.judge(id, context, findings);

@@ -24,7 +24,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use event::{Direction, Event, Kind, KindId, Severity, Source, Verdict};
+use event::{Direction, Event, Kind, KindId, Severity, Verdict};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -98,7 +98,7 @@ impl Detector for RangeChurn {
     const ABOUT: About = About {
         id: "D11",
         name: "range_churn",
-        version: 4,
+        version: 5,
         title: "Many brief connections from one range",
         family: Family::Connections,
         scope: Scope::Node,
@@ -113,11 +113,11 @@ impl Detector for RangeChurn {
             KindId::NetBlocktxn,
         ],
         every: 10 * SECOND,
-        needs: &[Source::Ebpf],
+        needs: &[KindId::ConnOpened, KindId::ConnClosed, KindId::NetVersion],
         window: WINDOW,
         guards: &[Guard::Restart],
         // a transaction that was not seen makes a range look greedier; the other signs do not need it
-        fooled_by_loss: false,
+        fooled_by: &[],
         thresholds: &[
             Limit::D11Warn,
             Limit::D11Critical,

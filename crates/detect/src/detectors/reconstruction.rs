@@ -16,7 +16,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use event::{Direction, Event, Kind, KindId, Network, Severity, Source, Verdict};
+use event::{Direction, Event, Kind, KindId, Network, Severity, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::criteria::{Criterion, weigh};
@@ -74,7 +74,7 @@ impl Detector for Reconstruction {
     const ABOUT: About = About {
         id: "D50",
         name: "reconstruction",
-        version: 2,
+        version: 3,
         title: "Blocks cannot be put together from compact ones",
         family: Family::Blocks,
         scope: Scope::Node,
@@ -87,11 +87,11 @@ impl Detector for Reconstruction {
             KindId::StateProfile,
         ],
         every: MINUTE,
-        needs: &[Source::Ebpf],
+        needs: &[KindId::NetCmpctblock, KindId::NetGetblocktxn, KindId::ChainBlockConnected, KindId::ChainReconstructed],
         window: 10 * MINUTE,
         guards: &[Guard::Restart, Guard::InitialDownload],
         // a `getblocktxn` that was not seen makes a block look better, a `cmpctblock` leaves it out
-        fooled_by_loss: false,
+        fooled_by: &[],
         thresholds: &[
             Limit::D50Warn,
             Limit::D50Critical,

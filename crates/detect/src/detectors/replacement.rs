@@ -19,7 +19,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use event::{Direction, Event, Kind, KindId, MempoolReplaced, NetTx, Severity, Source, Verdict};
+use event::{Direction, Event, Kind, KindId, MempoolReplaced, NetTx, Severity, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::measure::{Evidence, Robust, SlidingCount, Table, hash};
@@ -132,11 +132,11 @@ impl Detector for Replacement {
         scope: Scope::Node,
         kinds: &[KindId::NetTx, KindId::MempoolAdded, KindId::MempoolRejected, KindId::MempoolReplaced],
         every: 10 * SECOND,
-        needs: &[Source::Ebpf],
+        needs: &[KindId::NetTx, KindId::MempoolReplaced],
         window: WINDOW,
         guards: &[Guard::Restart, Guard::InitialDownload],
         // what was not seen makes circles and storms look smaller
-        fooled_by_loss: false,
+        fooled_by: &[],
         thresholds: &[Limit::D45Cycles, Limit::D45Chain, Limit::D45Storm, Limit::D45Least, Limit::D45Lasts],
         does_not_prove: "that the output is a channel's, or that whoever replaces wants anything but another fee",
     };

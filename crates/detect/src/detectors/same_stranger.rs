@@ -23,7 +23,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use event::{ConnectionType, Direction, Event, Kind, KindId, Network, Severity, Source, Verdict};
+use event::{ConnectionType, Direction, Event, Kind, KindId, Network, Severity, Verdict};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -94,16 +94,16 @@ impl Detector for SameStranger {
     const ABOUT: About = About {
         id: "D13",
         name: "same_stranger",
-        version: 2,
+        version: 3,
         title: "The same stranger at several nodes",
         family: Family::Strangers,
         scope: Scope::Fleet,
         kinds: &[KindId::ConnOpened, KindId::NetVersion],
         every: 10 * SECOND,
-        needs: &[Source::Ebpf],
+        needs: &[KindId::ConnOpened],
         window: BRIEF,
         guards: &[],
-        fooled_by_loss: false,
+        fooled_by: &[],
         thresholds: &[Limit::D13Nodes, Limit::D13Share, Limit::D13Surprise, Limit::D13Dials, Limit::D13Reachable],
         does_not_prove: "that it knows that the nodes belong together, or that it means harm: whoever maps the network visits them all",
     };

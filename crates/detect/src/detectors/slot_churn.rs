@@ -23,7 +23,7 @@
 
 use std::collections::BTreeMap;
 
-use event::{ConnRefusal, ConnectionType, Direction, Event, Kind, KindId, Severity, Source, Verdict};
+use event::{ConnRefusal, ConnectionType, Direction, Event, Kind, KindId, Severity, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::entity::{Host, NetGroup};
@@ -98,7 +98,7 @@ impl Detector for SlotChurn {
     const ABOUT: About = About {
         id: "D10",
         name: "slot_churn",
-        version: 2,
+        version: 3,
         title: "The inbound slots are taken, and peers are pushed out",
         family: Family::Connections,
         scope: Scope::Node,
@@ -111,10 +111,11 @@ impl Detector for SlotChurn {
             KindId::StateNetwork,
         ],
         every: 5 * SECOND,
-        needs: &[Source::Ebpf],
+        // who is refused, only the log says
+        needs: &[KindId::ConnOpened, KindId::ConnClosed, KindId::ConnEvicted, KindId::ConnRefused],
         window: WINDOW,
         guards: &[Guard::Restart],
-        fooled_by_loss: false,
+        fooled_by: &[],
         thresholds: &[
             Limit::D10EvictedWarn,
             Limit::D10EvictedCritical,

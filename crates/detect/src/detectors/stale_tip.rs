@@ -13,7 +13,7 @@
 //!
 //! **Sources** (`docs/sources.md`). S8, and its table of gaps between blocks.
 
-use event::{Event, KindId, Severity, Source, Verdict};
+use event::{Event, KindId, Severity, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::measure::Evidence;
@@ -49,17 +49,17 @@ impl Detector for StaleTip {
     const ABOUT: About = About {
         id: "D54",
         name: "stale_tip",
-        version: 1,
+        version: 2,
         title: "The chain does not grow",
         family: Family::Blocks,
         scope: Scope::Node,
         kinds: &[KindId::ChainBlockConnected],
         every: 10 * SECOND,
-        needs: &[Source::Ebpf],
+        needs: &[KindId::ChainBlockConnected, KindId::StateBlockchain],
         window: MINUTE,
         guards: &[Guard::Restart],
         // a block that was not seen looks like none
-        fooled_by_loss: true,
+        fooled_by: &[KindId::ChainBlockConnected],
         thresholds: &[
             Limit::D54GapInfo,
             Limit::D54GapWarn,

@@ -15,7 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use event::{Direction, Event, InventoryType, Kind, KindId, Severity, Source, Verdict};
+use event::{Direction, Event, InventoryType, Kind, KindId, Severity, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::entity::Host;
@@ -102,11 +102,11 @@ impl Detector for WithheldBlock {
             KindId::ConnClosed,
         ],
         every: SECOND,
-        needs: &[Source::Ebpf],
+        needs: &[KindId::NetGetdata, KindId::NetBlock, KindId::NetCmpctblock, KindId::NetBlocktxn, KindId::ChainBlockConnected],
         window: 60 * SECOND,
         guards: &[Guard::InitialDownload],
         // an answer that was not seen looks like none
-        fooled_by_loss: true,
+        fooled_by: &[KindId::NetBlock, KindId::NetCmpctblock, KindId::NetBlocktxn, KindId::NetNotfound],
         thresholds: &[Limit::D51Slow, Limit::D51Withheld, Limit::D51Warn, Limit::D51Critical, Limit::D51Lasts],
         does_not_prove: "that the peer means harm: it may have lost its own link",
     };

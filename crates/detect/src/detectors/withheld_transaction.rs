@@ -21,7 +21,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use event::{Direction, Event, InventoryType, Kind, KindId, NetTx, Severity, Source, Verdict};
+use event::{Direction, Event, InventoryType, Kind, KindId, NetTx, Severity, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::entity::Host;
@@ -119,11 +119,11 @@ impl Detector for WithheldTransaction {
         scope: Scope::Node,
         kinds: &[KindId::NetGetdata, KindId::NetTx, KindId::NetNotfound, KindId::ConnClosed],
         every: SECOND,
-        needs: &[Source::Ebpf],
+        needs: &[KindId::NetGetdata, KindId::NetTx, KindId::NetNotfound],
         window: WINDOW,
         guards: &[Guard::Restart, Guard::InitialDownload],
         // an answer that was not seen looks like none
-        fooled_by_loss: true,
+        fooled_by: &[KindId::NetGetdata, KindId::NetTx, KindId::NetNotfound],
         thresholds: &[Limit::D42Patience, Limit::D42Warn, Limit::D42Share, Limit::D42Critical, Limit::D42Probes],
         does_not_prove: "that the peer means harm: it may have lost its own link, or what it announced",
     };

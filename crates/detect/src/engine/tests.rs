@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use event::{ConnOpened, Event, HealthBeat, HealthLost, Source};
+use event::{ConnOpened, Event, HealthAttached, HealthBeat, HealthDetached, HealthLost, Source};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -25,10 +25,10 @@ impl Detector for Opens {
         scope: Scope::Node,
         kinds: &[KindId::ConnOpened],
         every: SECOND,
-        needs: &[Source::Ebpf],
+        needs: &[KindId::ConnOpened],
         window: MINUTE,
         guards: &[],
-        fooled_by_loss: false,
+        fooled_by: &[],
         thresholds: &[],
         does_not_prove: "anything",
     };
@@ -613,4 +613,100 @@ fn what_holds_is_reminded_of_as_it_was_last_told() {
     let kinds: Vec<&str> = told.lines().map(|line| line.split(' ').nth(1).unwrap()).collect();
     assert_eq!(kinds, ["opened", "updated", "updated"], "{told}");
     assert!(told.lines().all(|line| line.ends_with("fires: true")), "{told}");
+}
+
+/// The same as `Opens`, but that a loss could make it fire.
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct Fooled(Opens);
+
+impl Detector for Fooled {
+    const ABOUT: About = About { id: "D4", fooled_by: &[KindId::ConnOpened], ..Opens::ABOUT };
+
+    fn observe(&mut self, event: &Event, context: &Context<'_>, findings: &mut Findings<'_>) {
+        self.0.observe(event, context, findings);
+    }
+
+    fn tick(&mut self, context: &Context<'_>, findings: &mut Findings<'_>) {
+        self.0.tick(context, findings);
+    }
+
+    fn restarted(&mut self, node: &str) {
+        self.0.restarted(node);
+    }
+}
+
+/// The probes go at 20 s, as `leave` has it; whether the log, which goes on, had stated what they did.
+fn taken_over(leave: impl FnOnce(&mut Stage), stated: bool) -> Vec<String> {
+    const FOOLED: &[Entry] = &[entry::<Fooled>()];
+    let mut stage = Stage::new(FOOLED, &[]);
+    stage.unhush(Source::Log);
+    [Source::Ebpf, Source::Log].into_iter().for_each(|source| stage.from(source, 0.5, HealthAttached::default()));
+    if stated {
+        stage.from(Source::Log, 1.0, ConnOpened::default());
+    }
+    burst(&mut stage, 15.0);
+    stage.until(20.0);
+    leave(&mut stage);
+    // the log goes on, where it tells of connections
+    for n in (0..4_u32).filter(|_| stated) {
+        stage.from(Source::Log, 200.0 + f64::from(n) / 10.0, ConnOpened { peer: n.into(), ..ConnOpened::default() });
+    }
+    stage.until(260.0);
+    let told = stage.told();
+    told.lines().map(|line| line.split(" D4").collect::<String>().split(':').next().unwrap().to_owned()).collect()
+}
+
+/// A log that states what the probes did takes their place; one that only beats leaves it unknown.
+#[test]
+fn who_takes_the_place_of_a_witness_has_to_state_the_same() {
+    let detached = |stage: &mut Stage| stage.from(Source::Ebpf, 20.0, HealthDetached::default());
+    assert_eq!(taken_over(detached, true), ["15 opened warn node", "86 cleared warn node", "200 opened warn node again"]);
+    assert_eq!(taken_over(detached, false), ["15 opened warn node", "21 updated warn node unknown"]);
+}
+
+/// Of the moments before a silence showed nobody stated anything.
+#[test]
+fn a_witness_that_dies_leaves_it_unknown_until_its_last_moments_are_past() {
+    let dies = |stage: &mut Stage| stage.hush(Source::Ebpf);
+    let expect = ["15 opened warn node", "24 updated warn node unknown", "145 cleared warn node", "200 opened warn node again"];
+    assert_eq!(taken_over(dies, true), expect);
+    assert_eq!(taken_over(dies, false), ["15 opened warn node", "24 updated warn node unknown"]);
+}
+
+#[test]
+fn what_happened_while_a_source_was_detached_is_missing() {
+    let mut stage = stage();
+    burst(&mut stage, 1.0);
+    stage.from(Source::Ebpf, 5.0, HealthDetached::default());
+    stage.from(Source::Ebpf, 10.0, HealthAttached::default());
+    stage.until(200.0);
+    let told = stage.told();
+    let times: Vec<&str> = told.lines().map(|line| line.split(':').next().unwrap()).collect();
+    assert_eq!(times, ["1 opened D0 warn node", "12 updated D0 warn node unknown", "131 cleared D0 warn node"]);
+}
+
+/// What a recorder missed makes the same of its recording as what the engine misses makes of what is live.
+#[test]
+fn loss_of_nobody_knows_which_node_is_every_node_s() {
+    let play = |miss: fn(&mut Stage)| {
+        let mut stage = stage();
+        stage.fleet = &["alice", "bob"];
+        burst(&mut stage, 1.0);
+        stage.until(10.0);
+        miss(&mut stage);
+        stage.until(200.0);
+        let names: Vec<String> = stage.engine.nodes().map(|(name, _)| name.to_owned()).collect();
+        assert_eq!(names, ["alice", "bob"]);
+        assert_eq!(stage.engine.totals().missed, 3);
+        stage.told()
+    };
+    let live = play(|stage| stage.engine.missed(3));
+    assert!(live.contains("12 updated D0 warn node unknown"), "{live}");
+    let recorded = play(|stage| {
+        let lost = HealthLost { stage: event::LossStage::Subscription.into(), count: 3, ..HealthLost::default() };
+        // its time is that of the newest event that was recorded
+        let lost = Event { time: BEGIN + 8 * SECOND, ..Event::new("", Source::Tool, lost) };
+        stage.engine.observe(Arc::new(lost), &mut stage.said);
+    });
+    assert_eq!(recorded, live);
 }

@@ -212,3 +212,33 @@ fn what_a_node_may_not_offer_is_known_of_every_kind_with_another_witness() {
     let shared: KindSet = KindId::ALL.into_iter().filter(|id| matches!(witnesses(*id), Witnesses::Of([Ebpf, Log]))).collect();
     assert_eq!(stated, shared);
 }
+
+#[test]
+fn who_counted_when_is_remembered_and_which_border_leaves_moments_uncovered() {
+    let mut primaries = Primaries::default();
+    let (node, id) = ("alice", KindId::ConnClosed);
+    let at_second = |second: u64| START + second * SECOND;
+    beats(&mut primaries, 0..5, &[Ebpf, Log]);
+    primaries.admit(&detached(5000, Ebpf));
+    assert_eq!(primaries.primary_at(node, id, at_second(4)), Some(Ebpf));
+    assert_eq!((primaries.primary_at(node, id, at_second(6)), primaries.uncovered(node, id)), (Some(Log), None));
+    // back, and dead without a word
+    primaries.admit(&attached(7000, Ebpf));
+    beats(&mut primaries, 7..9, &[Ebpf, Log]);
+    beats(&mut primaries, 9..15, &[Log]);
+    assert_eq!(primaries.primary_at(node, id, at_second(8)), Some(Ebpf));
+    assert_eq!((primaries.primary(node, id), primaries.uncovered(node, id)), (Some(Log), Some(at_second(12))));
+    assert_eq!(primaries.primary_at("bob", id, START), None);
+}
+
+/// What somebody states of a node has a source that can fall silent.
+#[test]
+fn every_fact_about_a_node_has_sources() {
+    for id in KindId::ALL {
+        let of_node = !matches!(id.family(), "health" | "finding" | "incident") && id != KindId::ProbeAddress;
+        assert!(!of_node || !sources(id).is_empty(), "{id}");
+        if let Witnesses::Of(list) = witnesses(id) {
+            assert_eq!(sources(id), list);
+        }
+    }
+}

@@ -1,6 +1,6 @@
 use event::{
-    ChainBlockConnected, ConnClosed, ConnOpened, Inventory, NetInv, NetMempool, PeerInfo, ProbePing, StateBlockchain, StatePeers,
-    StateProcess, StateProfile, ThreadUse,
+    ChainBlockConnected, ConnClosed, ConnOpened, Inventory, NetInv, NetMempool, PeerInfo, ProbePing, Source, StateBlockchain,
+    StatePeers, StateProcess, StateProfile, ThreadUse,
 };
 use expect_test::{Expect, expect};
 
@@ -246,6 +246,46 @@ fn loss_is_unknown_and_not_clear() {
             15 opened D39 critical node: many announcements wait: 60000 for one peer, 600000 for all
             120 updated D39 critical node unknown: many announcements wait: 60000 for one peer, 600000 for all
             525 cleared D39 critical node: many announcements wait: 60000 for one peer, 600000 for all
+        "#]],
+    );
+}
+
+/// Without probes nobody but the node tells of queues: when it is silent, none of them is 0.
+#[test]
+fn a_node_without_probes_that_falls_silent_is_unknown_and_not_clear() {
+    let long = || (0..10).map(|_| 60_000);
+    let play = |stage: &mut Stage| {
+        stage.hush(Source::Ebpf);
+        stage.unhush(Source::Log);
+        (20..80).step_by(5).for_each(|second| stage.at(f64::from(second), poll(long())));
+        [Source::Rpc, Source::P2p, Source::Proc].into_iter().for_each(|source| stage.hush(source));
+        stage.until(1000.0);
+        [Source::Rpc, Source::P2p, Source::Proc].into_iter().for_each(|source| stage.unhush(source));
+        (1000..2000).step_by(5).for_each(|second| stage.at(f64::from(second), poll((0..10).map(|_| 0))));
+    };
+    check(
+        play,
+        expect![[r#"
+            25 opened D39 critical node: many announcements wait: 60000 for one peer, 600000 for all
+            225 updated D39 critical node unknown: many announcements wait: 60000 for one peer, 600000 for all
+            1125 cleared D39 critical node: many announcements wait: 60000 for one peer, 600000 for all
+        "#]],
+    );
+}
+
+/// What announcements prove is the least that waits: it is no word for what the node stated before.
+#[test]
+fn probes_do_not_clear_what_the_node_stated() {
+    let play = |stage: &mut Stage| {
+        (20..80).step_by(5).for_each(|second| stage.at(f64::from(second), poll((0..10).map(|_| 60_000))));
+        stage.hush(Source::Rpc);
+        stage.until(1000.0);
+    };
+    check(
+        play,
+        expect![[r#"
+            25 opened D39 critical node: many announcements wait: 60000 for one peer, 600000 for all
+            225 updated D39 critical node unknown: many announcements wait: 60000 for one peer, 600000 for all
         "#]],
     );
 }

@@ -211,3 +211,20 @@ fn a_guard_that_suppresses_far_more_than_usual_is_told() {
     "#]]
     .assert_eq(&stage.told());
 }
+
+/// What never reached the detectors is their own loss, and told at every node that it may have been of.
+#[test]
+fn what_the_detectors_missed_is_told() {
+    let play = |stage: &mut Stage| {
+        lively(stage, 0, 300);
+        stage.engine.missed(50);
+        lively(stage, 300, 700);
+    };
+    check(
+        play,
+        expect![[r#"
+            300 opened D59 critical source tool: 50 events did not reach the detectors in five minutes: nobody knows of which source
+            660 cleared D59 critical source tool: 50 events did not reach the detectors in five minutes: nobody knows of which source
+        "#]],
+    );
+}

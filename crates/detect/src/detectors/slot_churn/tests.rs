@@ -99,7 +99,7 @@ fn slots_that_nobody_can_be_pushed_out_of_are_critical() {
         full(stage).newcomer(10.0, 7);
         for number in 0..50_u32 {
             let refused = ConnRefused { reason: ConnRefusal::Full.into(), ..Default::default() };
-            stage.from(Source::Log, 11.0 + 20.0 * f64::from(number), refused);
+            stage.from(event::Source::Log, 11.0 + 20.0 * f64::from(number), refused);
         }
     };
     check(
