@@ -86,7 +86,7 @@ impl Detector for PeerLoss {
     const ABOUT: About = About {
         id: "D09",
         name: "peer_loss",
-        version: 3,
+        version: 4,
         title: "The node loses its peers",
         family: Family::Connections,
         scope: Scope::Node,
@@ -116,6 +116,8 @@ impl Detector for PeerLoss {
             Limit::D09Odds,
             Limit::D09Occasions,
             Limit::D09WarmUp,
+            Limit::D09Nights,
+            Limit::D09Full,
         ],
         does_not_prove: "that somebody broke the connections: an outage of the node's own link or of a hosting company does the same",
     };
