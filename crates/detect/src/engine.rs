@@ -300,7 +300,6 @@ impl Engine {
         (*now, *second) = (time, time / SECOND);
         facts.set_back(time);
         primaries.set_back(name, time);
-        ledger.set_back(name, time);
         let context = Context { now: time, node: name, facts, knowledge, limits, key: *key, fleet: None };
         posts.iter_mut().for_each(|post| post.set_back(context, ledger, far));
         let newest = nodes.iter().map(|(name, node)| order.common(name, node.now)).max().unwrap_or_default();

@@ -25,7 +25,7 @@ use crate::thresholds::Thresholds;
 const MAGIC: &[u8; 9] = b"po-detect";
 
 /// Changes when the form of anything in [`Saved`] does, types of other crates included.
-const VERSION: u16 = 5;
+const VERSION: u16 = 6;
 
 /// A state that cannot be gone on from.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
