@@ -1,10 +1,13 @@
 //! The findings of one detector about one node that are open, and when to say something about them.
 //!
-//! A finding is opened when its criterion is met for the first time. It is told again when it gets worse, when it becomes uncertain or
-//! certain again, and otherwise at most every half hour (`finding.remind`), as long as it is open, also while its criterion is not quite met
-//! any more. It is cleared when the criterion was not met for a minute (`finding.settle`) without an interruption; it expires when its
-//! detector was silent for an hour (`finding.silent`). Met again within half an hour after it was cleared, it is opened again, marked so
-//! that nobody is told twice.
+//! A finding is opened when its criterion is met for the first time, often when it is only just met. It is told again when it gets worse,
+//! when its score is twice the highest that was told (`finding.grown`), when it becomes uncertain or certain again, and otherwise at most
+//! every half hour (`finding.remind`), as long as it is open, also while its criterion is not quite met any more. It is cleared when the
+//! criterion was not met for a minute (`finding.settle`) without an interruption; it expires when its detector was silent for an hour
+//! (`finding.silent`). Met again within half an hour after it was cleared, it is opened again, marked so that nobody is told twice.
+//!
+//! While its criterion is met, its numbers are looked at every ten seconds (`finding.look`), and what they were when it was strongest is what
+//! its end tells: somebody who reads one line reads how bad it was.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -35,8 +38,17 @@ pub struct Desk {
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 struct Entry {
+    /// As it was last told.
     #[serde(with = "wire")]
     finding: Finding,
+    /// How strong that was.
+    strength: Strength,
+    /// What it was when it was strongest, if that was not told last.
+    strongest: Option<Box<Strongest>>,
+    /// The highest score that was told.
+    highest: f64,
+    /// When its numbers were last looked at.
+    looked: u64,
     /// When something was last told of it.
     told: u64,
     /// When the detector last said anything of it.
@@ -45,6 +57,18 @@ struct Entry {
     clear: Option<u64>,
     /// When it ended; then it is only remembered.
     ended: Option<u64>,
+}
+
+/// How strongly a criterion is met: first how severely, then by how much.
+#[derive(Clone, Copy, PartialEq, PartialOrd, Debug, Serialize, Deserialize)]
+struct Strength(i32, f64);
+
+/// A finding at another time than when it was last told.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Strongest {
+    strength: Strength,
+    #[serde(with = "wire")]
+    finding: Finding,
 }
 
 impl Desk {
@@ -111,16 +135,25 @@ impl Desk {
         let worse = severity as i32 > entry.finding.severity;
         let certain = std::mem::take(&mut entry.finding.unknown);
         let joined = entry.finding.part_of.is_empty() && entry.join(about, ledger);
-        if worse || certain || joined || now >= entry.told.saturating_add(remind) {
+        let due = worse || certain || joined || now >= entry.told.saturating_add(remind);
+        if !due && now < entry.looked.saturating_add(context.span(Limit::FindingLook)) {
+            return;
+        }
+        entry.looked = now;
+        let case = case();
+        let strength = Strength(severity.into(), case.score);
+        if due || entry.has_grown(strength, context) {
             let alarmed = entry.alarms();
             entry.finding.severity = entry.finding.severity.max(severity.into());
             if entry.alarms() && !alarmed {
-                ledger.fleet.opened(about.id, about.place(context));
+                ledger.fleet.opened(about.id, about.place(context), entry.finding.window_from);
                 ledger.weigh(about, context);
             }
-            entry.fill(context, case());
+            entry.show(context, strength, case);
             entry.told = now;
             ledger.say(about, context, FindingUpdated { finding: Some(entry.finding.clone()) });
+        } else {
+            entry.remember(context, strength, case);
         }
     }
 
@@ -148,15 +181,25 @@ impl Desk {
             again,
             ..Finding::default()
         };
-        let mut entry = Entry { finding, told: now, heard: now, clear: None, ended: None };
-        entry.fill(context, case);
-        let place = about.place(context);
+        let strength = Strength(severity.into(), case.score);
+        let mut entry = Entry {
+            finding,
+            strength,
+            strongest: None,
+            highest: case.score,
+            looked: now,
+            told: now,
+            heard: now,
+            clear: None,
+            ended: None,
+        };
+        fill(&mut entry.finding, context, case);
         if entry.alarms() {
-            ledger.fleet.opened(about.id, place);
+            ledger.fleet.opened(about.id, about.place(context), entry.finding.window_from);
             ledger.weigh(about, context);
         }
         if entry.join(about, ledger) {
-            ledger.suppress(context, Guard::Fleet);
+            ledger.keep_back(about, context, Guard::Fleet, Some(entity));
         }
         ledger.say(about, context, FindingOpened { finding: Some(entry.finding.clone()) });
         self.entries.insert(entity.clone(), entry);
@@ -223,6 +266,7 @@ impl Desk {
     pub(crate) fn set_back(&mut self, now: u64) {
         for entry in self.entries.values_mut() {
             entry.told = entry.told.min(now);
+            entry.looked = entry.looked.min(now);
             entry.heard = entry.heard.min(now);
             for time in [&mut entry.clear, &mut entry.ended] {
                 *time = time.map(|time| time.min(now));
@@ -252,21 +296,42 @@ impl Entry {
         true
     }
 
-    fn fill(&mut self, context: &Context<'_>, mut case: Case) {
-        case.evidence.truncate(EVIDENCE);
-        let finding = &mut self.finding;
-        finding.score = case.score;
-        finding.verdict = case.verdict.into();
-        finding.inputs = case.inputs;
-        finding.window_from = case.from;
-        finding.window_to = context.now;
-        finding.evidence = case.evidence;
-        finding.summary = case.summary;
+    /// Whether so much more is the case than was ever told that somebody should hear of it. It doubles a few times only.
+    fn has_grown(&self, strength: Strength, context: &Context<'_>) -> bool {
+        let Strength(severity, score) = strength;
+        let told = self.highest.max(1.0);
+        severity >= self.finding.severity && score > told && score >= told * context.limit(Limit::FindingGrown)
+    }
+
+    /// What is the case now is what is told.
+    fn show(&mut self, context: &Context<'_>, strength: Strength, case: Case) {
+        if self.strength > strength && self.strongest.as_ref().is_none_or(|known| self.strength > known.strength) {
+            self.strongest = Some(Box::new(Strongest { strength: self.strength, finding: self.finding.clone() }));
+        }
+        self.strongest.take_if(|known| known.strength <= strength);
+        self.strength = strength;
+        self.highest = self.highest.max(case.score);
+        fill(&mut self.finding, context, case);
+    }
+
+    /// What is the case now is what its end will tell, if it was never stronger.
+    fn remember(&mut self, context: &Context<'_>, strength: Strength, case: Case) {
+        let most = self.strongest.as_ref().map_or(self.strength, |known| known.strength);
+        if strength > most {
+            let mut finding = self.finding.clone();
+            fill(&mut finding, context, case);
+            self.strongest = Some(Box::new(Strongest { strength, finding }));
+        }
     }
 
     fn end(&mut self, about: &'static About, context: &Context<'_>, ledger: &mut Ledger, end: FindingEnd) {
         self.ended = Some(context.now);
         self.told = context.now;
+        if let Some(strongest) = self.strongest.take() {
+            let Finding { severity, unknown, .. } = self.finding;
+            let part_of = std::mem::take(&mut self.finding.part_of);
+            self.finding = Finding { severity, unknown, part_of, ..strongest.finding };
+        }
         self.finding.end = end.into();
         if self.alarms() {
             ledger.fleet.ended(about.id, about.place(context));
@@ -278,4 +343,16 @@ impl Entry {
             _ => ledger.say(about, context, FindingExpired { finding }),
         }
     }
+}
+
+/// The numbers of a finding as they are now.
+fn fill(finding: &mut Finding, context: &Context<'_>, mut case: Case) {
+    case.evidence.truncate(EVIDENCE);
+    finding.score = case.score;
+    finding.verdict = case.verdict.into();
+    finding.inputs = case.inputs;
+    finding.window_from = case.from;
+    finding.window_to = context.now;
+    finding.evidence = case.evidence;
+    finding.summary = case.summary;
 }

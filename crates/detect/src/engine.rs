@@ -328,7 +328,6 @@ impl Engine {
         facts.set_back(time);
         primaries.set_back(name, time);
         let primaries = &*primaries;
-        ledger.set_back(name, time);
         let context = Context { now: time, node: name, facts, knowledge, limits, key: *key, primaries, fleet: None };
         posts.iter_mut().for_each(|post| post.set_back(context, ledger, far));
         let newest = nodes.iter().map(|(name, node)| order.common(name, node.now)).max().unwrap_or_default();

@@ -135,7 +135,7 @@ pub struct Findings<'a> {
 }
 
 impl Findings<'_> {
-    /// Says what is the case with an entity. `case` is asked for only where something is to be told.
+    /// Says what is the case with an entity. `case` is asked for only where something is to be told, and every few seconds while it fires.
     ///
     /// Say it as often as it is known, [`Judgement::Clear`] included: an entity of which nothing is said for long expires.
     pub fn judge(&mut self, entity: &Entity, judgement: Judgement, case: impl FnOnce() -> Case) {
@@ -145,9 +145,14 @@ impl Findings<'_> {
         }
     }
 
-    /// A guard that only the detector can apply kept it from an alarm.
+    /// A guard that only the detector can apply kept it from an alarm. However often it is said of one that lasts, it is counted once a minute.
     pub fn suppressed(&mut self, guard: Guard) {
-        self.ledger.suppress(&self.context, guard);
+        self.ledger.keep_back(self.about, &self.context, guard, None);
+    }
+
+    /// A connection, an address or whatever a detector counts was left out of its numbers because of a guard. Each is counted.
+    pub fn left_out(&mut self, guard: Guard) {
+        self.ledger.leave_out(&self.context, guard);
     }
 
     /// A table was full and so many entries were forgotten before their time.
@@ -171,11 +176,11 @@ impl Findings<'_> {
         match judgement {
             Judgement::Fires(_) => {
                 if let Some(guard) = guards.iter().find(|guard| self.context.holds(**guard, entity.peer())) {
-                    self.suppressed(*guard);
+                    self.ledger.keep_back(self.about, &self.context, *guard, Some(entity));
                     return Judgement::Holds;
                 }
                 if self.context.is_blind(fooled_by, window) {
-                    self.suppressed(Guard::Blind);
+                    self.ledger.keep_back(self.about, &self.context, Guard::Blind, Some(entity));
                     return Judgement::Unknown;
                 }
                 judgement

@@ -1,7 +1,7 @@
 //! What the desks of all detectors and nodes write down together: what is told, what is counted, and which findings are of the whole
 //! fleet (G8).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher as _;
 use std::sync::Arc;
 
@@ -14,20 +14,26 @@ use crate::detector::{About, Scope};
 use crate::finding::{Entity, Statement, input};
 use crate::guard::Guard;
 use crate::thresholds::Limit;
+use crate::time::MINUTE;
 use crate::wire;
 
 /// What the engine counts about one node.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Account {
-    /// Alarms that each guard suppressed, by [`Guard`]. An alarm that lasts is counted once a minute.
+    /// What each guard kept back, by [`Guard`]: alarms, each of a detector about an entity counted once in every minute that it lasts, and
+    /// what detectors left out of their numbers because of it.
     pub suppressed: [u64; Guard::ALL.len()],
-    /// When each last was.
-    suppressed_at: [u64; Guard::ALL.len()],
+    /// Alarms that were counted in this minute, as hashes. Beyond [`ALARMS`] each is counted as often as it is judged.
+    alarms: BTreeSet<u64>,
+    minute: u64,
     /// Entries that detectors forgot because their tables were full.
     pub evicted: u64,
     /// Findings that gave way because there were too many, or for which there was no room: those as often as they are judged.
     pub crowded: u64,
 }
+
+/// Alarms kept back within a minute that are told apart.
+const ALARMS: usize = 1024;
 
 /// What desks write down together.
 #[derive(Clone, Debug, Default)]
@@ -48,10 +54,18 @@ pub(crate) struct Fleet {
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 struct Together {
-    /// By node, how many findings are open.
-    nodes: BTreeMap<String, u32>,
+    /// By node, those that are open.
+    nodes: BTreeMap<String, OfNode>,
     /// The finding about all of them.
     finding: Option<OfFleet>,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct OfNode {
+    /// How many.
+    open: u32,
+    /// When the window of the first began.
+    from: u64,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -61,18 +75,25 @@ struct OfFleet(#[serde(with = "wire")] Finding);
 pub const FLEET: &str = "_fleet";
 
 impl Fleet {
-    pub(crate) fn opened(&mut self, detector: &str, node: &str) {
-        *self.open.entry(detector.to_owned()).or_default().nodes.entry(node.to_owned()).or_default() += 1;
+    /// A node has another finding, whose window begins then.
+    pub(crate) fn opened(&mut self, detector: &str, node: &str, from: u64) {
+        let nodes = &mut self.open.entry(detector.to_owned()).or_default().nodes;
+        nodes.entry(node.to_owned()).or_insert(OfNode { open: 0, from }).open += 1;
     }
 
     pub(crate) fn ended(&mut self, detector: &str, node: &str) {
         let Some(Together { nodes, .. }) = self.open.get_mut(detector) else { return };
-        if let Some(count) = nodes.get_mut(node) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(of_node) = nodes.get_mut(node) {
+            of_node.open -= 1;
+            if of_node.open == 0 {
                 nodes.remove(node);
             }
         }
+    }
+
+    /// When the window of the first of them began.
+    fn from(&self, detector: &str) -> Option<u64> {
+        self.open.get(detector)?.nodes.values().map(|of_node| of_node.from).min()
     }
 
     /// Nodes that have it, and the finding about all of them.
@@ -96,7 +117,7 @@ impl Fleet {
 impl Ledger {
     pub(crate) fn account(&self, node: &str) -> &Account {
         const NOTHING: &Account =
-            &Account { suppressed: [0; Guard::ALL.len()], suppressed_at: [0; Guard::ALL.len()], evicted: 0, crowded: 0 };
+            &Account { suppressed: [0; Guard::ALL.len()], alarms: BTreeSet::new(), minute: 0, evicted: 0, crowded: 0 };
         self.accounts.get(node).unwrap_or(NOTHING)
     }
 
@@ -107,20 +128,30 @@ impl Ledger {
         self.accounts.get_mut(node).expect("it was just put there")
     }
 
-    pub(crate) fn suppress(&mut self, context: &Context<'_>, guard: Guard) {
+    /// A guard kept an alarm back.
+    pub(crate) fn keep_back(&mut self, about: &'static About, context: &Context<'_>, guard: Guard, entity: Option<&Entity>) {
         let account = self.account_mut(context.node);
-        let last = &mut account.suppressed_at[guard as usize];
-        if *last == 0 || context.now >= last.saturating_add(crate::time::MINUTE) {
-            *last = context.now;
+        let minute = context.now / MINUTE;
+        if account.minute != minute {
+            account.minute = minute;
+            account.alarms.clear();
+        }
+        let mut hasher = SipHasher13::new_with_keys(context.key, guard as u64);
+        hasher.write(about.id.as_bytes());
+        hasher.write(&entity.map_or_else(Vec::new, Entity::bytes));
+        let alarm = hasher.finish();
+        let counted = account.alarms.contains(&alarm);
+        if !counted {
             account.suppressed[guard as usize] += 1;
+        }
+        if account.alarms.len() < ALARMS {
+            account.alarms.insert(alarm);
         }
     }
 
-    /// The clock was set back: nothing was suppressed in the future.
-    pub(crate) fn set_back(&mut self, node: &str, now: u64) {
-        if let Some(account) = self.accounts.get_mut(node) {
-            account.suppressed_at.iter_mut().for_each(|time| *time = now.min(*time));
-        }
+    /// A detector left something out of its numbers because of a guard.
+    pub(crate) fn leave_out(&mut self, context: &Context<'_>, guard: Guard) {
+        self.account_mut(context.node).suppressed[guard as usize] += 1;
     }
 
     pub(crate) fn evict(&mut self, node: &str, count: u64) {
@@ -149,7 +180,7 @@ impl Ledger {
                     verdict: Verdict::Investigate.into(),
                     score: share / most,
                     inputs: vec![input("nodes", with as f64, "nodes", None), input("share", share, "share", most)],
-                    window_from: context.now,
+                    window_from: self.fleet.from(about.id).unwrap_or(context.now).min(context.now),
                     window_to: context.now,
                     opened: context.now,
                     summary: format!(

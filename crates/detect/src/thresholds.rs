@@ -57,6 +57,8 @@ thresholds! {
     // findings
     FindingSettle = "finding.settle", 60.0, "seconds", "O", "A finding is cleared after its criterion was not met for so long";
     FindingRemind = "finding.remind", 1800.0, "seconds", "S8", "Nobody is told again of the same finding more often";
+    FindingLook = "finding.look", 10.0, "seconds", "O", "While a finding's criterion is met its numbers are looked at so often: what they are at the worst is what its end tells";
+    FindingGrown = "finding.grown", 2.0, "", "O", "Somebody is told at once when the score of a finding is so many times the highest that was told";
     FindingSilent = "finding.silent", 3600.0, "seconds", "O", "A finding of which its detector heard nothing for so long expires";
 
     // D01: addresses from one peer
@@ -99,13 +101,18 @@ thresholds! {
     D09Halves = "d09.halves", 172_800.0, "seconds", "S1", "A bleed is what leaves half of the peers in so long, besides those who go anyway; in May 2023 it was a fifth";
     D09Odds = "d09.odds", 5.0, "", "O", "Warn: connections broken off again and again make such a bleed likelier than chance by so many powers of ten, and `d09.slow_share` of the peers went";
     D09Occasions = "d09.occasions", 5.0, "occasions", "O", "Warn: and that on so many occasions, of ten minutes each";
+    D09Nights = "d09.nights", 2.0, "deviations", "O", "Warn: and where the node was not always full, below the lowest hour by so many deviations of chance (√peers) after one night, and half of that after two: the second may be lower by chance";
+    D09Full = "d09.full", 2.0, "peers", "O", "A node whose lowest hour is within so many of the usual was always full";
     D09WarmUp = "d09.warm_up", 86_400.0, "seconds", "O", "The usual number of peers is learned for so long, and six hours, before a slow loss is told by it, unless hardly any are left";
 
     // D10: slots are taken, and peers pushed out
     D10EvictedWarn = "d10.evicted_warn", 10.0, "peers", "S6", "Warn: so many were evicted in five minutes, by so many newcomers as an attack has";
     D10EvictedCritical = "d10.evicted_critical", 50.0, "peers", "O", "Critical: so many were evicted in five minutes";
-    D10Opened = "d10.opened", 10.0, "per minute", "S6", "A rush: so many new inbound connections; three are usual, forty are an attack";
+    D10Opened = "d10.opened", 10.0, "per minute", "S6", "A rush: so many new inbound connections, over five minutes and over ten; three are usual, forty are an attack";
     D10Times = "d10.times", 3.0, "", "S6", "A rush: and so many times as many as is usual at this node, once that is known; ten are three times the usual three";
+    D10Always = "d10.always", 40.0, "per minute", "S6", "A rush: so many new inbound connections whatever is usual; as many came where the slots of nodes were taken";
+    D10Wallets = "d10.wallets", 0.5, "share", "O", "Worth knowing only: of the newcomers of a rush more than this set a bloom filter, as wallets do";
+    D10WarmUp = "d10.warm_up", 21_600.0, "seconds", "O", "What is usual at this node is known after so long, a day at most";
     D10Share = "d10.evicted_share", 0.5, "share", "O", "Warn: of the newcomers of a rush, so many pushed somebody out";
     D10Full = "d10.full", 600.0, "seconds", "O", "The slots are full for so long before anything is said; an eviction shows that they are";
     D10Room = "d10.room", 60.0, "seconds", "O", "The slots are no longer full when there was room for so long: in a rush of ten a minute who leaves is replaced within six seconds";
@@ -132,6 +139,7 @@ thresholds! {
     D14Age = "d14.age", 900.0, "seconds", "O", "Nothing is said of younger connections";
     D14Announced = "d14.announced", 500.0, "transactions", "O", "Nothing is said of peers that were told of fewer";
     D14Asked = "d14.asked", 0.002, "share", "O", "Of what it is told, a listener asks for less than this";
+    D14Score = "d14.score", 0.8, "", "O", "A listener is who has so many points of one: asking for next to nothing and giving nothing is 1, giving nothing alone 0.6";
     D14Share = "d14.slots", 0.1, "share", "O", "Warn: listeners hold more than this share of the inbound connections";
     D14Least = "d14.least", 4.0, "peers", "O", "A share of fewer listeners says nothing";
 
@@ -196,6 +204,7 @@ thresholds! {
     D45Chain = "d45.chain", 20.0, "transactions", "O", "Worth knowing: the spender of one output was replaced more often within a day; ten is what somebody does who raises a fee with each block";
     D45Storm = "d45.storm", 6.0, "deviations", "O", "Warn: so many more replacements a minute than is usual at this node (robust z, after an hour of warm-up)";
     D45Least = "d45.storm_least", 100.0, "transactions", "O", "Warn: and at least so many a minute, over five minutes";
+    D45WarmUp = "d45.warm_up", 3600.0, "seconds", "O", "How many replacements a minute are usual is known after so long, a day at most";
     D45Lasts = "d45.lasts", 3600.0, "seconds", "O", "A finding about one output is over when its spender was not replaced again for so long";
 
     // D50: compact blocks that could not be put together
@@ -205,6 +214,7 @@ thresholds! {
     D50Blocks = "d50.blocks", 144.0, "blocks", "O", "How many of the last blocks are looked at";
     D50Enough = "d50.enough", 24.0, "blocks", "O", "Nothing is said before so many blocks were seen";
     D50Usual = "d50.usual", 0.8, "share", "S7", "The share that is usual, until three days of blocks have shown what is usual at this node";
+    D50WarmUp = "d50.warm_up", 432.0, "blocks", "O", "What is usual at this node is known after so many blocks, three days, besides those that are looked at";
     D50Bytes = "d50.bytes", 100_000.0, "bytes", "O", "Warn: the ninth decile of what had to be asked for, per block";
     D50Trip = "d50.round_trip", 1.0, "seconds", "O", "Warn: the ninth decile of the extra round trip";
 
@@ -234,6 +244,7 @@ thresholds! {
     D55Critical = "d55.depth_critical", 3.0, "blocks", "O", "Critical: a node took so many blocks off its chain for others";
     D55Surprise = "d55.surprise", 3.0, "", "O", "Warn: so many heights with two blocks among the last 2016 that it happens by chance once in so many powers of ten";
     D55Usual = "d55.usual", 2.0, "heights", "O", "Heights with two blocks among 2016, until four such periods have shown how many are usual";
+    D55WarmUp = "d55.warm_up", 4.0, "periods", "O", "What is usual is known after so many periods of 2016 blocks";
     D55Lasts = "d55.lasts", 3600.0, "seconds", "O", "A finding is over when no other block came for so long";
 
     // D59: the observer itself
@@ -247,6 +258,12 @@ thresholds! {
     D59Undecoded = "d59.undecodable", 0.01, "share", "O", "Warn: of the messages of five minutes, more than this were cut short or unreadable";
     D59Late = "d59.late", 0.001, "share", "O", "Warn: of the events of five minutes, more than this came too late to be put in order";
     D59Crowded = "d59.crowded", 100.0, "entries", "O", "Warn: detectors had to forget so many entries within five minutes: somebody fills their tables";
+    D59Talkative = "d59.talkative", 8.0, "peers", "O", "With fewer peers a while may pass without a message, and `d59.quiet` says nothing";
+    D59Enough = "d59.enough", 100.0, "events", "O", "Shares of five minutes are of so many events at least";
+    D59Kept = "d59.kept", 5.0, "alarms", "O", "Fewer alarms that a guard keeps back within ten minutes are never unusual; one that lasts counts once a minute";
+    D59KeptRestart = "d59.kept_restart", 12.0, "alarms", "O", "The same for G1: one alarm that lasts for ten minutes is what a restart brings by itself, two are not";
+    D59LeftOut = "d59.left_out", 30.0, "", "O", "The same for G3, G4 and G6, where each detector counts what it leaves out: a node that starts asks ten peers for addresses, and ten connections over Tor within ten minutes are thirty signs for three detectors";
+    D59WarmUp = "d59.warm_up", 10_800.0, "seconds", "O", "How much guards usually keep back is known after so long, a day at most";
 }
 
 /// The numbers in force: the table's, and what an operator set.

@@ -202,3 +202,14 @@ fn g8_what_most_nodes_have() {
     assert_eq!((parts.len(), parts.iter().filter(|part| **part == whole[0].finding.id).count()), (5, 5), "{parts:?}");
     assert!(fleet.suppressed[Guard::Fleet as usize] > 0);
 }
+
+/// A restart that nobody caused for a purpose, of a node that was watched for hours: what G1 keeps back is nothing to tell (D59).
+#[test]
+fn an_ordinary_restart_is_no_imitation() {
+    let toml = "about = 'a restart'\nlength = '4h'\n[population]\npeers = 60\ntransactions_per_second = 0.2\n\
+                addresses_per_second = [0.0, 0.001]\n[[ingredient]]\nwhat = 'restart'\nat = '200m'\ndown = '40s'";
+    let played = play(toml, as_it_is);
+    println!("kept back: {:?}", played.suppressed);
+    let told = |found: &&Found| found.finding.detector == "D59" && found.finding.summary.contains("guard");
+    assert_eq!(played.found.iter().filter(told).count(), 0);
+}

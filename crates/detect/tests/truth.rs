@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use detect::score::{self, Score, Tally, Truth, times};
+use detect::score::{self, Found, Score, Tally, Truth, times};
 use detect::thresholds::{TABLE, Thresholds};
 use detect::time::seconds;
 use detect::{Engine, Guard, Sections, Statement};
-use event::{Finding, Kind};
+use event::{EntityKind, Finding, Kind};
 use expect_test::expect_file;
 use testkit::synthetic::{self, Run};
 
@@ -96,7 +96,12 @@ struct Played {
     wrong: Vec<String>,
     /// Detectors that found what only follows from a deed.
     followed: Vec<String>,
+    /// Alarms about a node, or somebody at it, that name no event.
+    bare: Vec<String>,
 }
+
+/// Alarms without evidence, and why no event can be named.
+const BARE: [(&str, &str); 1] = [("D59", "a table that is full and a guard that keeps back are made by what nobody kept")];
 
 /// What all seeds of a scenario came to, at one strength.
 struct Outcome {
@@ -240,6 +245,14 @@ impl Case {
         for node in nodes {
             sum.suppressed.iter_mut().zip(engine.account(&node).suppressed).for_each(|(sum, count)| *sum += count);
         }
+        let of_node = |kind| matches!(kind, EntityKind::Node | EntityKind::Peer | EntityKind::Address | EntityKind::Range);
+        let alarm = |found: &&Found| found.finding.severity >= event::Severity::Warn as i32;
+        for Found { finding, .. } in found.iter().filter(alarm) {
+            let named = BARE.iter().any(|(detector, _)| *detector == finding.detector);
+            if !named && finding.evidence.is_empty() && finding.entity.as_ref().is_some_and(|entity| of_node(entity.kind())) {
+                sum.bare.push(format!("seed {seed}: {}: {}", finding.detector, finding.summary));
+            }
+        }
         for one in found.iter().filter(|found| !self.fires() && found.finding.severity >= event::Severity::Warn as i32) {
             let (at, finding) = (seconds(one.opened.saturating_sub(begin)), &one.finding);
             sum.cries.push(format!("seed {seed}, {at:.0} s: {} {:?}: {}", finding.detector, finding.entity, finding.summary));
@@ -359,6 +372,9 @@ fn detectors_find_what_is_true_and_nothing_else() {
         }
         for cry in &played.cries {
             writeln!(wrong, "{} {}: {cry}", case.detector, case.name).unwrap();
+        }
+        for bare in &played.bare {
+            writeln!(wrong, "{} {}: no evidence: {bare}", case.detector, case.name).unwrap();
         }
     }
     if SEEDS == 20 && only().is_none() {

@@ -274,7 +274,7 @@ impl AddrFlood {
         }
         // as many without a `getaddr` would have been an alarm
         if answer as f64 >= context.limit(Limit::D01Warn) {
-            findings.suppressed(Guard::Getaddr);
+            findings.left_out(Guard::Getaddr);
         }
         if limited > 0 || (answer == 0 && count == 10) {
             sender.evidence.add(event);

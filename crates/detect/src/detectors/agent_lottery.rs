@@ -134,12 +134,12 @@ impl AgentLottery {
         let (address, network) = known.map_or((&version.address, version.network()), |peer| (&peer.address, peer.network()));
         let Some(host) = Host::of(address, network) else {
             if network == Network::Onion {
-                findings.suppressed(Guard::Onion);
+                findings.left_out(Guard::Onion);
             }
             return;
         };
         if known.is_some_and(|peer| peer.private_broadcast) {
-            findings.suppressed(Guard::PrivateBroadcast);
+            findings.left_out(Guard::PrivateBroadcast);
             return;
         }
         let group = host.range().map_or_else(|| Group::Host(host.clone()), Group::Range);

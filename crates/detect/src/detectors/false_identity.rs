@@ -50,7 +50,7 @@ const NAMES: usize = 256;
 const OPEN: usize = 4096;
 
 /// Nonces that are remembered.
-const NONCES: usize = 8192;
+const NONCES: usize = 16_384;
 
 /// Characters of a name that are kept.
 const NAME: usize = 128;
@@ -191,9 +191,7 @@ impl Detector for FalseIdentity {
         self.evidence.forget(context.since(WINDOW));
         self.names.forget(context.since(2 * WINDOW));
         self.nonces.forget(context.since(6 * WINDOW));
-        // a flood of nonces is one of connections, which others tell of
-        self.nonces.take_evicted();
-        findings.evicted(self.names.take_evicted());
+        findings.evicted(self.names.take_evicted() + self.nonces.take_evicted());
         self.share(context, findings);
         let alike = context.limit(Limit::D15Alike);
         for name in self.names.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>() {
@@ -226,7 +224,7 @@ impl Detector for FalseIdentity {
 impl FalseIdentity {
     fn hello(&mut self, event: &Event, version: &NetVersion, context: &Context<'_>, findings: &mut Findings<'_>) {
         if context.peer(version.peer).is_some_and(|peer| peer.private_broadcast) {
-            findings.suppressed(Guard::PrivateBroadcast);
+            findings.left_out(Guard::PrivateBroadcast);
             return;
         }
         // a second `version` changes nothing

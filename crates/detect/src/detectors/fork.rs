@@ -40,7 +40,7 @@ const RIVALS: usize = 8;
 
 /// Heights that stale blocks are counted over, and how many such periods make what is usual: a year, or four at least.
 const PERIOD: u32 = 2016;
-const PERIODS: (usize, usize) = (4, 26);
+const PERIODS: usize = 26;
 
 /// Nodes and chains remembered.
 const NODES: usize = 1024;
@@ -129,7 +129,7 @@ impl Detector for Fork {
         // applied where a node states a block
         guards: &[],
         fooled_by: &[],
-        thresholds: &[Limit::D55Warn, Limit::D55Critical, Limit::D55Surprise, Limit::D55Usual, Limit::D55Lasts],
+        thresholds: &[Limit::D55Warn, Limit::D55Critical, Limit::D55Surprise, Limit::D55Usual, Limit::D55Lasts, Limit::D55WarmUp],
         does_not_prove: "that anybody attacks: two miners who are lucky at once look the same, and so does a network that was cut in two",
     };
 
@@ -304,7 +304,7 @@ impl Chain {
         }
         // periods without a stale block count as well
         self.periods.entry(height / PERIOD).or_default();
-        while self.periods.len() > PERIODS.1 {
+        while self.periods.len() > PERIODS {
             self.periods.pop_first();
         }
     }
@@ -324,7 +324,7 @@ impl Chain {
         let whole = |period: u32| period.saturating_mul(PERIOD) >= self.base && period < self.top / PERIOD;
         let counts: Vec<f64> =
             self.periods.iter().filter(|(period, _)| whole(**period)).map(|(_, count)| f64::from(*count)).collect();
-        if counts.len() < PERIODS.0 {
+        if (counts.len() as f64) < context.limit(Limit::D55WarmUp).max(1.0) {
             return context.limit(Limit::D55Usual);
         }
         // none in months does not mean that one is impossible

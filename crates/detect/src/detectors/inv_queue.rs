@@ -37,6 +37,8 @@ pub struct InvQueue {
     /// CPU time of the message handler: when, and how much so far, nanoseconds.
     handler: Recent<u64>,
     pings: Pings,
+    /// What was not noted of queues, because there were too many, since that was last told.
+    crowded: u64,
     evidence: Evidence,
 }
 
@@ -119,7 +121,7 @@ impl Detector for InvQueue {
         match &event.kind {
             Some(Kind::NetInv(inv)) => self.inv(event, inv, context),
             Some(Kind::NetMempool(asked)) if asked.direction() == Direction::Inbound => {
-                self.queue(asked.peer, |queue| queue.asked = Some(context.now));
+                self.queue(asked.peer, context, |queue| queue.asked = Some(context.now));
             }
             Some(Kind::StatePeers(state)) => self.polled(event, state, context),
             Some(Kind::StateProcess(process)) => self.handler(event, process, context),
@@ -137,6 +139,7 @@ impl Detector for InvQueue {
         let now = context.now;
         self.handler.forget(context.since(HANDLER + MINUTE));
         self.pings.last.forget(context.since(PING_AGE));
+        findings.evicted(std::mem::take(&mut self.crowded));
         let polled = self.polled.is_some_and(|then| now < then.saturating_add(POLL));
         for queue in self.queues.values_mut() {
             if now >= queue.proven_at.saturating_add(PROOF) {
@@ -175,7 +178,7 @@ impl InvQueue {
         }
         let proven = 200 * (count - base);
         let worth_showing = proven as f64 > context.limit(Limit::D39QueueWarn);
-        let counted = self.queue(inv.peer, |queue| {
+        let counted = self.queue(inv.peer, context, |queue| {
             let answer = queue.asked.is_some_and(|asked| context.now < asked.saturating_add(MEMPOOL_ANSWER));
             if !answer {
                 if queue.proven == 0 {
@@ -198,7 +201,7 @@ impl InvQueue {
             let Some(waiting) = peer.inv_to_send else { continue };
             told = true;
             worth_showing |= waiting as f64 > context.limit(Limit::D39QueueWarn);
-            self.queue(peer.id, |queue| queue.stated = waiting);
+            self.queue(peer.id, context, |queue| queue.stated = waiting);
         }
         if told {
             self.polled = Some(context.now);
@@ -234,9 +237,14 @@ impl InvQueue {
         }
     }
 
-    fn queue<T>(&mut self, peer: u64, change: impl FnOnce(&mut Queue) -> T) -> Option<T> {
+    fn queue<T>(&mut self, peer: u64, context: &Context<'_>, change: impl FnOnce(&mut Queue) -> T) -> Option<T> {
         if self.queues.len() >= PEERS && !self.queues.contains_key(&peer) {
-            return None;
+            // who left without being seen to
+            self.queues.retain(|id, _| context.peer(*id).is_some());
+            if self.queues.len() >= PEERS {
+                self.crowded += 1;
+                return None;
+            }
         }
         Some(change(self.queues.entry(peer).or_default()))
     }

@@ -26,11 +26,10 @@ use crate::{About, Case, Context, Detector, Entity, Family, Findings, Guard, Jud
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Listener {
     peers: BTreeMap<u64, Conduct>,
-    evidence: Evidence,
 }
 
 /// What a peer did so far.
-#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 struct Conduct {
     /// Transactions that the node announced to it.
     told: u64,
@@ -40,6 +39,8 @@ struct Conduct {
     gave: bool,
     /// It uses a filter.
     filters: bool,
+    /// The announcements, until it gave something.
+    evidence: Evidence,
 }
 
 /// Peers whose conduct is remembered: more than a node has.
@@ -49,7 +50,7 @@ impl Detector for Listener {
     const ABOUT: About = About {
         id: "D14",
         name: "listener",
-        version: 1,
+        version: 2,
         title: "A peer that only listens",
         family: Family::Strangers,
         scope: Scope::Node,
@@ -69,7 +70,7 @@ impl Detector for Listener {
         guards: &[Guard::InitialDownload, Guard::PrivateBroadcast],
         // a request that was not seen looks like silence
         fooled_by: &[KindId::NetInv, KindId::NetGetdata],
-        thresholds: &[Limit::D14Age, Limit::D14Announced, Limit::D14Asked, Limit::D14Share, Limit::D14Least],
+        thresholds: &[Limit::D14Age, Limit::D14Announced, Limit::D14Asked, Limit::D14Score, Limit::D14Share, Limit::D14Least],
         does_not_prove: "who listens or what for: a node that wants blocks only and forgot to say so looks the same",
     };
 
@@ -79,20 +80,20 @@ impl Detector for Listener {
             Some(Kind::NetInv(m)) => {
                 let transactions = count(&m.items);
                 if inbound(m.direction()) {
-                    self.peer(m.peer, context, findings, |peer| peer.gave = true);
+                    self.peer(m.peer, context, findings, Conduct::gives);
                 } else if transactions > 0 {
-                    self.peer(m.peer, context, findings, |peer| peer.told += transactions);
+                    self.peer(m.peer, context, findings, |peer| peer.is_told(event, transactions));
                 }
             }
             Some(Kind::NetGetdata(m)) if inbound(m.direction()) => {
                 let transactions = count(&m.items);
                 self.peer(m.peer, context, findings, |peer| peer.asked += transactions);
             }
-            Some(Kind::NetTx(m)) if inbound(m.direction()) => self.peer(m.peer, context, findings, |peer| peer.gave = true),
-            Some(Kind::NetBlock(m)) if inbound(m.direction()) => self.peer(m.peer, context, findings, |peer| peer.gave = true),
-            Some(Kind::NetCmpctblock(m)) if inbound(m.direction()) => self.peer(m.peer, context, findings, |peer| peer.gave = true),
+            Some(Kind::NetTx(m)) if inbound(m.direction()) => self.peer(m.peer, context, findings, Conduct::gives),
+            Some(Kind::NetBlock(m)) if inbound(m.direction()) => self.peer(m.peer, context, findings, Conduct::gives),
+            Some(Kind::NetCmpctblock(m)) if inbound(m.direction()) => self.peer(m.peer, context, findings, Conduct::gives),
             Some(Kind::NetHeaders(m)) if inbound(m.direction()) && !m.headers.is_empty() => {
-                self.peer(m.peer, context, findings, |peer| peer.gave = true);
+                self.peer(m.peer, context, findings, Conduct::gives);
             }
             Some(Kind::NetFilterload(m)) if inbound(m.direction()) => {
                 self.peer(m.peer, context, findings, |peer| peer.filters = true);
@@ -108,7 +109,7 @@ impl Detector for Listener {
         let mut listeners = BTreeSet::new();
         for (id, conduct) in &self.peers {
             let Some(score) = conduct.score(*id, context) else { continue };
-            let listens = score >= 0.8;
+            let listens = score >= context.limit(Limit::D14Score);
             if listens {
                 listeners.insert(*id);
             }
@@ -117,7 +118,7 @@ impl Detector for Listener {
             }
             let judgement = if listens { Judgement::Fires(Severity::Info) } else { Judgement::Clear };
             findings.judge(&Entity::Peer(*id), judgement, || {
-                let Conduct { told, asked, .. } = *conduct;
+                let Conduct { told, asked, ref evidence, .. } = *conduct;
                 Case {
                     score,
                     verdict: Verdict::Investigate,
@@ -127,7 +128,7 @@ impl Detector for Listener {
                         input("asked_share", asked as f64 / told.max(1) as f64, "share", context.limit(Limit::D14Asked)),
                     ],
                     from: context.peer(*id).map_or(context.now, |peer| peer.since),
-                    evidence: Vec::new(),
+                    evidence: evidence.all(),
                     summary: format!("it was told of {told} transactions, asked for {asked}, and gave nothing"),
                 }
             });
@@ -147,6 +148,18 @@ fn count(items: &[Inventory]) -> u64 {
 }
 
 impl Conduct {
+    fn is_told(&mut self, event: &Event, transactions: u64) {
+        self.told += transactions;
+        if !self.gave {
+            self.evidence.add(event);
+        }
+    }
+
+    fn gives(&mut self) {
+        self.gave = true;
+        self.evidence = Evidence::default();
+    }
+
     /// How much it is a listener, 0 to 1; absent where that cannot be told yet.
     fn score(&self, id: u64, context: &Context<'_>) -> Option<f64> {
         let peer = context.peer(id)?;
@@ -210,7 +223,8 @@ impl Listener {
                 verdict: Verdict::Investigate,
                 inputs,
                 from: context.since(15 * MINUTE),
-                evidence: self.evidence.all(),
+                // of each the last that it was told, and did not ask for
+                evidence: listening.iter().filter_map(|id| self.peers.get(id)?.evidence.all().pop()).collect(),
                 summary: format!("{listeners} of {inbound} inbound peers only listen{alike}"),
             }
         });

@@ -12,8 +12,9 @@
 //! - `health.diverged`: probes and node count the bytes of a message type differently, beyond what counted loss explains;
 //! - publishing lags behind.
 //!
-//! And of the detectors themselves: entries that had to be forgotten because tables were full, and guards that suppress much more than
-//! usual, which is what an attacker does who imitates one.
+//! And of the detectors themselves: entries that had to be forgotten because tables were full, and guards that keep back much more than
+//! usual, which is what an attacker does who imitates one. An alarm is counted once a minute for as long as it lasts, and as many alarms as
+//! there are; what detectors leave out before it comes to an alarm (G3, G4, G6) is counted one by one.
 //!
 //! **Look-alikes.** A node that is stopped: then every source loses it. A single lost event: that is info. Messages of unknown types and
 //! malformed ones are the peer's, not ours.
@@ -79,23 +80,16 @@ struct Divergence {
 struct Suppressions {
     before: u64,
     last: f64,
+    /// Of ten minutes each.
     usual: Robust,
 }
 
 /// Shares are of this.
 const WINDOW: u64 = 5 * MINUTE;
-/// With fewer peers a minute may pass without a message.
-const TALKATIVE: usize = 8;
 /// How often guards are compared with what is usual.
 const COMPARE: u64 = 10 * MINUTE;
-/// What is usual is that of a day, and known after three hours.
-const USUAL: (usize, usize) = (144, 18);
-/// Fewer suppressions are never unusual.
-const FEW: f64 = 5.0;
-/// … nor so few soon after a restart: twenty detectors have ten kept back by it alone.
-const FEW_AT_RESTART: f64 = 12.0;
-/// Fewer events published say nothing of shares.
-const ENOUGH: f64 = 100.0;
+/// What is usual is that of a day.
+const USUAL: usize = 144;
 
 impl Default for Watched {
     fn default() -> Self {
@@ -144,6 +138,12 @@ impl Detector for Monitor {
             Limit::D59Undecoded,
             Limit::D59Late,
             Limit::D59Crowded,
+            Limit::D59Talkative,
+            Limit::D59Enough,
+            Limit::D59Kept,
+            Limit::D59KeptRestart,
+            Limit::D59LeftOut,
+            Limit::D59WarmUp,
             Limit::GuardUnusual,
         ],
         does_not_prove: "that anybody attacks: most often a machine is too busy, or a program was restarted",
@@ -237,7 +237,7 @@ impl Monitor {
         let came = total.published.saturating_sub(before.published) as f64;
         let mut weighed = weigh(&[Criterion {
             name: "lost",
-            value: Some(lost / (came + lost).max(ENOUGH)),
+            value: Some(lost / (came + lost).max(context.limit(Limit::D59Enough))),
             unit: "share",
             warn: context.limit(Limit::D59LossWarn),
             critical: context.limit(Limit::D59LossCritical),
@@ -264,12 +264,15 @@ impl Monitor {
             let of_it = self.guards.entry(guard.id().to_owned()).or_insert_with(|| Suppressions {
                 before: count,
                 last: 0.0,
-                usual: Robust::new(USUAL.0, USUAL.1),
+                usual: Robust::new(USUAL, 1),
             });
             of_it.last = count.saturating_sub(of_it.before) as f64;
             of_it.before = count;
-            let few = if guard == Guard::Restart { FEW_AT_RESTART } else { FEW };
-            let z = of_it.usual.z(of_it.last, 1.0);
+            let few = context.limit(few(guard));
+            // of few, chance makes more or less
+            let least = of_it.usual.median().map_or(1.0, |usual| usual.max(1.0).sqrt());
+            let known = of_it.usual.has(context.limit(Limit::D59WarmUp) / seconds(COMPARE));
+            let z = of_it.usual.z(of_it.last, least).filter(|_| known);
             let limit = context.limit(Limit::GuardUnusual);
             let judgement = match z {
                 Some(z) if z > limit && of_it.last >= few => Judgement::Fires(Severity::Warn),
@@ -284,19 +287,28 @@ impl Monitor {
                 score: z.unwrap_or_default() / limit,
                 verdict: Verdict::Investigate,
                 inputs: vec![
-                    input("suppressed", of_it.last, "alarms", few),
+                    input("suppressed", of_it.last, "", few),
                     input("deviations", z.unwrap_or_default(), "deviations", limit),
                 ],
                 from: context.since(COMPARE),
                 evidence: Vec::new(),
                 summary: format!(
-                    "the guard against false alarms {} ({}) kept {} alarms back in ten minutes, far more than usual",
+                    "the guard against false alarms {} ({}) kept {} alarms, or signs of one, back in ten minutes, far more than usual",
                     guard.id(),
                     guard.words(),
                     of_it.last
                 ),
             });
         }
+    }
+}
+
+/// Below this what a guard keeps back is never unusual.
+fn few(guard: Guard) -> Limit {
+    match guard {
+        Guard::Restart => Limit::D59KeptRestart,
+        Guard::Getaddr | Guard::PrivateBroadcast | Guard::Onion => Limit::D59LeftOut,
+        Guard::InitialDownload | Guard::BlockBurst | Guard::Blind | Guard::Fleet => Limit::D59Kept,
     }
 }
 
@@ -336,11 +348,11 @@ impl Watched {
         let lost = total.lost.saturating_sub(before.lost) as f64;
         let late = total.late.saturating_sub(before.late) as f64;
         let published = total.published.saturating_sub(before.published) as f64;
-        let of_all = |count: f64| if count > 0.0 { count / (published + lost).max(ENOUGH) } else { 0.0 };
+        let of_all = |count: f64| if count > 0.0 { count / (published + lost).max(limit(Limit::D59Enough)) } else { 0.0 };
         let since = |then: u64| seconds(now.saturating_sub(then));
         self.diverged = self.diverged.filter(|known| now < known.at.saturating_add(2 * known.window.max(MINUTE)));
         // only the probes see messages, and only peers send them
-        let talks = source == Source::Ebpf && !facts.detached && context.facts.peers.len() >= TALKATIVE;
+        let talks = source == Source::Ebpf && !facts.detached && context.facts.peers.len() as f64 >= limit(Limit::D59Talkative);
         let abandoned =
             facts.detached && [Source::Proc, Source::Rpc].into_iter().any(|other| other != source && is_watching(context, other));
         let never = f64::INFINITY;

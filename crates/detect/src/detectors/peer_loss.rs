@@ -117,6 +117,8 @@ impl Detector for PeerLoss {
             Limit::D09Odds,
             Limit::D09Occasions,
             Limit::D09WarmUp,
+            Limit::D09Nights,
+            Limit::D09Full,
         ],
         does_not_prove: "that somebody broke the connections: an outage of the node's own link or of a hosting company does the same",
     };

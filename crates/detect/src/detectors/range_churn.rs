@@ -136,7 +136,7 @@ impl Detector for RangeChurn {
             Some(Kind::ConnOpened(opened)) if opened.connection_type() == event::ConnectionType::Inbound => {
                 match Host::of(&opened.address, opened.network()) {
                     Some(host) => self.came(event, opened.peer, host, context),
-                    None if opened.network() == event::Network::Onion => findings.suppressed(Guard::Onion),
+                    None if opened.network() == event::Network::Onion => findings.left_out(Guard::Onion),
                     None => {}
                 }
             }

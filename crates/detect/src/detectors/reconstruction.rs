@@ -65,8 +65,6 @@ const MOST: usize = 1152;
 const COMING: usize = 64;
 /// A block that is not connected by then was none.
 const LOST: u64 = HOUR;
-/// What is usual at this node is known after three days.
-const LEARNED: usize = 432;
 /// Fewer blocks with a question say nothing of how long answers take.
 const ASKED: usize = 12;
 
@@ -101,6 +99,7 @@ impl Detector for Reconstruction {
             Limit::D50Usual,
             Limit::D50Bytes,
             Limit::D50Trip,
+            Limit::D50WarmUp,
         ],
         does_not_prove: "that transactions are kept from the node: policies that differ do the same",
     };
@@ -199,7 +198,7 @@ impl Reconstruction {
             return;
         }
         let alone = last.clone().filter(|block| block.alone).count() as f64;
-        let learned = before.len() >= LEARNED;
+        let learned = before.len() as f64 >= limit(Limit::D50WarmUp).max(1.0);
         let usual = if learned {
             before.clone().filter(|block| block.alone).count() as f64 / before.len() as f64
         } else {

@@ -97,8 +97,8 @@ const MISSING: &str = "missingorspent";
 /// Outputs remembered whose spender was replaced, and that were left unspent.
 const CONTESTS: usize = 32_768;
 const CIRCLES: usize = 1024;
-/// Minutes that say what is usual, and how many are enough.
-const USUAL: (usize, usize) = (1440, 60);
+/// Minutes that say what is usual: a day.
+const USUAL: usize = 1440;
 /// A storm that lasts for so long is usual from then on.
 const LASTING: u64 = 6 * HOUR;
 
@@ -114,7 +114,7 @@ impl Default for Replacement {
             circles: Table::new(CIRCLES, HOUR),
             longest: (0, 0),
             rate: SlidingCount::new(WINDOW),
-            usual: Robust::new(USUAL.0, USUAL.1),
+            usual: Robust::new(USUAL, 1),
             minute: (0, 0),
             storm: None,
             evidence: Evidence::default(),
@@ -137,7 +137,7 @@ impl Detector for Replacement {
         guards: &[Guard::Restart, Guard::InitialDownload],
         // what was not seen makes circles and storms look smaller
         fooled_by: &[],
-        thresholds: &[Limit::D45Cycles, Limit::D45Chain, Limit::D45Storm, Limit::D45Least, Limit::D45Lasts],
+        thresholds: &[Limit::D45Cycles, Limit::D45Chain, Limit::D45Storm, Limit::D45Least, Limit::D45Lasts, Limit::D45WarmUp],
         does_not_prove: "that the output is a channel's, or that whoever replaces wants anything but another fee",
     };
 
@@ -287,7 +287,8 @@ impl Replacement {
         let rate = self.rate.get(context.now) as f64 * MINUTE as f64 / WINDOW as f64;
         // of few, chance makes more or less; their deviation is at least that of chance
         let least = self.usual.median().map_or(1.0, |usual| usual.max(1.0).sqrt());
-        let unusual = self.usual.z(rate, least);
+        let known = self.usual.has(limit(Limit::D45WarmUp) / 60.0);
+        let unusual = self.usual.z(rate, least).filter(|_| known);
         let storm = rate >= limit(Limit::D45Least) && unusual.is_some_and(|z| z > limit(Limit::D45Storm));
         let lull = unusual.is_none_or(|z| z < limit(Limit::D45Storm) / 2.0);
         if storm {

@@ -114,7 +114,7 @@ impl Detector for SameStranger {
                 match Host::of(&m.address, m.network()) {
                     Some(host) if is_local(&host) => {}
                     Some(host) => self.came(event, host, context, findings),
-                    None if m.network() == Network::Onion => findings.suppressed(Guard::Onion),
+                    None if m.network() == Network::Onion => findings.left_out(Guard::Onion),
                     None => {}
                 }
             }
@@ -127,7 +127,7 @@ impl Detector for SameStranger {
                     visits.listed = Some(agent);
                 }
                 if peer.private_broadcast {
-                    findings.suppressed(Guard::PrivateBroadcast);
+                    findings.left_out(Guard::PrivateBroadcast);
                     if let Some(number) = number(&self.nodes, &event.node) {
                         visits.nodes.remove(&number);
                     }

@@ -7,6 +7,9 @@
 //! node that three newcomers a minute reach evicts nearly as many, so evictions without the rush say nothing. Connections refused because
 //! nobody may be evicted (debug.log) say that the slots are held by those whom eviction protects.
 //!
+//! A rush is one over five minutes and over ten: where six a minute come, ten come for five minutes once in a hundred hours, and for ten hardly
+//! ever. It costs no time, as the slots have to be full for as long.
+//!
 //! Ten a minute are three times what is usual at most nodes. Where more come day by day it takes three times as many as come to this node; the middle one of
 //! the last day's five minutes is what is usual, those of a rush and after a restart left out.
 //!
@@ -36,16 +39,18 @@ use crate::{About, Case, Context, Detector, Entity, Family, Findings, Guard, Jud
 /// How far back rates look.
 const WINDOW: u64 = 5 * MINUTE;
 
-/// Of these what is usual is learned: a day of them, and six hours at least.
+/// For so long newcomers have to come.
+const LASTING: u64 = 10 * MINUTE;
+
+/// Of so many of these what is usual is learned: a day.
 const WINDOWS: usize = 288;
-const KNOWN: usize = 72;
-/// So many newcomers a minute are a rush whatever is usual: as many came where the slots of nodes were taken (`docs/sources.md`, S6).
-const ALWAYS: f64 = 40.0;
 
 /// See the module.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct SlotChurn {
     opened: SlidingCount,
+    /// The same over ten minutes.
+    lasting: SlidingCount,
     evicted: SlidingCount,
     refused: SlidingCount,
     /// Newcomers that set a bloom filter, and which these were.
@@ -76,6 +81,7 @@ impl Default for SlotChurn {
         let count = || SlidingCount::new(WINDOW);
         Self {
             opened: count(),
+            lasting: SlidingCount::new(LASTING),
             evicted: count(),
             refused: count(),
             filters: count(),
@@ -87,7 +93,7 @@ impl Default for SlotChurn {
             making_room: false,
             full_since: None,
             room_since: None,
-            usual: Robust::new(WINDOWS, KNOWN),
+            usual: Robust::new(WINDOWS, 1),
             counted: None,
             evidence: Evidence::default(),
         }
@@ -121,6 +127,9 @@ impl Detector for SlotChurn {
             Limit::D10EvictedCritical,
             Limit::D10Opened,
             Limit::D10Times,
+            Limit::D10Always,
+            Limit::D10Wallets,
+            Limit::D10WarmUp,
             Limit::D10Share,
             Limit::D10Full,
             Limit::D10Room,
@@ -135,6 +144,7 @@ impl Detector for SlotChurn {
         match &event.kind {
             Some(Kind::ConnOpened(opened)) if opened.connection_type() == ConnectionType::Inbound => {
                 self.opened.add(now, 1);
+                self.lasting.add(now, 1);
                 self.inbound = opened.count.unwrap_or(self.inbound + 1);
                 if std::mem::take(&mut self.making_room) {
                     self.slots = Some(self.inbound.max(self.slots.unwrap_or_default()));
@@ -196,7 +206,7 @@ impl Detector for SlotChurn {
 
     /// What is usual at the node stays.
     fn restarted(&mut self, _: &str) {
-        let usual = std::mem::replace(&mut self.usual, Robust::new(WINDOWS, KNOWN));
+        let usual = std::mem::replace(&mut self.usual, Robust::new(WINDOWS, 1));
         *self = Self { usual, ..Self::default() };
     }
 }
@@ -245,6 +255,8 @@ impl SlotChurn {
 struct View {
     /// Per minute.
     opened: f64,
+    /// Per minute, over ten.
+    lasting: f64,
     /// So many are one: ten, or three times what is usual, and forty always.
     rush: f64,
     evicted: f64,
@@ -269,11 +281,13 @@ impl View {
         let mut lives: Vec<f64> = of.lives.iter().map(|(_, life)| *life).collect();
         lives.sort_by(f64::total_cmp);
         let per_newcomer = |count: f64| if opened > 0.0 { count / opened } else { 0.0 };
+        let limit = |limit| context.limit(limit);
+        let known = of.usual.has(limit(Limit::D10WarmUp) / seconds(WINDOW));
+        let usual = of.usual.median().filter(|_| known).unwrap_or(0.0);
         Self {
             opened: opened / (seconds(WINDOW) / 60.0),
-            rush: context
-                .limit(Limit::D10Opened)
-                .max((of.usual.median().unwrap_or(0.0) * context.limit(Limit::D10Times)).min(ALWAYS)),
+            lasting: of.lasting.get(now) as f64 / (seconds(LASTING) / 60.0),
+            rush: limit(Limit::D10Opened).max((usual * limit(Limit::D10Times)).min(limit(Limit::D10Always))),
             others: (opened - filters).max(0.0) / (seconds(WINDOW) / 60.0),
             evicted,
             refused,
@@ -287,10 +301,10 @@ impl View {
     fn judgement(&self, context: &Context<'_>) -> Judgement {
         let limit = |limit| context.limit(limit);
         let full = self.full >= limit(Limit::D10Full);
-        let rush = self.opened >= self.rush;
+        let rush = self.is_rush();
         let pushed = self.evicted >= limit(Limit::D10EvictedWarn) || self.share > limit(Limit::D10Share);
         let shut = self.refused >= limit(Limit::D10Refused);
-        let popular = self.is_popular();
+        let popular = self.is_popular(context);
         match () {
             () if full && (shut || rush && pushed) && popular => Judgement::Fires(Severity::Info),
             () if full && (shut || rush && self.evicted >= limit(Limit::D10EvictedCritical)) => {
@@ -302,9 +316,14 @@ impl View {
         }
     }
 
+    /// So many come, and for so long, as by chance do not.
+    fn is_rush(&self) -> bool {
+        self.opened.min(self.lasting) >= self.rush
+    }
+
     /// Most newcomers are wallets, or without them there would be no rush.
-    fn is_popular(&self) -> bool {
-        self.wallets > 0.5 || self.opened >= self.rush && self.others < self.rush
+    fn is_popular(&self, context: &Context<'_>) -> bool {
+        self.wallets > context.limit(Limit::D10Wallets) || self.is_rush() && self.others < self.rush
     }
 
     fn case(&self, of: &SlotChurn, context: &Context<'_>) -> Case {
@@ -315,7 +334,8 @@ impl View {
             input("evicted_per_newcomer", self.share, "share", limit(Limit::D10Share)),
             input("full", self.full, "seconds", limit(Limit::D10Full)),
             input("refused", self.refused, "connections", limit(Limit::D10Refused)),
-            input("newcomers_with_filter", self.wallets, "share", 0.5),
+            input("opened_over_ten_minutes", self.lasting, "per minute", self.rush),
+            input("newcomers_with_filter", self.wallets, "share", limit(Limit::D10Wallets)),
         ];
         inputs.extend(self.life.map(|life| input("median_life_of_evicted", life, "seconds", limit(Limit::D10Life))));
         let foremost = of.foremost();
@@ -333,9 +353,9 @@ impl View {
             () if self.life.is_some_and(|life| life < limit(Limit::D10Life)) => "newcomers push out newcomers",
             () => "newcomers push out peers",
         };
-        let popular = self.is_popular();
+        let popular = self.is_popular(context);
         Case {
-            score: (self.opened / self.rush.max(1.0)).max(self.refused / limit(Limit::D10Refused).max(1.0)),
+            score: (self.opened.min(self.lasting) / self.rush.max(1.0)).max(self.refused / limit(Limit::D10Refused).max(1.0)),
             verdict: if popular { Verdict::Benign } else { Verdict::Investigate },
             inputs,
             from: context.since(WINDOW),

@@ -40,7 +40,8 @@ impl Detector for Opens {
         if self.times.len() > 3 {
             let fires = Judgement::Fires(event::Severity::Warn);
             let summary = format!("{} opened", self.times.len());
-            findings.judge(&Entity::Node, fires, || Case { summary, evidence: vec![evidence(event)], ..Case::default() });
+            let (from, evidence) = (self.times[0], vec![evidence(event)]);
+            findings.judge(&Entity::Node, fires, || Case { summary, from, evidence, ..Case::default() });
         }
     }
 
@@ -131,6 +132,21 @@ fn what_most_nodes_have_is_one_finding_about_the_fleet() {
         "3 dave opened D0 warn node part",
     ];
     assert_eq!(lines, expect);
+}
+
+#[test]
+fn what_is_found_about_the_fleet_began_with_its_first_part() {
+    let mut stage = stage();
+    for (n, node) in ["alice", "bob", "carol"].into_iter().enumerate() {
+        stage.node = node;
+        burst(&mut stage, 1.0 + n as f64 * 20.0);
+    }
+    stage.engine.finish(&mut stage.said);
+    let opened = |node: &str| stage.said.iter().find(|said| &*said.node == node).map(|said| said.kind.clone());
+    let finding = |node: &str| crate::finding::of(&Event { kind: opened(node), ..Event::default() }).cloned().unwrap();
+    let whole = finding(FLEET);
+    assert_eq!((whole.window_from, whole.window_to), (finding("alice").window_from, finding("carol").opened));
+    assert_eq!(whole.window_from, BEGIN + SECOND);
 }
 
 #[test]
@@ -709,4 +725,74 @@ fn loss_of_nobody_knows_which_node_is_every_node_s() {
         stage.engine.observe(Arc::new(lost), &mut stage.said);
     });
     assert_eq!(recorded, live);
+}
+
+/// Fires for a hundred seconds, ever more strongly until the middle, then holds.
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct Swells;
+
+impl Detector for Swells {
+    const ABOUT: About = About { id: "D7", name: "swells", ..Opens::ABOUT };
+
+    fn observe(&mut self, _: &Event, _: &Context<'_>, _: &mut Findings<'_>) {}
+
+    fn tick(&mut self, context: &Context<'_>, findings: &mut Findings<'_>) {
+        let second = (context.now - BEGIN) / SECOND;
+        let judgement = if second < 100 { Judgement::Fires(event::Severity::Warn) } else { Judgement::Clear };
+        let score = second.min(100_u64.saturating_sub(second)) as f64 / 5.0;
+        findings.judge(&Entity::Node, judgement, || Case { score, summary: format!("{score}"), ..Case::default() });
+    }
+
+    fn restarted(&mut self, _: &str) {}
+}
+
+const SWELLS: &[Entry] = &[entry::<Swells>()];
+
+#[test]
+fn what_grows_is_told_as_it_doubles_and_its_end_tells_the_most_that_it_was() {
+    let mut stage = Stage::new(SWELLS, &[("finding.remind", 50.0)]);
+    stage.until(300.0);
+    assert_eq!(
+        stage.told(),
+        "1 opened D7 warn node: 0.2\n11 updated D7 warn node: 2.2\n31 updated D7 warn node: 6.2\n81 updated D7 warn node: 3.8\n\
+         160 cleared D7 warn node: 9.8\n"
+    );
+}
+
+/// The most that it was is a part of what is kept between two runs.
+#[test]
+fn the_most_that_it_was_outlives_the_engine() {
+    let mut stage = Stage::new(SWELLS, &[]);
+    stage.until(80.0);
+    let saved = stage.engine.save();
+    let (restored, anew) = Engine::restore_with(SWELLS, &saved, Thresholds::default()).unwrap();
+    assert!(anew.is_empty());
+    stage.engine = restored;
+    stage.until(300.0);
+    assert!(stage.told().ends_with("160 cleared D7 warn node: 9.8\n"));
+}
+
+/// However often it is judged: each alarm once a minute, and all of them.
+#[test]
+fn alarms_that_a_guard_keeps_back_are_counted_each_once_a_minute() {
+    const CROWD: &[Entry] = &[entry::<Kept>()];
+    #[derive(Default, Serialize, Deserialize)]
+    struct Kept;
+    impl Detector for Kept {
+        const ABOUT: About = About { id: "D8", guards: &[crate::Guard::Restart], ..Opens::ABOUT };
+        fn observe(&mut self, _: &Event, _: &Context<'_>, _: &mut Findings<'_>) {}
+        fn tick(&mut self, context: &Context<'_>, findings: &mut Findings<'_>) {
+            // before the first event is learned from, nobody knows since when the node runs
+            for number in if context.now > BEGIN + 5 * SECOND { 0..50 } else { 0..0 } {
+                findings.judge(&Entity::Asn(number), Judgement::Fires(event::Severity::Warn), Case::default);
+            }
+        }
+        fn restarted(&mut self, _: &str) {}
+    }
+    let mut stage = Stage::new(CROWD, &[]);
+    stage.uptime = 10;
+    stage.until(602.5);
+    assert_eq!(stage.told(), "");
+    // eleven minutes were begun
+    assert_eq!(stage.engine.account("alice").suppressed[crate::Guard::Restart as usize], 11 * 50);
 }

@@ -50,6 +50,11 @@ impl Robust {
         Some((value - middle) / (NORMAL * deviation).max(least))
     }
 
+    /// Whether there are so many values, or as many as are kept: where the warm-up is an operator's to choose.
+    pub fn has(&self, enough: f64) -> bool {
+        self.values.len() as f64 >= enough.min(self.most as f64)
+    }
+
     /// How many values there are, and how many are enough: how far the warm-up is.
     pub fn warm_up(&self) -> (usize, usize) {
         (self.values.len(), self.enough)

@@ -46,7 +46,9 @@ fn messages_of_ten_are_found_while_they_come_and_clear() {
         },
         expect![[r#"
             62 opened D01 critical peer 1: 200 addresses within ten minutes, of which 193 are more than Bitcoin Core takes; 20 messages of exactly ten
-            760 cleared D01 critical peer 1: 200 addresses within ten minutes, of which 193 are more than Bitcoin Core takes; 20 messages of exactly ten
+            72 updated D01 critical peer 1: 1040 addresses within ten minutes, of which 1032 are more than Bitcoin Core takes; 104 messages of exactly ten
+            93 updated D01 critical peer 1: 2720 addresses within ten minutes, of which 2710 are more than Bitcoin Core takes; 272 messages of exactly ten
+            760 cleared D01 critical peer 1: 5000 addresses within ten minutes, of which 4988 are more than Bitcoin Core takes; 500 messages of exactly ten
         "#]],
     );
 }
@@ -121,7 +123,7 @@ fn a_host_that_breaks_the_protocol_again_and_again_is_told_once() {
             2401 opened D01 info address 192.0.2.7: 1 messages of more than 1000 addresses within ten minutes, the last of 1001: nobody may send that
             2641 updated D01 warn address 192.0.2.7: 2 messages of more than 1000 addresses within ten minutes, the last of 1001: nobody may send that
             4450 updated D01 warn address 192.0.2.7: 2 messages of more than 1000 addresses within ten minutes, the last of 1001: nobody may send that
-            5220 cleared D01 warn address 192.0.2.7: 2 messages of more than 1000 addresses within ten minutes, the last of 1001: nobody may send that
+            5220 cleared D01 warn address 192.0.2.7: 3 messages of more than 1000 addresses within ten minutes, the last of 1001: nobody may send that
         "#]],
     );
 }

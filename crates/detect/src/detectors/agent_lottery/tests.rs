@@ -58,9 +58,10 @@ fn a_lottery_that_goes_on_draws_the_same_again() {
         },
         expect![[r#"
             90 opened D16 warn range 192.0.2.0/24: 5 names in 5 connections of one address, and all say hello alike
-            1890 updated D16 warn range 192.0.2.0/24: 12 names in 64 connections of one address, and all say hello alike
-            3690 updated D16 warn range 192.0.2.0/24: 12 names in 64 connections of one address, and all say hello alike
-            5490 updated D16 warn range 192.0.2.0/24: 12 names in 64 connections of one address, and all say hello alike
+            210 updated D16 warn range 192.0.2.0/24: 11 names in 11 connections of one address, and all say hello alike
+            2010 updated D16 warn range 192.0.2.0/24: 12 names in 64 connections of one address, and all say hello alike
+            3810 updated D16 warn range 192.0.2.0/24: 12 names in 64 connections of one address, and all say hello alike
+            5610 updated D16 warn range 192.0.2.0/24: 12 names in 64 connections of one address, and all say hello alike
         "#]],
     );
 }

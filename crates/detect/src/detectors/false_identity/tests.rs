@@ -123,7 +123,7 @@ fn twenty_under_one_name_are_a_warning() {
         expect![[r#"
             2460 opened D15 warn agent /Sat0shi:31.0.0/: 20 connections within an hour say so, and contradict it
             4260 updated D15 warn agent /Sat0shi:31.0.0/: 20 connections within an hour say so, and contradict it
-            5580 cleared D15 warn agent /Sat0shi:31.0.0/: 20 connections within an hour say so, and contradict it
+            5580 cleared D15 warn agent /Sat0shi:31.0.0/: 25 connections within an hour say so, and contradict it
         "#]],
     );
 }
@@ -224,4 +224,18 @@ fn a_nonce_is_used_once() {
             120 opened D15 warn node: 10 of 11 who came within an hour cannot be what they say; mostly: a nonce that is none, or somebody else's
         "#]],
     );
+}
+
+#[test]
+fn nonces_that_are_forgotten_are_counted() {
+    let mut stage = Stage::new(ONLY, &[]);
+    let many = NONCES as u64 / 2 + 100;
+    for peer in 0..many {
+        let at = peer as f64 / 1000.0;
+        stage.at(at, honest(peer));
+        stage.at(at, ConnClosed { peer, ..Default::default() });
+    }
+    stage.until(200.0);
+    stage.told();
+    assert_eq!(stage.engine.account("alice").evicted, 100);
 }

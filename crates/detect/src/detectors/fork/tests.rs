@@ -140,6 +140,7 @@ fn on_a_test_network_it_is_never_worse_than_information() {
         },
         expect![[r#"
             201 _fleet opened D55 info fleet: two blocks at height 101, the second seen 100.0 s after the first; 1 height of the last 2016 had two blocks, 2.0 are usual
+            220 _fleet updated D55 info fleet: two blocks at height 110, the second seen 100.0 s after the first; 1 of 3 nodes took up to 10 blocks back, from height 101 on; 10 heights of the last 2016 had two blocks, 2.0 are usual
         "#]],
     );
 }

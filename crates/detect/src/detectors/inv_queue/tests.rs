@@ -289,3 +289,20 @@ fn probes_do_not_clear_what_the_node_stated() {
         "#]],
     );
 }
+
+#[test]
+fn queues_that_are_not_noted_are_counted() {
+    let mut stage = stage();
+    let opened = |peer| ConnOpened { peer, ..Default::default() };
+    let asks = |peer| NetMempool { peer, direction: Direction::Inbound.into(), ..Default::default() };
+    let many = PEERS as u64 + 7;
+    (0..many).for_each(|peer| stage.at(1.0, opened(peer)));
+    (0..many).for_each(|peer| stage.at(2.0, asks(peer)));
+    stage.until(10.0);
+    assert_eq!(stage.engine.account("alice").evicted, 7);
+    // those who left unseen make room
+    let mut stage = self::stage();
+    (0..many).for_each(|peer| stage.at(2.0, asks(peer)));
+    stage.until(10.0);
+    assert_eq!(stage.engine.account("alice").evicted, 0);
+}

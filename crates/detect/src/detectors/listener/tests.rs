@@ -115,3 +115,29 @@ fn a_private_broadcast_is_spared() {
         expect![[""]],
     );
 }
+
+/// What it was told and did not ask for, and of each of them where they are many.
+#[test]
+fn announcements_are_the_evidence() {
+    let mut stage = Stage::new(ONLY, &[]);
+    for peer in 1..=5 {
+        stage.at(0.5, ConnOpened { peer, connection_type: ConnectionType::Inbound.into(), ..Default::default() });
+        stage.at(0.6, version(peer, true));
+    }
+    announce(&mut stage, 10, 1000, 1..=5);
+    stage.engine.finish(&mut stage.said);
+    let mut seen = 0;
+    for said in &stage.said {
+        let event = Event { kind: Some(said.kind.clone()), ..Event::default() };
+        let finding = crate::finding::of(&event).unwrap();
+        assert!(finding.evidence.len() >= 5, "{}: {:?}", finding.summary, finding.evidence);
+        for reference in &finding.evidence {
+            let of = |event: &&std::sync::Arc<Event>| (event.source, event.sequence) == (reference.source, reference.from_sequence);
+            let event = stage.played.iter().find(of).unwrap();
+            let Some(Kind::NetInv(inv)) = &event.kind else { panic!("{event:?}") };
+            assert!(finding.entity.as_ref().unwrap().peer.is_none_or(|peer| peer == inv.peer));
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, 6, "five peers, and the node");
+}

@@ -439,3 +439,24 @@ fn missing_events_make_it_unknown() {
         expect![[""]],
     );
 }
+
+/// So many of 114 go in the evening and come back in the morning.
+fn night(stage: &mut Stage, evening: f64, absent: u64) {
+    (1..=absent).for_each(|peer| end(stage, evening * 3600.0 + 60.0 * peer as f64, peer, EndReason::SocketClosed));
+    let morning = (evening + 5.0) * 3600.0;
+    (1..=absent).for_each(|peer| open(stage, morning + 60.0 * peer as f64, peer, ConnectionType::Inbound));
+    stage.until(morning + 3.0 * 3600.0);
+}
+
+/// What one night was says little of how low the next may be; what five were says more.
+#[test]
+fn a_night_may_be_lower_than_the_one_before_it() {
+    for (nights, absent, is_loss) in [(1, 26, false), (1, 52, true), (5, 38, true)] {
+        let mut stage = settled(114, 12.0);
+        (0..nights).for_each(|day| night(&mut stage, 14.0 + 24.0 * f64::from(day), 10));
+        assert_eq!(stage.told(), "");
+        night(&mut stage, 14.0 + 24.0 * f64::from(nights), absent);
+        let told = stage.told();
+        assert_eq!(told.contains("opened D09 warn node"), is_loss, "{nights} nights, then {absent}: {told}");
+    }
+}

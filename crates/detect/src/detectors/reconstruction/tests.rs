@@ -73,7 +73,7 @@ fn failures_are_found_within_hours_and_clear() {
         play,
         expect![[r#"
             block 140: opened D50 warn node: 69 % of the last 139 blocks could be put together without asking, 80 % is usual
-            block 324: cleared D50 warn node: 69 % of the last 139 blocks could be put together without asking, 80 % is usual
+            block 324: cleared D50 warn node: 51 % of the last 144 blocks could be put together without asking, 80 % is usual
         "#]],
     );
 }

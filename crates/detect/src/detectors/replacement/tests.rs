@@ -159,9 +159,9 @@ fn a_storm_is_found_against_what_is_usual() {
     check(
         |stage| play(stage, 4),
         expect![[r#"
-        5620 opened D45 warn node: 121 transactions a minute are replaced, much more than usual
-        6930 cleared D45 warn node: 121 transactions a minute are replaced, much more than usual
-    "#]],
+            5620 opened D45 warn node: 121 transactions a minute are replaced, much more than usual
+            6930 cleared D45 warn node: 150 transactions a minute are replaced, much more than usual
+        "#]],
     );
     // what is always so is no storm
     check(|stage| play(stage, 140), expect![[""]]);

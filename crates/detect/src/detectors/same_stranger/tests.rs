@@ -41,9 +41,10 @@ fn a_scanner_goes_from_node_to_node() {
         },
         expect![[r#"
             80 _fleet opened D13 warn address 192.0.2.1: it dialled 4 of 12 nodes within an hour, 4 of them in ten minutes, one after the other at even intervals
-            1880 _fleet updated D13 warn address 192.0.2.1: it dialled 12 of 12 nodes within an hour, 0 of them in ten minutes, one after the other at even intervals
-            3680 _fleet updated D13 warn address 192.0.2.1: it dialled 8 of 12 nodes within an hour, 0 of them in ten minutes, one after the other at even intervals
-            3840 _fleet cleared D13 warn address 192.0.2.1: it dialled 8 of 12 nodes within an hour, 0 of them in ten minutes, one after the other at even intervals
+            160 _fleet updated D13 warn address 192.0.2.1: it dialled 8 of 12 nodes within an hour, 8 of them in ten minutes, one after the other at even intervals
+            1960 _fleet updated D13 warn address 192.0.2.1: it dialled 12 of 12 nodes within an hour, 0 of them in ten minutes, one after the other at even intervals
+            3760 _fleet updated D13 warn address 192.0.2.1: it dialled 12 of 12 nodes within an hour, 0 of them in ten minutes, one after the other at even intervals
+            3840 _fleet cleared D13 warn address 192.0.2.1: it dialled 12 of 12 nodes within an hour, 12 of them in ten minutes, one after the other at even intervals
         "#]],
     );
 }
@@ -87,6 +88,7 @@ fn crawlers_that_say_so_are_worth_knowing() {
         },
         expect![[r#"
             80 _fleet opened D13 info address 192.0.2.1: it dialled 4 of 12 nodes within an hour, 4 of them in ten minutes, one after the other at even intervals; a crawler that says so
+            160 _fleet updated D13 info address 192.0.2.1: it dialled 8 of 12 nodes within an hour, 8 of them in ten minutes, one after the other at even intervals; a crawler that says so
         "#]],
     );
 }
@@ -103,6 +105,7 @@ fn many_hosts_of_one_range_are_one_stranger_and_a_hosting_company_is_not() {
         },
         expect![[r#"
             120 _fleet opened D13 warn range 192.0.2.0/24: it dialled 6 of 12 nodes within an hour, 6 of them in ten minutes from 6 addresses, one after the other at even intervals
+            240 _fleet updated D13 warn range 192.0.2.0/24: it dialled 12 of 12 nodes within an hour, 12 of them in ten minutes from 6 addresses, one after the other at even intervals
         "#]],
     );
     check(

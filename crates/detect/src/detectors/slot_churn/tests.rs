@@ -181,7 +181,24 @@ fn what_is_usual_at_the_node_is_no_rush() {
     check(
         play(20.0),
         expect![[r#"
-            25460 opened D10 critical node: newcomers push out newcomers: 90 evicted and 0 refused in five minutes, 18 newcomers a minute; the newcomers are of many network groups
+            25715 opened D10 critical node: newcomers push out newcomers: 98 evicted and 0 refused in five minutes, 20 newcomers a minute; the newcomers are of many network groups
         "#]],
     );
+}
+
+/// By chance ten a minute come for five minutes where six are usual, which the first six hours do not show.
+#[test]
+fn a_rush_lasts_for_longer_than_chance_does() {
+    let told = |rush: std::ops::Range<f64>| {
+        let mut stage = Stage::new(ONLY, &[]);
+        let (mut node, mut at, mut number) = (full(&mut stage), 10.0, 0);
+        while at < 3600.0 {
+            node.newcomer(at, number % 200);
+            at += if rush.contains(&at) { 5.5 } else { 10.0 };
+            number += 1;
+        }
+        stage.told()
+    };
+    assert_eq!(told(1800.0..2120.0), "");
+    assert!(told(1800.0..2500.0).contains("opened D10"));
 }

@@ -40,7 +40,7 @@ fn an_hour_without_a_block_is_worth_knowing_and_two_are_a_warning() {
             7260 updated D54 warn node: no block for 120 minutes
             9060 updated D54 warn node: no block for 150 minutes
             10860 updated D54 critical node: no block for 180 minutes
-            11070 cleared D54 critical node: no block for 180 minutes
+            11070 cleared D54 critical node: no block for 182 minutes
         "#]],
     );
 }
@@ -71,7 +71,7 @@ fn headers_without_blocks_are_a_warning() {
         },
         expect![[r#"
             90 opened D54 warn node: for 60 s headers are known whose blocks do not come, now 12 blocks
-            370 cleared D54 warn node: for 60 s headers are known whose blocks do not come, now 12 blocks
+            370 cleared D54 warn node: for 270 s headers are known whose blocks do not come, now 12 blocks
             1010 opened D54 warn node again: for 600 s headers are known whose blocks do not come, now 1 block
         "#]],
     );
@@ -119,8 +119,11 @@ fn who_has_fewer_blocks_than_another_node_is_behind() {
         },
         expect![[r#"
             181 opened D54 warn node: another node has had more of the chain for 61 s, now 2 blocks
+            260 updated D54 warn node: another node has had more of the chain for 140 s, now 3 blocks
+            400 updated D54 warn node: another node has had more of the chain for 280 s, now 5 blocks
+            680 updated D54 warn node: another node has had more of the chain for 560 s, now 10 blocks
             721 updated D54 critical node: another node has had more of the chain for 601 s, now 11 blocks
-            970 cleared D54 critical node: another node has had more of the chain for 601 s, now 11 blocks
+            970 cleared D54 critical node: another node has had more of the chain for 780 s, now 13 blocks
         "#]],
     );
 }

@@ -51,7 +51,7 @@ fn who_withholds_twenty_is_found_when_the_last_is_a_minute_late() {
         },
         expect![[r#"
             89 opened D42 warn peer 1: of 25 transactions that were asked for within ten minutes 20 were not delivered
-            740 cleared D42 warn peer 1: of 25 transactions that were asked for within ten minutes 20 were not delivered
+            740 cleared D42 warn peer 1: of 25 transactions that were asked for within ten minutes 25 were not delivered
         "#]],
     );
 }
@@ -105,7 +105,7 @@ fn two_of_one_range_that_withhold_the_same_are_one_story() {
         },
         expect![[r#"
             142 opened D42 critical range 240.0.0.0/24: 3 transactions were asked of several peers of one range within ten minutes, and none of them delivered
-            800 cleared D42 critical range 240.0.0.0/24: 3 transactions were asked of several peers of one range within ten minutes, and none of them delivered
+            800 cleared D42 critical range 240.0.0.0/24: 4 transactions were asked of several peers of one range within ten minutes, and none of them delivered
         "#]],
     );
 }
