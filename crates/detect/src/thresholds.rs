@@ -101,8 +101,9 @@ thresholds! {
     D09Halves = "d09.halves", 172_800.0, "seconds", "S1", "A bleed is what leaves half of the peers in so long, besides those who go anyway; in May 2023 it was a fifth";
     D09Odds = "d09.odds", 5.0, "", "O", "Warn: connections broken off again and again make such a bleed likelier than chance by so many powers of ten, and `d09.slow_share` of the peers went";
     D09Occasions = "d09.occasions", 5.0, "occasions", "O", "Warn: and that on so many occasions, of ten minutes each";
-    D09Nights = "d09.nights", 2.0, "deviations", "O", "Warn: and where the node was not always full, below the lowest hour by so many deviations of chance (√peers) after one night, and half of that after two: the second may be lower by chance";
+    D09Nights = "d09.nights", 3.0, "deviations", "O", "Warn: and where the node is not known to be always full, below the lowest hour by so many deviations of chance (√peers) after one night, and half of that after two: the second may be lower by chance. 0 for a node that is always full";
     D09Full = "d09.full", 2.0, "peers", "O", "A node whose lowest hour is within so many of the usual was always full";
+    D09FullAfter = "d09.full_after", 172_800.0, "seconds", "O", "… which is known after so long: one night at which it was full may be chance as well";
     D09WarmUp = "d09.warm_up", 86_400.0, "seconds", "O", "The usual number of peers is learned for so long, and six hours, before a slow loss is told by it, unless hardly any are left";
 
     // D10: slots are taken, and peers pushed out

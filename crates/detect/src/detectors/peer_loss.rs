@@ -119,6 +119,7 @@ impl Detector for PeerLoss {
             Limit::D09WarmUp,
             Limit::D09Nights,
             Limit::D09Full,
+            Limit::D09FullAfter,
         ],
         does_not_prove: "that somebody broke the connections: an outage of the node's own link or of a hosting company does the same",
     };

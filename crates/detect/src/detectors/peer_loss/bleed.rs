@@ -6,8 +6,8 @@
 //!
 //! - *Below what was ever seen*: below the median by twice as much as the lowest of those hours and a share of what is usual more
 //!   (`d09.slow_share`), and by five of their deviations (`d09.spread`). Twice, because a few nights do not show how low a night can be; and
-//!   where the node was not always full (`d09.full`) by what chance makes of the next night, the less the more were seen (`d09.nights`). A full
-//!   node that loses four fifths within two days is found within six hours.
+//!   where the node was not always full (`d09.full`), for two days, by what chance makes of the next night, the less the more were seen
+//!   (`d09.nights`). A full node that loses four fifths within two days is found within six hours.
 //! - *Half of them*: below half of the median (`d09.half`), if that is no chance, whatever the deviations were.
 //! - *Hardly any*: before a day is known, what is known may be the top of one, and the bottom may be half of it; so half of that (`d09.early`).
 //! - *Broken off*: more connections were broken off than is usual (`broken.rs`), and the number fell by that share. It needs the reasons, which the
@@ -204,9 +204,9 @@ impl Bleed {
         // as they are of a normal distribution; nights that are lower than days count, too
         let deviation = (quantile(&mut apart, 0.5) * 1.4826).max((peers - quarter) / 0.6745).max(1.0);
         let share = limit(Limit::D09SlowShare) * peers;
-        // who is always full has no night; elsewhere who is there by night is there by chance, as who comes is
+        // who is always full has no night, which one night alone does not show; elsewhere who is there by night is there by chance
         let nights = (known.len() as f64 / 24.0).max(1.0);
-        let is_full = peers - lowest <= limit(Limit::D09Full);
+        let is_full = peers - lowest <= limit(Limit::D09Full) && known.len() as f64 >= limit(Limit::D09FullAfter) / 3600.0;
         let chance_of_night = if is_full { 0.0 } else { limit(Limit::D09Nights) * peers.sqrt() / nights };
         let below_all = (2.0 * (peers - lowest) + share + chance_of_night).max(limit(Limit::D09Spread) * deviation);
         Some(Usual { peers, need: below_all.min((limit(Limit::D09Half) * peers).max(chance)) })

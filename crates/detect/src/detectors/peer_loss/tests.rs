@@ -7,9 +7,9 @@ use crate::{Entry, entry};
 
 const ONLY: &[Entry] = &[entry::<PeerLoss>()];
 
-/// A node with so many inbound peers, 1 to `inbound`, and ten outbound ones, 1001 to 1010.
+/// A node with so many inbound peers, 1 to `inbound`, and ten outbound ones, 1001 to 1010. Its operator knows that it is always full.
 fn stage(inbound: u64) -> Stage {
-    let mut stage = Stage::new(ONLY, &[]);
+    let mut stage = Stage::new(ONLY, &[("d09.nights", 0.0)]);
     fill(&mut stage, inbound);
     stage
 }
@@ -176,10 +176,20 @@ fn nobody_left_at_a_node_that_goes_on_is_critical() {
 
 /// A node of which the probes alone tell, with as many peers as it allows, for so many hours.
 fn settled(inbound: u64, hours: f64) -> Stage {
-    let mut stage = stage(inbound);
+    settle(stage(inbound), hours)
+}
+
+fn settle(mut stage: Stage, hours: f64) -> Stage {
     [Source::Rpc, Source::Proc, Source::P2p].into_iter().for_each(|source| stage.hush(source));
     stage.until(hours * 3600.0);
     stage
+}
+
+/// Likewise, where nobody knows that it is always full.
+fn unknown(hours: f64) -> Stage {
+    let mut stage = Stage::new(ONLY, &[]);
+    fill(&mut stage, 114);
+    settle(stage, hours)
 }
 
 /// One goes, and the log says why.
@@ -452,11 +462,22 @@ fn night(stage: &mut Stage, evening: f64, absent: u64) {
 #[test]
 fn a_night_may_be_lower_than_the_one_before_it() {
     for (nights, absent, is_loss) in [(1, 26, false), (1, 52, true), (5, 38, true)] {
-        let mut stage = settled(114, 12.0);
+        let mut stage = unknown(12.0);
         (0..nights).for_each(|day| night(&mut stage, 14.0 + 24.0 * f64::from(day), 10));
         assert_eq!(stage.told(), "");
         night(&mut stage, 14.0 + 24.0 * f64::from(nights), absent);
         let told = stage.told();
         assert_eq!(told.contains("opened D09 warn node"), is_loss, "{nights} nights, then {absent}: {told}");
+    }
+}
+
+/// Nor does one night at which the node was full show that it always is; two do.
+#[test]
+fn a_node_that_was_full_for_a_night_need_not_be_so_the_next() {
+    for (hours, absent, is_loss) in [(38.0, 24, false), (62.0, 12, true)] {
+        let mut stage = unknown(hours);
+        night(&mut stage, hours, absent);
+        let told = stage.told();
+        assert_eq!(told.contains("opened D09 warn node"), is_loss, "full for {hours} hours, then {absent} went: {told}");
     }
 }
