@@ -256,6 +256,16 @@ impl Engine {
         self.order.clocks()
     }
 
+    /// Events that came out before their time, because more waited than there was room for.
+    pub fn hurried(&self) -> u64 {
+        self.order.hurried
+    }
+
+    /// Peers and handshakes of each node for which there was no room.
+    pub fn overlooked(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.nodes.iter().map(|(name, node)| (name.as_str(), node.facts.overlooked()))
+    }
+
     /// What it counts about a node.
     pub fn account(&self, node: &str) -> &Account {
         self.ledger.account(node)
