@@ -185,7 +185,10 @@ fn a_labelled_set_is_scored() {
     assert_eq!(tally(&late, &Config::default()), (1, 0, 1, 0));
 
     // a set may change thresholds, says so, and whoever plays it has the last word
-    let deaf = format!("[thresholds]\n\"d39.queue_warn\" = 1e9\n\"d39.sum_warn\" = 1e9\n\"d39.queue_critical\" = 1e9\n{labels}");
+    let never = |what: &str| {
+        ["warn", "critical"].map(|end| format!("\"d39.{what}_{end}\" = {}\n", if what == "busy" { 1e0 } else { 1e9 })).concat()
+    };
+    let deaf = format!("[thresholds]\n{}{labels}", ["queue", "sum", "busy", "ping"].map(never).concat());
     assert_eq!(tally(&deaf, &Config::default()), (1, 0, 0, 0));
     let text = score::report(&of(&Config::default()).unwrap(), Format::Text);
     assert!(text.contains("storm\n\nd39.queue_warn = 1000000000 (instead of 10000)\n"), "{text}");
