@@ -1,11 +1,12 @@
 //! Who is behind a peer, as far as it shows: the groups that a peer belongs to, and what is known of it.
 //!
-//! A peer id is a connection. The same stranger comes again under another, or with a hundred at once, so detectors group peers:
+//! A peer id is a connection. The same stranger comes again under another, or with a hundred at once, so some detectors group peers
+//! (`docs/entities.md` says which by what):
 //!
-//! | by | [`Key`] | fails where |
+//! | by | as | fails where |
 //! |---|---|---|
 //! | address | [`Host`] | everybody behind the node's own Tor daemon shares one: such peers have none |
-//! | range | [`Host::range`]: /24 of IPv4; /64, /48 and /32 of IPv6 | the attacker rents everywhere |
+//! | range | [`Host::range`]: /24 of IPv4, /64 of IPv6 | the attacker rents everywhere |
 //! | network group | [`NetGroup`], Bitcoin Core's own: what its eviction and its tables of addresses go by | likewise |
 //! | autonomous system | [`Asmap`], the file that Bitcoin Core uses | clouds rent to everybody |
 //! | user agent | [`agent::Class`] | it is chosen by the peer |
@@ -21,11 +22,6 @@ mod host;
 pub mod lists;
 mod net_group;
 pub mod profile;
-
-use std::fmt;
-
-use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
 
 pub use asmap::Asmap;
 pub use fingerprint::Fingerprint;
@@ -56,35 +52,5 @@ impl Knowledge {
     /// An agent, where a list knows it: what is worth keeping until there is something to tell.
     pub fn known_agent(&self, agent: &str) -> Option<String> {
         self.lists.find(None, Some(agent)).next().map(|_| agent.to_owned())
-    }
-}
-
-/// What peers are grouped by.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-pub enum Key {
-    /// An address, without port.
-    Address(Host),
-    /// `203.0.113.0/24`
-    Range(IpNet),
-    /// Bitcoin Core's group.
-    NetGroup(NetGroup),
-    /// An autonomous system.
-    Asn(u32),
-    /// What the peer says it runs, without what varies from one to the next.
-    Agent(agent::Class),
-    /// How it greets.
-    Fingerprint(u64),
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address(host) => host.fmt(f),
-            Self::Range(range) => range.fmt(f),
-            Self::NetGroup(group) => group.fmt(f),
-            Self::Asn(number) => write!(f, "AS{number}"),
-            Self::Agent(class) => class.fmt(f),
-            Self::Fingerprint(hash) => write!(f, "{hash:016x}"),
-        }
     }
 }

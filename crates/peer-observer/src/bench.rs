@@ -13,21 +13,26 @@ use crate::exit::{Code, Failure};
 ///
 /// # Errors
 ///
-/// Standard output is gone, or the server for the NATS case cannot be reached.
+/// No case has this name, standard output is gone, or the server for the NATS case cannot be reached.
 pub fn run(options: &cli::Bench) -> Result<(), Failure> {
+    let names = names();
+    if let Some(case) = options.case.as_ref().filter(|case| !names.iter().any(|name| name.contains(case.as_str()))) {
+        return Err(Failure::new(Code::Usage, anyhow::anyhow!("no case has `{case}` in its name"))
+            .hint(format!("these are the cases: {}", names.join("; "))));
+    }
     let wanted = |name: &str| options.case.as_ref().is_none_or(|case| name.contains(case.as_str()));
     let report = |name: &str, text: String| crate::print(&format!("{name:<44} {text}\n"));
     if cfg!(debug_assertions) {
         eprintln!("this is a debug build: numbers of a release build are several times better");
     }
     for (name, message_type, payload) in messages() {
-        let name = format!("decode {name}");
+        let name = decoding(name);
         if wanted(&name) {
             report(&name, format!("{:.0} ns", decode(message_type, &payload, options.time).as_nanos()))?;
         }
     }
     #[cfg(feature = "ebpf")]
-    for (name, payload) in [("probe, ping of 8 bytes", 8), ("probe, message of 100,000 bytes", 100_000)] {
+    for (name, payload) in PROBES {
         if wanted(name) {
             let firings = if payload > 1000 { 2_000 } else { 50_000 };
             let text = match ebpf::bench::measure(ebpf::bench::Options { firings, payload, ..Default::default() }) {
@@ -40,20 +45,42 @@ pub fn run(options: &cli::Bench) -> Result<(), Failure> {
             report(name, text)?;
         }
     }
-    for subscribers in [1, 4] {
-        let name = format!("bus in process, {subscribers} subscriber{}", if subscribers == 1 { "" } else { "s" });
+    for subscribers in SUBSCRIBERS {
+        let name = in_process(subscribers);
         if wanted(&name) {
             report(&name, median(|events| Ok(local_throughput(events, subscribers)), 1_000_000)?)?;
         }
     }
-    let name = "bus over NATS, 1 subscriber";
-    if wanted(name) {
+    if wanted(OVER_NATS) {
         match &options.nats.url {
-            Some(url) => report(name, median(|events| bus::bench::nats_throughput(url, events), 300_000)?)?,
-            None => report(name, "not measured: start a nats-server, and give --nats nats://127.0.0.1".into())?,
+            Some(url) => report(OVER_NATS, median(|events| bus::bench::nats_throughput(url, events), 300_000)?)?,
+            None => report(OVER_NATS, "not measured: start a nats-server, and give --nats nats://127.0.0.1".into())?,
         }
     }
     Ok(())
+}
+
+#[cfg(feature = "ebpf")]
+const PROBES: [(&str, usize); 2] = [("probe, ping of 8 bytes", 8), ("probe, message of 100,000 bytes", 100_000)];
+const SUBSCRIBERS: [usize; 2] = [1, 4];
+const OVER_NATS: &str = "bus over NATS, 1 subscriber";
+
+fn decoding(message: &str) -> String {
+    format!("decode {message}")
+}
+
+fn in_process(subscribers: usize) -> String {
+    format!("bus in process, {subscribers} subscriber{}", if subscribers == 1 { "" } else { "s" })
+}
+
+/// Of all cases.
+fn names() -> Vec<String> {
+    let mut names: Vec<String> = messages().iter().map(|(name, ..)| decoding(name)).collect();
+    #[cfg(feature = "ebpf")]
+    names.extend(PROBES.map(|(name, _)| name.to_owned()));
+    names.extend(SUBSCRIBERS.map(in_process));
+    names.push(OVER_NATS.to_owned());
+    names
 }
 
 /// The median of five.

@@ -488,6 +488,10 @@ pub struct Detect {
     pub format: tools::logger::Format,
 
     /// Print precision, recall, F1 and time to detect for a directory of recordings with truth files, and nothing else
+    ///
+    /// Beside `storm.rec` lies `storm.truth.toml`, which says what is true of it; `docs/scoring.md` describes both and every column.
+    /// Thresholds, lists and the map of autonomous systems apply; a threshold that is set here goes before the one of a truth file.
+    /// `--format json` prints a line for each recording, and one for all.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["recording", "nats"])]
     pub score: Option<PathBuf>,
 

@@ -1,14 +1,17 @@
 //! `peer-observer detect`: findings, from a bus or a recording.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bus::Limits;
 use detect::finding::Statement;
 use event::Event;
-use tools::detect::{PrepareError, Prepared, play, score};
+use tools::detect::score::{self, ScoreError};
+use tools::detect::{PrepareError, Prepared, play};
 use tools::incidents::Book;
-use tools::logger::{Colour, Format, Line};
+use tools::logger::{Colour, Days, Format, Line};
 
 use crate::alone;
 use crate::cli;
@@ -33,9 +36,8 @@ pub fn unreadable(error: PrepareError) -> Failure {
 ///
 /// The bus, a recording, the state or a labelled set cannot be read.
 pub fn run(options: cli::Detect) -> Result<(), Failure> {
-    let mut printer = Printer::new(options.format);
     if options.thresholds {
-        return printed(write(tools::detect::thresholds(&options.detect.thresholds()).as_bytes()));
+        return printed(write(tools::detect::thresholds(&options.detect.thresholds(), options.format).as_bytes()));
     }
     if let Some(state) = options.detect.detect_state.as_deref().filter(|_| options.profiles) {
         let hint = "name the file that `run` or `detect` keeps with `--detect-state`, of this release";
@@ -43,10 +45,10 @@ pub fn run(options: cli::Detect) -> Result<(), Failure> {
         return printed(write(text.as_bytes()));
     }
     if let Some(directory) = &options.score {
-        let scored = score::score(directory).map_err(|error| Failure::new(Code::Recording, error))?;
-        return printed(write(score::table(&scored).as_bytes()));
+        return scored(directory, &options);
     }
     let live = options.recording.is_empty();
+    let mut printer = Printer::new(options.format, live);
     if live && options.nats.url.is_none() {
         let run = "`peer-observer run` watches a node on this machine, and detects";
         return Err(alone::no_input("detect", "look at", run));
@@ -83,6 +85,25 @@ pub fn run(options: cli::Detect) -> Result<(), Failure> {
     let late = totals.late;
     tracing::info!(events = totals.events, late, "the recording has ended");
     Ok(())
+}
+
+/// What the detectors find of a labelled set.
+fn scored(directory: &Path, options: &cli::Detect) -> Result<(), Failure> {
+    if !options.node.is_empty() {
+        let why = anyhow::anyhow!(
+            "`--node` does not go with `--score`: a truth says of which node it is, and the others' findings count, too"
+        );
+        return Err(Failure::new(Code::Usage, why).hint("leave `--node` out, or cut the recordings: `archive cut --node`"));
+    }
+    if options.detect.detect_state.is_some() {
+        tracing::warn!("the detectors' state is not used: each recording of a set is looked at with nothing learned before");
+    }
+    let set = score::score(directory, &options.detect).map_err(|error| match error {
+        ScoreError::Labels(_) => Failure::new(Code::Usage, error).hint("docs/scoring.md says what a truth file looks like"),
+        ScoreError::Knowledge(error) => unreadable(PrepareError::Knowledge(error)),
+        ScoreError::Unreadable(error) => Failure::new(Code::Recording, error),
+    })?;
+    printed(write(score::report(&set, options.format).as_bytes()))
 }
 
 /// A book into which goes what a recording holds. Nobody is told: it is long over.
@@ -147,20 +168,26 @@ fn watch(prepared: Prepared, book: Option<Keeper>, options: cli::Detect, mut pri
 struct Printer {
     format: Format,
     colour: Colour,
+    days: Days,
     sequence: u64,
 }
 
 impl Printer {
-    fn new(format: Format) -> Self {
+    fn new(format: Format, live: bool) -> Self {
         let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { format, colour: if colour { Colour::On } else { Colour::Off }, sequence: 0 }
+        let days =
+            if live { Days::since(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()) } else { Days::default() };
+        Self { format, colour: if colour { Colour::On } else { Colour::Off }, days, sequence: 0 }
     }
 
     fn print(&mut self, statement: &Statement) -> io::Result<()> {
         let event = tools::detect::event(statement, self.sequence);
         self.sequence += 1;
         let mut line = match self.format {
-            Format::Text => Line(&event, self.colour).to_string().into_bytes(),
+            Format::Text => {
+                let date = self.days.turn(event.time).map_or(String::new(), |date| format!("{date}\n"));
+                format!("{date}{}", Line(&event, self.colour)).into_bytes()
+            }
             Format::Json => serde_json::to_vec(&event)?,
         };
         line.push(b'\n');

@@ -415,6 +415,52 @@ fn detect_says_what_it_needs_and_lists_its_thresholds() {
     let page = stdout(&output);
     assert!(page.contains("\nd39.queue_warn = 20000 transactions (instead of 10000)\n"), "{page}");
     assert!(page.ends_with("bob:guard.restart = 60\n"), "{page}");
+    let lines = stdout(&self::output(&["detect", "--thresholds", "--format=json", "--detect-threshold=bob:guard.restart=60"]));
+    let lines: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["name"], "guard.restart");
+    assert_eq!(lines.last().unwrap(), &serde_json::json!({ "node": "bob", "name": "guard.restart", "value": 60.0 }));
+}
+
+#[test]
+fn a_bench_that_is_none_names_those_that_are() {
+    let output = output(&["bench", "zzz"]);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""));
+    let said = stderr(&output);
+    assert!(
+        said.starts_with("error: no case has `zzz` in its name\nhint: these are the cases: decode ping; decode inv of 35; "),
+        "{said}"
+    );
+}
+
+/// What was not looked at is told, and why.
+#[test]
+fn a_recording_of_the_past_is_told_to_be_one() {
+    let place = tempfile::tempdir().unwrap();
+    let state = place.path().join("state");
+    let state = state.to_str().unwrap();
+    let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/demo.rec");
+    let seen = "the recording is older than what the detectors' state has seen";
+    for (again, last) in [("nobody:guard.restart=1", false), ("demo:guard.restart=1", true)] {
+        let output = output(&["detect", "--recording", recording, "--detect-state", state, "--detect-threshold", again]);
+        assert!(output.status.success());
+        let said = stderr(&output);
+        assert_eq!((said.contains(seen), said.contains("events came too late")), (last, false), "{said}");
+        let stranger = "thresholds are set for a node that is not there, and change nothing node=nobody known=demo";
+        assert_eq!(said.contains(stranger), !last, "{said}");
+    }
+
+    // the clock goes back in the middle, and no beat says so
+    let path = place.path().join("back.rec");
+    let mut writer = extract::recording::Writer::new(std::fs::File::create(&path).unwrap(), 1).unwrap();
+    for (sequence, second) in (100..160_u64).chain(40..90).enumerate() {
+        let ping = event::Event::new("alice", event::Source::Ebpf, event::NetPing { peer: 1, ..Default::default() });
+        let time = (1_772_431_200 + second) * 1_000_000_000;
+        writer.write(&event::Event { time, sequence: sequence as u64, run: 1, ..ping }).unwrap();
+    }
+    writer.finish().unwrap();
+    let said = stderr(&output(&["detect", "--recording", path.to_str().unwrap()]));
+    assert!(said.contains("events came too late and the detectors did not look at them: was a clock changed? events=50"), "{said}");
+    assert!(!said.contains(seen), "{said}");
 }
 
 /// What happens in the bundled recording besides what the guard of a restart keeps back: a message that is too large, peers that flood the node with
@@ -425,6 +471,7 @@ fn detect_looks_at_a_recording() {
     let output = output(&["detect", "--recording", recording]);
     assert!(output.status.success(), "{}", stderr(&output));
     expect![[r#"
+        === 2026-11-22 UTC ===
         10:58:38.896294 demo ! INFO opened D01 addr_flood address 127.228.132.171: 1 messages of more than 1000 addresses within ten minutes, the last of 1001: nobody may send that · 52a99656fb5bb273
         10:58:39.074428 demo ! INFO opened D28 ping_flood peer 13 127.218.92.88:44461: 3 pings within ten minutes with nonces that no ordinary program sends · 70800c354df0432e
         10:58:39.074961 demo ! WARN updated D28 ping_flood peer 13 127.218.92.88:44461: 11 pings within two minutes, 11 within one, 11 within ten seconds; 11 pings within ten minutes with nonces that no ordinary program sends · 70800c354df0432e
@@ -437,4 +484,32 @@ fn detect_looks_at_a_recording() {
     let output = program().args(["detect", "--score", "tests/program"]).output().unwrap();
     assert_eq!(output.status.code(), Some(7));
     assert_eq!(stderr(&output), "error: tests/program is no labelled set: it has no file that ends with `.truth.toml`\n");
+
+    let set = tempfile::tempdir().unwrap();
+    std::fs::copy(recording, set.path().join("demo.rec")).unwrap();
+    let truth = set.path().join("demo.truth.toml");
+    std::fs::write(&truth, "[[truth]]\ndetector = \"D99\"\n").unwrap();
+    let directory = set.path().to_str().unwrap();
+    let wrong = self::output(&["detect", "--score", directory]);
+    assert_eq!(wrong.status.code(), Some(2), "{}", stderr(&wrong));
+    assert!(
+        stderr(&wrong).starts_with(&format!("error: the truth file {} is wrong: line 1: ", truth.display())),
+        "{}",
+        stderr(&wrong)
+    );
+    fails(
+        &["detect", "--score", directory, "--node=demo"],
+        2,
+        expect![[r#"
+            error: `--node` does not go with `--score`: a truth says of which node it is, and the others' findings count, too
+            hint: leave `--node` out, or cut the recordings: `archive cut --node`
+        "#]],
+    );
+    std::fs::write(&truth, "").unwrap();
+    let scored = self::output(&["detect", "--score", directory, "--detect-list=/nonexistent"]);
+    assert_eq!(scored.status.code(), Some(1), "{}", stderr(&scored));
+    let scored = self::output(&["detect", "--score", directory, "--format=json"]);
+    let lines = stdout(&scored);
+    let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!((&first["recording"], &first["all"]["false_alarms"]), (&"demo".into(), &3.into()), "{lines}");
 }

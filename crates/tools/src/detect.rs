@@ -5,6 +5,7 @@
 //! the next start goes on where this one ended.
 
 mod knowledge;
+mod notice;
 mod page;
 mod profiles;
 pub mod score;
@@ -25,6 +26,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 pub use knowledge::KnowledgeError;
 use knowledge::Shelf;
+use notice::Notices;
 pub use page::{page, thresholds};
 pub use profiles::profiles;
 pub use state::StateFileError;
@@ -90,6 +92,14 @@ impl FromStr for Setting {
     }
 }
 
+impl Setting {
+    fn apply(&self, thresholds: &mut Thresholds) {
+        let Self { node, name, value } = self;
+        let node = node.as_ref().map(NodeName::as_str);
+        thresholds.set(node, name, *value).expect("it was checked when it was read");
+    }
+}
+
 impl Config {
     /// The thresholds in force.
     ///
@@ -98,10 +108,7 @@ impl Config {
     /// Never: each was checked when it was read.
     pub fn thresholds(&self) -> Thresholds {
         let mut thresholds = Thresholds::default();
-        for Setting { node, name, value } in &self.detect_threshold {
-            let node = node.as_ref().map(NodeName::as_str);
-            thresholds.set(node, name, *value).expect("it was checked when it was read");
-        }
+        self.detect_threshold.iter().for_each(|setting| setting.apply(&mut thresholds));
         thresholds
     }
 
@@ -130,7 +137,7 @@ impl Config {
             }
         }
         engine.know_of(shelf.knowledge()?);
-        Ok(Prepared { engine, file, shelf })
+        Ok(Prepared { engine, thresholds: self.thresholds(), file, shelf })
     }
 }
 
@@ -148,14 +155,32 @@ pub enum PrepareError {
 /// An engine, where its state goes, and what it knows of strangers.
 pub struct Prepared {
     engine: Engine,
+    thresholds: Thresholds,
     file: Option<state::File>,
     shelf: Shelf,
 }
 
 impl Prepared {
-    /// What has to be delivered for it.
+    /// What has to be delivered for it, of these nodes; of all where none is named. A threshold that is set for none of those that are named
+    /// is said in the log.
     pub fn filter(&self, nodes: impl IntoIterator<Item = NodeName>) -> Filter {
-        Filter { kinds: self.engine.kinds(), nodes: nodes.into_iter().collect() }
+        let nodes: Vec<NodeName> = nodes.into_iter().collect();
+        if !nodes.is_empty() {
+            say_strangers(&self.thresholds, &nodes.iter().map(NodeName::as_str).collect::<Vec<_>>());
+        }
+        Filter { kinds: self.engine.kinds(), nodes }
+    }
+}
+
+/// Nodes with thresholds of their own that are none of `nodes`: a slip of a letter, and what was set is in force nowhere.
+fn strangers<'a>(thresholds: &'a Thresholds, nodes: &[&str]) -> Vec<&'a str> {
+    thresholds.nodes().filter(|name| *name != FLEET && !nodes.contains(name)).collect()
+}
+
+fn say_strangers(thresholds: &Thresholds, nodes: &[&str]) {
+    for node in strangers(thresholds, nodes) {
+        let known = nodes.join(" ");
+        tracing::warn!(%node, %known, "thresholds are set for a node that is not there, and change nothing");
     }
 }
 
@@ -177,21 +202,21 @@ pub async fn run(
     mut show: impl FnMut(&Statement) -> anyhow::Result<()> + Send,
 ) -> anyhow::Result<()> {
     const BATCH: usize = 1024;
-    let Prepared { mut engine, file, mut shelf } = prepared;
+    let Prepared { mut engine, file, mut shelf, .. } = prepared;
     let name = node.unwrap_or_else(|| FLEET.parse().expect("it is made of letters and an underscore"));
     let mark = bus.publisher(name.clone(), Source::Detect);
     let mut out = Out { bus, nodes: BTreeMap::from([(name.to_string(), (mark.clone(), 0))]) };
     let mut intake = Intake::new(events, mark, stop);
     let mut batch = Vec::with_capacity(BATCH);
     let mut said = Vec::new();
-    let mut clocks = Clocks { late: engine.totals().late, ..Clocks::default() };
+    let mut notices = Notices::of(&engine);
     let mut keep = interval_at(Instant::now() + KEEP, KEEP);
     keep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             biased;
             _ = keep.tick() => {
-                clocks.say(&engine);
+                notices.say(&engine);
                 if let Some(knowledge) = shelf.refresh() {
                     engine.know_of(knowledge);
                 }
@@ -243,10 +268,16 @@ pub fn play<E: From<anyhow::Error>>(
     events: impl IntoIterator<Item = Result<Event, E>>,
     mut show: impl FnMut(&Statement) -> Result<(), E>,
 ) -> Result<detect::Totals, E> {
-    let Prepared { mut engine, file, .. } = prepared;
+    let Prepared { mut engine, thresholds, file, .. } = prepared;
     let mut said = Vec::new();
+    let mut notices = Notices::of(&engine);
+    let begun = Begun::of(&engine);
+    let (mut given, mut newest) = (0, 0);
     for event in events {
-        engine.observe(Arc::new(event?), &mut said);
+        let event = event?;
+        given += 1;
+        newest = newest.max(event.time);
+        engine.observe(Arc::new(event), &mut said);
         for statement in said.drain(..) {
             show(&statement)?;
         }
@@ -260,30 +291,38 @@ pub fn play<E: From<anyhow::Error>>(
             show(&statement)?;
         }
     }
+    if begun.has_seen(given, newest, &engine) {
+        let late = engine.totals().late - begun.late;
+        tracing::warn!(
+            late,
+            "the recording is older than what the detectors' state has seen, and was not looked at: was it looked at before? Without \
+             --detect-state, or with a file that is not there yet, they begin anew"
+        );
+    } else {
+        notices.say(&engine);
+    }
+    say_strangers(&thresholds, &engine.nodes().map(|(name, _)| name).collect::<Vec<_>>());
     Ok(engine.totals())
 }
 
-/// What was last said of clocks.
-#[derive(Default)]
-struct Clocks {
+/// How far a state had come.
+struct Begun {
+    /// Time of the newest event that it looked at.
+    newest: u64,
     late: u64,
-    differ: BTreeMap<String, i64>,
 }
 
-impl Clocks {
-    /// Says what is new: events that came too late, nodes that have another time.
-    fn say(&mut self, engine: &Engine) {
-        let late = engine.totals().late;
-        if late > self.late {
-            let events = late - self.late;
-            tracing::warn!(events, "events came too late and the detectors did not look at them: was a clock changed?");
-        }
-        self.late = late;
-        let differ: BTreeMap<String, i64> = engine.clocks().map(|(node, ahead)| (node.to_owned(), ahead / 1_000_000_000)).collect();
-        for (node, seconds) in differ.iter().filter(|(node, seconds)| self.differ.get(*node) != Some(seconds)) {
-            tracing::warn!(%node, seconds, "the clock of this node is ahead of the other nodes', or behind where it is less than zero");
-        }
-        self.differ = differ;
+impl Begun {
+    fn of(engine: &Engine) -> Self {
+        Self { newest: engine.nodes().map(|(_, now)| now).max().unwrap_or_default(), late: engine.totals().late }
+    }
+
+    /// Whether so many events, the newest of this time, are no news to it: most came too late. The last few wait in the state, and so
+    /// are not counted as seen.
+    fn has_seen(&self, given: u64, newest: u64, engine: &Engine) -> bool {
+        const LAST: u64 = 10_000_000_000;
+        let late = engine.totals().late - self.late;
+        late > given / 2 && newest <= self.newest.saturating_add(LAST)
     }
 }
 

@@ -1,14 +1,17 @@
 //! The logger: a line per event.
 
+mod days;
 mod line;
 
 use std::io::{self, Write};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bus::{Delivery, Subscription};
 use event::{Direction, Event, Filter, KindId, LossStage};
 
+pub use days::{Date, Days};
 pub use line::{Colour, Line, Values};
 
 use crate::Complaint;
@@ -19,7 +22,7 @@ use crate::Complaint;
 pub struct Config {
     /// How to print an event
     ///
-    /// `text` is for people. `json` is one object per line, the same form that every other part of this program uses; see
+    /// `text` is for people: a line begins with the time of day, in UTC, and a line with the date stands where it changes. `json` is one object per line, the same form that every other part of this program uses; see
     /// `peer-observer events` for its fields.
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub format: Format,
@@ -134,7 +137,7 @@ impl Config {
 /// The output cannot be written.
 pub async fn run(config: Config, mut events: Subscription, mut output: impl Write, terminal: bool) -> anyhow::Result<()> {
     const BATCH: usize = 1024;
-    let mut printer = Printer { colour: config.colour(terminal), config, text: Vec::new() };
+    let mut printer = Printer { colour: config.colour(terminal), config, days: None, text: Vec::new() };
     let mut batch = Vec::with_capacity(BATCH);
     let mut complaint = Complaint::default();
     while events.next_batch(&mut batch, BATCH).await {
@@ -157,6 +160,8 @@ pub async fn run(config: Config, mut events: Subscription, mut output: impl Writ
 struct Printer {
     config: Config,
     colour: Colour,
+    /// Begins with the first event: of what is recorded it says the day, of what happens now only another than today.
+    days: Option<Days>,
     text: Vec<u8>,
 }
 
@@ -171,7 +176,14 @@ impl Printer {
 
     fn event(&mut self, event: &Event) -> anyhow::Result<()> {
         match self.config.format {
-            Format::Text => writeln!(self.text, "{}", Line(event, self.colour))?,
+            Format::Text => {
+                let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                let begin = || if event.replay { Days::default() } else { Days::since(now()) };
+                if let Some(date) = self.days.get_or_insert_with(begin).turn(event.time) {
+                    writeln!(self.text, "{date}")?;
+                }
+                writeln!(self.text, "{}", Line(event, self.colour))?;
+            }
             Format::Json => {
                 serde_json::to_writer(&mut self.text, event)?;
                 self.text.push(b'\n');

@@ -18,14 +18,14 @@
 //! agents = ["/bitnodes.io:*"]     # exact, or up to a final `*`
 //! ```
 //!
-//! `addresses` are addresses or prefixes of IPv4 and IPv6, and names of Tor and I2P. An entity needs at least one address or agent, and its
+//! `addresses` are addresses or prefixes of IPv4, IPv6 and CJDNS, and names of Tor and I2P. An entity needs at least one address or agent, and its
 //! source and date. The other form is plain text, as many publish it: an address or prefix per line, `#` begins a comment. Its list has
 //! the name of the file, one entity of that name, and as version what `# version:` says, or the beginning of its hash.
 //!
 //! # Errors
 //!
 //! A file is taken whole or not at all: half a list would say *not listed* of those in the other half. The error has every line that is wrong,
-//! up to twenty. The lists that were read before stay as they are, also the previous version of that file ([`Lists::insert`] replaces it only
+//! up to twenty; where the TOML itself is (a quote that is missing, an unknown key), the first. The lists that were read before stay as they are, also the previous version of that file ([`Lists::insert`] replaces it only
 //! when the new one is right).
 //!
 //! # Matching
@@ -222,7 +222,7 @@ impl List {
         if self.entries > MOST { Err(format!("more than {MOST} entries")) } else { Ok(()) }
     }
 
-    /// One more address or prefix of an entity. What two entities claim belongs to the first, and is an error.
+    /// One more address or prefix of an entity. What two entities claim is an error.
     fn add_address(&mut self, text: &str, entity: u32) -> Result<(), String> {
         self.count()?;
         let before = match net(text) {
@@ -234,10 +234,7 @@ impl List {
                 _ => return Err(format!("`{}` is no address or prefix", shown(text))),
             },
         };
-        match before {
-            Some(other) if other != entity => Err(format!("`{}` belongs to two entities", shown(text))),
-            _ => Ok(()),
-        }
+        one_owner(text, before, entity)
     }
 
     fn add_agent(&mut self, text: &str, entity: u32) -> Result<(), String> {
@@ -246,17 +243,20 @@ impl List {
             return Err(format!("an agent of more than {TEXT} characters"));
         }
         match text.strip_suffix('*') {
+            None if text.is_empty() => return Err("an empty agent is everybody who says nothing".to_owned()),
             Some("") => return Err("`*` alone is everybody".to_owned()),
             Some(_) if self.agent_beginnings.len() == BEGINNINGS => {
                 return Err(format!("more than {BEGINNINGS} agents that end in `*`"));
             }
             Some(beginning) => {
+                let known = self.agent_beginnings.iter().find(|(other, _)| other == beginning).map(|(_, owner)| *owner);
+                if let Some(owner) = known {
+                    return one_owner(text, Some(owner), entity);
+                }
                 let place = self.agent_beginnings.partition_point(|(other, _)| other.len() >= beginning.len());
                 self.agent_beginnings.insert(place, (beginning.to_owned(), entity));
             }
-            None => {
-                self.agents.insert(text.to_owned(), entity);
-            }
+            None => return one_owner(text, self.agents.insert(text.to_owned(), entity), entity),
         }
         Ok(())
     }
@@ -273,7 +273,8 @@ impl List {
     fn by_address(&self, host: &Host) -> Option<(u32, String)> {
         match host {
             Host::V4(ip) => self.v4.get_lpm(&(*ip).into()).map(|(net, entity)| (*entity, net.to_string())),
-            Host::V6(ip) => self.v6.get_lpm(&(*ip).into()).map(|(net, entity)| (*entity, net.to_string())),
+            // fc00::/8 is nobody's on the Internet, so it is said of CJDNS, there as ranges, too
+            Host::V6(ip) | Host::Cjdns(ip) => self.v6.get_lpm(&(*ip).into()).map(|(net, entity)| (*entity, net.to_string())),
             named => self.names.get(named).map(|entity| (*entity, named.to_string())),
         }
     }
@@ -334,10 +335,27 @@ fn net(text: &str) -> Option<Result<IpNet, String>> {
         // one slip of a digit, and somebody else is accused
         return Some(Err(format!("`{}` has bits behind its prefix; did you mean `{}`?", shown(text), net.trunc())));
     }
+    let net = canonical(net);
     if net.prefix_len() == 0 {
         return Some(Err(format!("`{}` is everybody", shown(text))));
     }
     Some(Ok(net))
+}
+
+/// A range of what IPv6 writes as `::ffff:a.b.c.d` is one of IPv4, as a single such address is.
+fn canonical(net: IpNet) -> IpNet {
+    const MAPPED: u8 = 96;
+    let IpNet::V6(v6) = net else { return net };
+    let v4 = v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(MAPPED));
+    v4.and_then(|(ip, length)| Ipv4Net::new(ip, length).ok()).map_or(net, IpNet::V4)
+}
+
+/// What two entities claim would name the wrong one.
+fn one_owner(text: &str, before: Option<u32>, entity: u32) -> Result<(), String> {
+    match before {
+        Some(other) if other != entity => Err(format!("`{}` belongs to two entities", shown(text))),
+        _ => Ok(()),
+    }
 }
 
 /// Text of a file, in an error.

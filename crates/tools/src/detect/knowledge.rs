@@ -11,7 +11,10 @@ use detect::entity::lists::{self, List, ListError};
 use detect::entity::{Asmap, Knowledge};
 
 /// The lists that come with the program.
-const OURS: [(&str, &str); 1] = [("linkinglion.toml", include_str!("../../../../lists/linkinglion.toml"))];
+const OURS: [(&str, &str); 2] = [
+    ("crawlers.toml", include_str!("../../../../lists/crawlers.toml")),
+    ("linkinglion.toml", include_str!("../../../../lists/linkinglion.toml")),
+];
 
 /// A file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +33,16 @@ pub enum KnowledgeError {
     /// There are too many lists.
     #[error("{0}")]
     Crowded(String),
+    /// Two of them have one name, which is all that a match says of its list.
+    #[error("two lists are named `{name}`: {} and {}; give one of them another name", first.display(), second.display())]
+    Twins {
+        /// The name of both.
+        name: String,
+        /// One of them.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
     /// It is no map.
     #[error("{} is not used", path.display())]
     Asmap {
@@ -70,7 +83,11 @@ impl Shelf {
         for (name, content) in OURS {
             known.insert(List::read(name, content.as_bytes())?).map_err(KnowledgeError::Crowded)?;
         }
-        for file in &self.lists {
+        for (at, file) in self.lists.iter().enumerate() {
+            if let Some(other) = self.lists[..at].iter().find(|other| other.content.name == file.content.name) {
+                let name = file.content.name.clone();
+                return Err(KnowledgeError::Twins { name, first: other.path.clone(), second: file.path.clone() });
+            }
             known.insert(file.content.clone()).map_err(KnowledgeError::Crowded)?;
         }
         Ok(Arc::new(Knowledge { lists: known, asmap: self.asmap.as_ref().map(|file| file.content.clone()) }))
@@ -165,22 +182,40 @@ mod tests {
         let path = folder.path().join("mine.txt");
         fs::write(&path, "# version: 1\n162.218.65.0/24\n").unwrap();
         let mut shelf = Shelf::read(std::slice::from_ref(&path), None).unwrap();
-        assert_eq!(versions(&shelf.knowledge().unwrap()), ["linkinglion 2026-11-22", "mine 1"]);
+        assert_eq!(versions(&shelf.knowledge().unwrap()), ["linkinglion 2026-11-23", "mine 1"]);
         assert!(shelf.refresh().is_none());
         fs::write(&path, "# version: 22\n162.218.65.0/24\n").unwrap();
-        assert_eq!(versions(&shelf.refresh().unwrap()), ["linkinglion 2026-11-22", "mine 22"]);
+        assert_eq!(versions(&shelf.refresh().unwrap()), ["linkinglion 2026-11-23", "mine 22"]);
         fs::write(&path, "# version: 333\nnobody\n").unwrap();
         assert!(shelf.refresh().is_none());
-        assert_eq!(versions(&shelf.knowledge().unwrap()), ["linkinglion 2026-11-22", "mine 22"]);
+        assert_eq!(versions(&shelf.knowledge().unwrap()), ["linkinglion 2026-11-23", "mine 22"]);
         fs::write(&path, "# version: 4444\n198.51.100.1\n").unwrap();
-        assert_eq!(versions(&shelf.refresh().unwrap()), ["linkinglion 2026-11-22"]);
+        assert_eq!(versions(&shelf.refresh().unwrap()), ["linkinglion 2026-11-23"]);
         fs::remove_file(&path).unwrap();
         assert!(shelf.refresh().is_none());
     }
 
     #[test]
+    fn who_says_that_he_counts_is_named_by_it() {
+        let knowledge = Shelf::read(&[], None).unwrap().knowledge().unwrap();
+        let named =
+            |agent: &str| knowledge.lists.find(None, Some(agent)).map(|found| found.entity.name.clone()).collect::<Vec<_>>();
+        assert_eq!(named("/bitnodes.io:0.3/"), ["Bitnodes"]);
+        assert_eq!(named("/bitcoin-seeder:0.01/"), ["bitcoin-seeder"]);
+        assert_eq!(named("/Satoshi:30.0.0/"), [""; 0]);
+    }
+
+    #[test]
     fn files_that_cannot_be_used_are_named() {
         let folder = tempfile::tempdir().unwrap();
+        let twins = ["one", "two"].map(|name| folder.path().join(name).join("mine.txt"));
+        for path in &twins {
+            fs::create_dir(path.parent().unwrap()).unwrap();
+            fs::write(path, "198.51.100.1\n").unwrap();
+        }
+        let error = Shelf::read(&twins, None).err().unwrap().to_string();
+        let [one, two] = twins.map(|path| path.display().to_string());
+        assert_eq!(error, format!("two lists are named `mine`: {one} and {two}; give one of them another name"));
         let missing = folder.path().join("missing.txt");
         let error = Shelf::read(std::slice::from_ref(&missing), None).err().unwrap();
         assert_eq!(error.to_string(), format!("failed to read {}", missing.display()));

@@ -9,6 +9,7 @@ use extract::replay::{self, Pace};
 use testkit::synthetic::{self, Run};
 
 use super::*;
+use crate::logger::Format;
 
 /// A storm of transactions at a small node, ten minutes in twenty-five.
 const STORM: &str = r#"
@@ -221,30 +222,67 @@ fn a_labelled_set_is_scored() {
     );
     fs::write(place.path().join("storm.truth.toml"), &labels).unwrap();
     fs::write(place.path().join("quiet.truth.toml"), "").unwrap();
-    let scored = score::score(place.path()).unwrap();
-    let names: Vec<_> = scored.iter().map(|scored| scored.name.as_str()).collect();
-    assert_eq!(names, ["quiet", "storm"]);
-    let tally = &scored[1].score.tallies["D39"];
+    let of = |config: &Config| score::score(place.path(), config);
+    let set = of(&Config::default()).unwrap();
+    let names: Vec<_> = set.scored.iter().map(|scored| scored.name.as_str()).collect();
+    assert_eq!((names, &set.unlabelled), (vec!["quiet", "storm"], &vec![]));
+    let tally = &set.scored[1].score.tallies["D39"];
     assert_eq!((tally.truths, tally.found, tally.false_alarms), (1, 1, 0));
-    assert_eq!(scored[0].score.total().alarms, 0);
-    assert!(score::table(&scored).contains("| D39 | 1 | 1.000 | 1.000 | 1.000 | 0 | 0 |"));
+    assert_eq!(set.scored[0].score.total().alarms, 0);
+    assert!(score::report(&set, Format::Text).contains("| D39 | 1 | 1.000 | 1.000 | 1.000 | 0 | 0 |"));
+    let tally = |labels: &str, config: &Config| {
+        fs::write(place.path().join("storm.truth.toml"), labels).unwrap();
+        let tally = of(config).unwrap().scored[1].score.tallies["D39"].clone();
+        (tally.truths, tally.found, tally.false_alarms, tally.consequences)
+    };
     // what only follows from something is neither found nor cried at nothing
-    fs::write(place.path().join("storm.truth.toml"), format!("{labels}consequence = true\n")).unwrap();
-    let tally = &score::score(place.path()).unwrap()[1].score.tallies["D39"];
-    assert_eq!((tally.truths, tally.found, tally.false_alarms, tally.consequences), (0, 0, 0, 1));
-
+    assert_eq!(tally(&format!("{labels}consequence = true\n"), &Config::default()), (0, 0, 0, 1));
     // nobody is woken before it has begun: the label is wrong, or the alarm
     let late = labels.replace(&rfc(begin), &rfc(end - detect::time::SECOND));
-    fs::write(place.path().join("storm.truth.toml"), late).unwrap();
-    let tally = &score::score(place.path()).unwrap()[1].score.tallies["D39"];
-    assert_eq!((tally.truths, tally.found, tally.false_alarms), (1, 0, 1));
+    assert_eq!(tally(&late, &Config::default()), (1, 0, 1, 0));
 
-    fs::write(place.path().join("quiet.truth.toml"), format!("{labels}severity = \"loud\"\n")).unwrap();
-    let error = format!("{:#}", score::score(place.path()).err().unwrap());
-    assert!(error.contains("`loud` is no severity; it is one of info, warn, critical"), "{error}");
-    fs::write(place.path().join("quiet.truth.toml"), labels.replace("D39", "D99")).unwrap();
-    let error = format!("{:#}", score::score(place.path()).err().unwrap());
-    assert!(error.ends_with("quiet.truth.toml is wrong: there is no detector `D99`"), "{error}");
+    // a set may change thresholds, says so, and whoever plays it has the last word
+    let never = |what: &str| {
+        ["warn", "critical"].map(|end| format!("\"d39.{what}_{end}\" = {}\n", if what == "busy" { 1e0 } else { 1e9 })).concat()
+    };
+    let deaf = format!("[thresholds]\n{}{labels}", ["queue", "sum", "busy", "ping"].map(never).concat());
+    assert_eq!(tally(&deaf, &Config::default()), (1, 0, 0, 0));
+    let text = score::report(&of(&Config::default()).unwrap(), Format::Text);
+    assert!(text.contains("storm\n\nd39.queue_warn = 1000000000 (instead of 10000)\n"), "{text}");
+    let hearing = Config { detect_threshold: vec!["d39.queue_warn=10000".parse().unwrap()], ..Config::default() };
+    assert_eq!(tally(&deaf, &hearing), (1, 1, 0, 0));
+    let json = score::report(&of(&Config::default()).unwrap(), Format::Json);
+    let lines: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[1]["recording"], &lines[1]["thresholds"][0]["name"]), (&"storm".into(), &"d39.queue_warn".into()));
+    assert_eq!((&lines[2]["recordings"], &lines[2]["detectors"]["D39"]["recall"]), (&2.into(), &0.0.into()));
+
+    // of a recording without a truth file nothing is known, which is said
+    fs::remove_file(place.path().join("quiet.truth.toml")).unwrap();
+    let text = score::report(&of(&Config::default()).unwrap(), Format::Text);
+    assert!(text.ends_with("\nnot scored, as no truth file belongs to them: quiet.rec\n"), "{text}");
+
+    let error = |change: &dyn Fn(&str) -> String, config: &Config| {
+        fs::write(place.path().join("quiet.truth.toml"), change(&labels)).unwrap();
+        format!("{:#}", of(config).err().unwrap())
+    };
+    let wrong = error(&|labels| labels.replace("D39", "D99"), &Config::default());
+    assert!(wrong.ends_with("quiet.truth.toml is wrong: line 2: there is no detector `D99`"), "{wrong}");
+    // the recording ends before
+    let wrong = error(&str::to_owned, &Config::default());
+    assert!(wrong.contains("line 6: ") && wrong.contains(" is outside of the recording, which goes from "), "{wrong}");
+    let list = Config { detect_list: vec!["/nonexistent".into()], ..Config::default() };
+    assert_eq!(error(&str::to_owned, &list), "failed to read /nonexistent");
+}
+
+#[test]
+fn thresholds_of_nobody_are_noticed() {
+    let config = Config {
+        detect_threshold: ["nobody:guard.restart=1", "alice:guard.restart=1", "_fleet:d55.depth_warn=1"]
+            .map(|setting| setting.parse().unwrap())
+            .to_vec(),
+        ..Config::default()
+    };
+    assert_eq!(strangers(&config.thresholds(), &["alice", "bob"]), ["nobody"]);
 }
 
 #[test]

@@ -126,12 +126,30 @@ fn mixed() -> Vec<Event> {
 
 #[tokio::test]
 async fn filters_select() {
-    let lines = |config| async { printed(config, mixed()).await.lines().count() };
+    // the first of a recording has its date said
+    let lines = |config| async { printed(config, mixed()).await.lines().filter(|line| !line.starts_with("===")).count() };
     assert_eq!(lines(config(|_| ())).await, 4, "the beat is not printed unless asked for");
     assert_eq!(lines(config(|c| c.kinds = vec!["health.beat".into(), "net.inv".into()])).await, 2);
     assert_eq!(lines(config(|c| c.direction = Some(Way(Direction::Outbound)))).await, 2);
     assert_eq!(lines(config(|c| c.peer = vec![1, 12])).await, 2);
     assert_eq!(lines(config(|c| c.address = vec!["1.2.".into()])).await, 1);
+}
+
+#[tokio::test]
+async fn the_date_stands_where_it_changes() {
+    let ping = |time| Event { time, ..event(NetPing { peer: 1, ..Default::default() }) };
+    let day = 86_400_000_000_000;
+    let text = printed(config(|_| ()), vec![ping(TIME), ping(TIME + 1000), ping(TIME + day)]).await;
+    expect![[r#"
+        === 2025-07-01 UTC ===
+        10:31:07.123456 alice --- 1 ping · 0 B
+        10:31:07.123457 alice --- 1 ping · 0 B
+        === 2025-07-02 UTC ===
+        10:31:07.123456 alice --- 1 ping · 0 B
+    "#]]
+    .assert_eq(&text);
+    let json = printed(config(|c| c.format = Format::Json), vec![ping(TIME), ping(TIME + day)]).await;
+    assert_eq!(json.lines().filter(|line| line.starts_with('{')).count(), json.lines().count());
 }
 
 #[tokio::test]

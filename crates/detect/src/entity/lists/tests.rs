@@ -51,6 +51,33 @@ fn the_longest_prefix_wins_and_an_address_beats_an_agent() {
 }
 
 #[test]
+fn cjdns_and_mapped_ranges_are_found() {
+    let list = List::read("x.txt", b"fc12:3400::/32\n::ffff:198.51.100.0/120\n").unwrap();
+    let by = |address: &str, network| {
+        let host = Host::of(address, network);
+        list.find(host.as_ref(), None).map(|found| found.by)
+    };
+    assert_eq!(by("[fc12:3400::7]:8333", Network::Cjdns).as_deref(), Some("fc12:3400::/32"));
+    assert_eq!(by("[fc12:3500::7]:8333", Network::Cjdns), None);
+    assert_eq!(by("198.51.100.9:8333", Network::Ipv4).as_deref(), Some("198.51.100.0/24"));
+    check_refused("x.txt", "::ffff:0.0.0.0/96", "x.txt is not used as a list: line 1: `::ffff:0.0.0.0/96` is everybody");
+}
+
+#[test]
+fn an_agent_belongs_to_one_entity_and_is_somebody() {
+    let wrong = LIST.replace(
+        "\"203.0.113.2\"]",
+        "\"203.0.113.2\"]\nagents = [\"\", \"/exact/\", \"/bitnodes.io:*\", \"/twice:*\", \"/twice:*\"]",
+    );
+    check_refused(
+        "x.toml",
+        &wrong,
+        "x.toml is not used as a list: line 12: an empty agent is everybody who says nothing; line 20: `/bitnodes.io:*` belongs to two \
+         entities; line 20: `/exact/` belongs to two entities",
+    );
+}
+
+#[test]
 fn a_plain_list_has_the_name_of_its_file() {
     let text = "# version: 2026-11-01\n\n198.51.100.1\n2001:db8::/32  # all of it\n";
     let list = List::read("/etc/po/tor-exits.txt", text.as_bytes()).unwrap();
@@ -125,6 +152,9 @@ fn our_own_lists_are_right() {
         let path = file.unwrap().path();
         let list = List::read(&path.to_string_lossy(), &std::fs::read(&path).unwrap()).unwrap();
         assert!(list.entries() > 0);
+        for entity in list.entities() {
+            assert!(entity.source.contains("https://"), "{}: a link is missing", entity.name);
+        }
         lists += 1;
     }
     assert!(lists > 0);
