@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bus::Limits;
 use detect::finding::Statement;
 use event::Event;
+use tools::archive::Progress;
 use tools::detect::{PrepareError, Prepared, play, score};
 use tools::incidents::Book;
 use tools::logger::{Colour, Format, Line};
@@ -33,7 +34,7 @@ pub fn unreadable(error: PrepareError) -> Failure {
 ///
 /// The bus, a recording, the state or a labelled set cannot be read.
 pub fn run(options: cli::Detect) -> Result<(), Failure> {
-    let mut printer = Printer::new(options.format);
+    let printer = Printer::new(options.format);
     if options.thresholds {
         return printed(write(tools::detect::thresholds(&options.detect.thresholds()).as_bytes()));
     }
@@ -58,8 +59,27 @@ pub fn run(options: cli::Detect) -> Result<(), Failure> {
         return watch(prepared, book, options, printer);
     }
     let filter = prepared.filter(options.node.clone());
-    let recordings = alone::recorded(&options.recording, &filter)?;
-    let mut book = book.map(Asked::open).transpose()?.map(|keeper| Noted::new(keeper.into_book()));
+    let progress = Progress::default();
+    let recordings = alone::recorded_until(&options.recording, &filter, &progress)?;
+    let book = book.map(Asked::open).transpose()?.map(|keeper| Noted::new(keeper.into_book()));
+    let totals = alone::read(&progress, || (), move || look(prepared, recordings, book, printer))??;
+    match totals {
+        Some(detect::Totals { events, late, .. }) if progress.is_stopped() => {
+            tracing::info!(events, late, "ended before the recording did");
+        }
+        Some(detect::Totals { events, late, .. }) => tracing::info!(events, late, "the recording has ended"),
+        None => {}
+    }
+    Ok(())
+}
+
+/// Looks at a recording to its end; `None` where nobody reads any more.
+fn look(
+    prepared: Prepared,
+    recordings: impl Iterator<Item = Result<Event, Failure>>,
+    mut book: Option<Noted>,
+    mut printer: Printer,
+) -> Result<Option<detect::Totals>, Failure> {
     let mut closed = false;
     let totals = play(prepared, recordings, |statement| match printer.print(statement) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -75,13 +95,10 @@ pub fn run(options: cli::Detect) -> Result<(), Failure> {
         book.write()?;
     }
     // nobody reads any more: that is no failure
-    let totals = match totals {
-        Err(_) if closed => return Ok(()),
-        totals => totals?,
-    };
-    let late = totals.late;
-    tracing::info!(events = totals.events, late, "the recording has ended");
-    Ok(())
+    match totals {
+        Err(_) if closed => Ok(None),
+        totals => totals.map(Some),
+    }
 }
 
 /// A book into which goes what a recording holds. Nobody is told: it is long over.
