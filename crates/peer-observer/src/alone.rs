@@ -151,7 +151,7 @@ pub fn read<T: Send + 'static>(
                 _ = draw.tick() => look(),
                 () = signals.received() => {
                     if progress.is_stopped() {
-                        return Err(Failure::new(Code::Ended, anyhow::anyhow!("ended by a second signal before everything was written")));
+                        return Err(service::cut_short());
                     }
                     progress.stop();
                 }

@@ -355,7 +355,7 @@ fn nothing_is_written_of_nothing() {
         &cut(&["--from", "+10s", "--to", "+5s"]),
         2,
         expect![[r#"
-            error: `--from` 2026-11-22T10:58:26.085408291Z is later than `--to` 2026-11-22T10:58:21.085408291Z
+            error: `--from` 2026-11-22T10:58:26.093268898Z is later than `--to` 2026-11-22T10:58:21.093268898Z
             hint: times without a date count from the beginning of the recording, both of them
         "#]],
     );
