@@ -189,7 +189,7 @@ impl RecordingError {
             Self::Open { .. } => "is the path right, and may this user read the file?",
             Self::Foreign { empty: true, .. } => "was it copied whole? a recording that was not ended may be empty, too",
             Self::Foreign { empty: false, .. } => "only recordings of this program are read, not the files of others",
-            Self::NoCapture { .. } => "name a file of this program, or the node's `message_capture`",
+            Self::NoCapture { .. } => "name a file or an archive of this program, or the node's `message_capture`",
             Self::Capture(error) => error.hint(),
             Self::Read { .. } | Self::Broken { .. } => "what is before that place was read; was the file copied whole?",
         }

@@ -61,6 +61,10 @@ impl<F> Pause<F> {
     }
 }
 
+/// After so many events whoever waits beside the replay has a turn: where nobody is slow, nothing else makes it wait, and a signal would not
+/// be heard. A thousandth of a second, about.
+const TURN: u32 = 1024;
+
 /// As [`run`], stopping where it is told to. While it stands still, no time passes.
 ///
 /// # Errors
@@ -78,6 +82,7 @@ where
 {
     let mut start = Instant::now();
     let mut first = None;
+    let mut turn = 0;
     for event in events {
         let event = event?;
         while let Some(time) = pause.due(event.time) {
@@ -92,6 +97,11 @@ where
             sleep_until(start + wait).await;
         }
         bus.forward(event).await;
+        turn += 1;
+        if turn == TURN {
+            turn = 0;
+            tokio::task::yield_now().await;
+        }
     }
     Ok(())
 }
@@ -154,6 +164,25 @@ mod tests {
         assert_eq!(start.elapsed(), Duration::from_secs(203));
         bus.close().await;
         assert!(matches!(subscription.next().await, Some(Delivery::Event(_))));
+    }
+
+    /// Nobody listens, so nothing is ever full: all the same somebody who waits beside it is heard.
+    #[tokio::test]
+    async fn it_can_be_ended_where_nothing_holds_it_up() {
+        let read = std::cell::Cell::new(0_u32);
+        let event = events(&[10]).remove(0);
+        let without_end = std::iter::repeat_with(|| {
+            read.set(read.get() + 1);
+            assert!(read.get() < 100 * TURN, "nobody is heard");
+            event.clone()
+        });
+        let bus = Bus::local();
+        tokio::select! {
+            biased;
+            _ = run(without_end, Pace::Max, &bus) => panic!("it has no end"),
+            () = async {} => {}
+        }
+        assert_eq!(read.get(), TURN, "it does not go on behind the end");
     }
 
     #[test]

@@ -8,9 +8,11 @@ use bus::{Bus, Limits, NatsOptions, ReplayId, Subscription};
 use event::{Event, Filter};
 use extract::replay::{self, Pace};
 use tokio::sync::oneshot;
-use tools::archive::Selection;
+use tokio::task::JoinHandle;
+use tools::archive::{Progress, Selection};
 use tools::listen::ListenError;
 
+use crate::bar;
 use crate::exit::{Code, Failure};
 use crate::service::{self, Signals};
 use crate::wiring::{self, block_on};
@@ -112,13 +114,81 @@ pub async fn subscribe(
     signals.unless_received(open).await
 }
 
+/// What a filter lets through, of recordings, until `progress` is told to stop.
+///
+/// # Errors
+///
+/// As [`recorded`].
+pub fn recorded_until(
+    paths: &[PathBuf],
+    filter: &Filter,
+    progress: &Progress,
+) -> Result<impl Iterator<Item = Result<Event, Failure>> + Send + use<>, Failure> {
+    let selection = Selection { kinds: Some(filter.kinds), nodes: filter.nodes.clone(), ..Default::default() };
+    let events = crate::archive::recorded_watched(paths, &selection, progress)?;
+    let stop = progress.clone();
+    Ok(events.take_while(move |_| !stop.is_stopped()))
+}
+
+/// Does what reads recordings without a bus, on a thread of its own. A signal tells `progress` to stop, so that `work` ends by itself; a
+/// second one ends everything. `look` is called now and then.
+///
+/// # Errors
+///
+/// It was ended at once, or it panicked.
+pub fn read<T: Send + 'static>(
+    progress: &Progress,
+    look: impl Fn(),
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    block_on(async {
+        let mut signals = Signals::new()?;
+        let mut work = tokio::task::spawn_blocking(work);
+        let mut draw = tokio::time::interval(bar::DRAW);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done.map_err(anyhow::Error::new)?),
+                _ = draw.tick() => look(),
+                () = signals.received() => {
+                    if progress.is_stopped() {
+                        return Err(service::cut_short());
+                    }
+                    progress.stop();
+                }
+            }
+        }
+    })
+}
+
+/// Forwards a recording, on a task of its own: one of which little is wanted is read for long before there is anything to wait for, and a
+/// signal should be heard all the same. The end of what comes back is the end of the task.
+struct Player<E>(JoinHandle<Result<(), E>>);
+
+impl<E: Send + 'static> Player<E> {
+    fn start(events: impl Iterator<Item = Result<Event, E>> + Send + 'static, pace: Pace, bus: &Bus) -> Self {
+        let bus = bus.clone();
+        Self(tokio::spawn(async move { replay::run(events, pace, &bus).await }))
+    }
+
+    /// How it ended; to be asked once.
+    async fn ended(&mut self) -> anyhow::Result<Result<(), E>> {
+        Ok((&mut self.0).await?)
+    }
+}
+
+impl<E> Drop for Player<E> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Plays a recording into a tool, until either ends or a signal comes. What is wrong with the recording becomes a failure by `failure`.
 ///
 /// # Errors
 ///
 /// The recording is broken (what was whole has reached the tool), or the tool failed.
-pub async fn play<E>(
-    events: impl Iterator<Item = Result<Event, E>>,
+pub async fn play<E: Send + 'static>(
+    events: impl Iterator<Item = Result<Event, E>> + Send + 'static,
     failure: impl FnOnce(E) -> Failure,
     pace: Pace,
     bus: Bus,
@@ -126,12 +196,14 @@ pub async fn play<E>(
 ) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let mut tool = tokio::spawn(tool);
+    let mut player = Player::start(events, pace, &bus);
     let played = tokio::select! {
-        played = replay::run(events, pace, &bus) => played,
+        played = player.ended() => played?,
         () = signals.received() => Ok(()),
         // nobody reads any more
         ended = &mut tool => return Ok(ended.map_err(anyhow::Error::new)??),
     };
+    drop(player);
     let end = async {
         bus.close().await;
         Ok(tool.await.map_err(anyhow::Error::new)??)
@@ -179,11 +251,13 @@ where
         let mut signals = Signals::new()?;
         let (end, stopped) = Stopped::new();
         let mut tool = tokio::spawn(tool(subscription, stopped)?);
+        let mut player = Player::start(events, pace, &bus);
         let played = tokio::select! {
-            played = replay::run(events, pace, &bus) => Some(played),
+            played = player.ended() => Some(played?),
             () = signals.received() => None,
             ended = &mut tool => return Ok(ended.map_err(anyhow::Error::new)??),
         };
+        drop(player);
         bus.close().await;
         if let Some(Ok(())) = &played {
             let rest = async {

@@ -3,18 +3,19 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bus::{Bus, Limits};
 use event::Filter;
 use event::redact::Redactor;
 use extract::replay::{self, Pause};
-use tools::archive::amount::Size;
+use tools::archive::amount::{Age, Size, counted};
 use tools::archive::copy::{self, CopyError};
-use tools::archive::store::{Store, StoreError};
+use tools::archive::store::{Forecast, Store, StoreError};
 use tools::archive::{Config, Part, Progress, ReadError, Selection, info, record, redacted, verify};
 use tools::logger::Format;
 
+use crate::alone;
 use crate::bar;
 use crate::cli;
 use crate::exit::{Code, Failure};
@@ -33,16 +34,26 @@ pub fn run(options: cli::Archive) -> Result<ExitCode, Failure> {
             let info = match &options.files[..] {
                 [path] if holds_capture(path) => {
                     let events = extract::recording::open(path).map_err(wiring::recording_failure)?;
-                    info::info_of(path, events)
+                    let path = path.clone();
+                    let read = move |progress: &Progress| {
+                        let info = info::info_of(&path, events.take_while(|_| !progress.is_stopped()));
+                        if progress.is_stopped() { Err(ReadError::Stopped) } else { Ok(info) }
+                    };
+                    shown(&[], 1, read)?.map_err(unreadable)?
                 }
-                files => shown(files, 1, |progress| info::info_watched(files, now(), progress)).map_err(unreadable)?,
+                files => {
+                    let files = files.to_vec();
+                    shown(&options.files, 1, move |progress| info::info_watched(&files, now(), progress))?.map_err(unreadable)?
+                }
             };
             print(&info, options.format)?;
             Ok(if info.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(Code::Recording as u8) })
         }
         cli::Archive::Verify(options) => {
+            no_capture("archive verify", &options.files)?;
+            let files = options.files.clone();
             let verified =
-                shown(&options.files, 1, |progress| verify::verify_watched(&options.files, progress)).map_err(unreadable)?;
+                shown(&options.files, 1, move |progress| verify::verify_watched(&files, progress))?.map_err(unreadable)?;
             print(&verified.info, options.format)?;
             Ok(if verified.is_whole() { ExitCode::SUCCESS } else { ExitCode::from(Code::Recording as u8) })
         }
@@ -57,7 +68,10 @@ pub fn run(options: cli::Archive) -> Result<ExitCode, Failure> {
                 None => copied(&options.files, &selection, &options.output),
             }
         }
-        cli::Archive::Export(options) => crate::export::run(*options),
+        cli::Archive::Export(options) => {
+            no_capture("archive export", &options.files)?;
+            crate::export::run(*options)
+        }
         cli::Archive::Ship(options) => crate::ship::run(*options),
         cli::Archive::Merge(options) => {
             let code = copied(&options.files, &Selection::default(), &options.output)?;
@@ -65,7 +79,8 @@ pub fn run(options: cli::Archive) -> Result<ExitCode, Failure> {
             let twice = info::info(std::slice::from_ref(&options.output), now()).map_or(0, |info| info.repeated());
             if twice > 0 {
                 eprintln!(
-                    "warning: {twice} events are there twice or out of order\nhint: `archive info FILES` tells which source they are of"
+                    "warning: {} there twice or out of order\nhint: `archive info FILES` tells which source they are of",
+                    counted(twice, "event is", "events are")
                 );
             }
             Ok(code)
@@ -80,25 +95,35 @@ fn copied(files: &[PathBuf], selection: &Selection, output: &Path) -> Result<Exi
     if files.iter().any(|path| holds_capture(path)) {
         return imported(files, selection, output);
     }
-    written(shown(files, 1, |progress| copy::copy_watched(files, selection, output, now(), progress)))
+    let (from, part, to) = (files.to_vec(), selection.clone(), output.to_owned());
+    written(shown(files, 1, move |progress| copy::copy_watched(&from, &part, &to, now(), progress))?, files)
 }
 
 /// A recording of what Bitcoin Core captured.
 fn imported(files: &[PathBuf], selection: &Selection, output: &Path) -> Result<ExitCode, Failure> {
-    let mut fault = None;
-    let events = recorded(files, selection)?.filter_map(|event| event.map_err(|failure| fault = Some(failure)).ok());
-    let code = written(copy::import(events, selection, output, now()))?;
+    let (events, part, to) = (recorded(files, selection)?, selection.clone(), output.to_owned());
+    // how much of it was read, nobody knows
+    let (copied, fault) = shown(&[], 1, move |progress| {
+        let mut fault = None;
+        let events = events.filter_map(|event| event.map_err(|failure| fault = Some(failure)).ok());
+        (copy::import(events, &part, &to, now(), progress), fault)
+    })?;
+    let code = written(copied, files)?;
     fault.map_or(Ok(code), Err)
 }
 
 /// A slice for others.
 fn redacted(options: &cli::ArchiveCut, selection: &Selection, mut redactor: Redactor) -> Result<ExitCode, Failure> {
     let cli::ArchiveCut { files, output, .. } = options;
-    let copied = shown(files, 2, |progress| redacted::cut(files, selection, output, now(), &mut redactor, progress));
+    let (from, part, to) = (files.clone(), selection.clone(), output.clone());
+    let (copied, redactor) = shown(files, 2, move |progress| {
+        let copied = redacted::cut(&from, &part, &to, now(), &mut redactor, progress);
+        (copied, redactor)
+    })?;
     if let Ok(copied) = &copied {
         tell(copied.withheld, &redactor);
     }
-    written(copied)
+    written(copied, files)
 }
 
 /// What makes events fit for others, where that was asked for.
@@ -121,12 +146,17 @@ pub fn redactor(options: &cli::ForOthers) -> Result<Option<Redactor>, Failure> {
 /// What was hidden, and whether enough was known for that.
 pub fn tell(withheld: u64, redactor: &Redactor) {
     let (stated, claimed) = redactor.own().count();
-    eprintln!("{withheld} events withheld; {stated} addresses of the nodes' own, and {claimed} that peers claim");
+    eprintln!(
+        "{} withheld; {} of the nodes' own, and {claimed} that peers claim",
+        counted(withheld, "event", "events"),
+        counted(stated as u64, "address", "addresses")
+    );
     if stated == 0 {
         eprintln!("warning: nothing states an address of the nodes' own\nhint: name them with `--own`");
     }
     if redactor.own().unlearned() > 0 {
-        eprintln!("warning: {} addresses more could not be kept in mind", redactor.own().unlearned());
+        let unlearned = counted(redactor.own().unlearned(), "address", "addresses");
+        eprintln!("warning: {unlearned} more could not be kept in mind");
     }
 }
 
@@ -146,30 +176,22 @@ fn read_key(path: &Path) -> Result<[u8; 32], Failure> {
     <[u8; 32]>::try_from(read).map_err(|_| failed(anyhow::anyhow!("the key {} has {length} bytes, not 32", path.display())))
 }
 
-/// Does what takes time, and shows on a terminal how far it is; recordings are read so many `times`.
-fn shown<T: Send>(files: &[PathBuf], times: u64, work: impl FnOnce(&Progress) -> T + Send) -> T {
+/// Does what takes time, and shows on a terminal how far it is; recordings are read so many `times`. A signal ends it before it is done.
+///
+/// # Errors
+///
+/// It was ended by a second signal.
+fn shown<T: Send + 'static>(
+    files: &[PathBuf],
+    times: u64,
+    work: impl FnOnce(&Progress) -> T + Send + 'static,
+) -> Result<T, Failure> {
     let progress = Progress::default();
-    if !io::stderr().is_terminal() {
-        return work(&progress);
-    }
-    let bar = bar::of_bytes(tools::archive::progress::total(files) * times);
-    std::thread::scope(|scope| {
-        let (waiting, done) = (std::thread::current(), &progress);
-        let working = scope.spawn(move || {
-            let result = work(done);
-            waiting.unpark();
-            result
-        });
-        while !working.is_finished() {
-            std::thread::park_timeout(bar::DRAW);
-            bar.set_position(progress.done());
-        }
-        bar.finish_and_clear();
-        match working.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })
+    let total = if io::stderr().is_terminal() { tools::archive::progress::total(files) * times } else { 0 };
+    let (bar, working) = (bar::of_bytes(total), progress.clone());
+    let result = alone::read(&progress, || bar.set_position(progress.done()), move || work(&working));
+    bar.finish_and_clear();
+    result
 }
 
 /// `peer-observer replay`
@@ -261,9 +283,20 @@ pub async fn start(
 ) -> Result<impl Future<Output = anyhow::Result<()>> + Send + 'static, Failure> {
     let directory = config.archive.clone().unwrap_or_default();
     let store = Store::open(&directory).map_err(unwritable)?;
+    said(&config, &directory);
     // a burst should not be lost while the disk is busy
     let events = bus.subscribe(filter, Limits::default()).await.map_err(wiring::bus_failure)?;
     Ok(record::run(config, store, events, bus.clone()))
+}
+
+/// What is kept where, how long, and what that comes to as far as it is known.
+fn said(config: &Config, directory: &Path) {
+    let size = config.archive_max_size.map(|size| size.to_string());
+    let age = config.archive_max_age.map(|age| age.to_string());
+    let limits: Vec<String> = size.into_iter().chain(age).collect();
+    let limit = if limits.is_empty() { "none, nothing is deleted".to_owned() } else { limits.join(", ") };
+    let kept = Forecast::of(directory, now()).map(|forecast| forecast.to_string()).unwrap_or_default();
+    tracing::info!(directory = %directory.display(), %limit, %kept, "keeping what happens");
 }
 
 /// `peer-observer archive record`
@@ -293,12 +326,20 @@ fn record(options: cli::ArchiveRecord) -> Result<(), Failure> {
 ///
 /// # Errors
 ///
-/// A pattern that matches no kind, or a recording whose beginning cannot be read.
+/// A pattern that matches no kind, an end before the beginning, or a recording whose beginning cannot be read.
 pub fn selection(part: &Part, files: &[PathBuf]) -> Result<Selection, Failure> {
-    part.selection(|| beginning(files).map_err(Wrong::Read)).map_err(|wrong| match wrong {
+    let selection = part.selection(|| beginning(files).map_err(Wrong::Read)).map_err(|wrong| match wrong {
         Wrong::Kinds(error) => unknown_kind(error),
         Wrong::Read(failure) => failure,
-    })
+    })?;
+    let (from, to) = (*selection.times.start(), *selection.times.end());
+    if from > to {
+        let error = anyhow::anyhow!("`--from` {} is later than `--to` {}", info::Time(from), info::Time(to));
+        return Err(
+            Failure::new(Code::Usage, error).hint("times without a date count from the beginning of the recording, both of them")
+        );
+    }
+    Ok(selection)
 }
 
 enum Wrong {
@@ -323,7 +364,7 @@ fn print(info: &info::Info, format: Format) -> Result<(), Failure> {
     }
 }
 
-fn written(copied: Result<copy::Copied, CopyError>) -> Result<ExitCode, Failure> {
+fn written(copied: Result<copy::Copied, CopyError>, files: &[PathBuf]) -> Result<ExitCode, Failure> {
     let copied = copied.map_err(|error| match error {
         CopyError::Read(error) => unreadable(error),
         CopyError::Exists { .. } => {
@@ -331,11 +372,27 @@ fn written(copied: Result<copy::Copied, CopyError>) -> Result<ExitCode, Failure>
         }
         CopyError::Busy { .. } => Failure::new(Code::Usage, error).hint("choose another name, or wait for it"),
         CopyError::Named { .. } => Failure::new(Code::Usage, error).hint("choose a name that says nothing of where it comes from"),
+        CopyError::Empty { withheld: 0 } => Failure::new(Code::Usage, error).hint(held(files)),
+        CopyError::Empty { .. } => Failure::new(Code::Usage, error).hint("docs/redaction.md says what is withheld"),
         CopyError::Write { .. } => Failure::new(Code::Failure, error).hint("is there room, and may this user write there?"),
     })?;
-    let size = Size(copied.bytes);
-    eprintln!("{} events, {size}", copied.events);
+    eprintln!("{}, {}", counted(copied.events, "event", "events"), Size(copied.bytes));
     copied.fault.map_or(Ok(ExitCode::SUCCESS), |fault| Err(unreadable(fault)))
+}
+
+/// What recordings hold, for somebody who asked for something else.
+fn held(files: &[PathBuf]) -> String {
+    let info = match files {
+        [path] if holds_capture(path) => extract::recording::open(path).ok().map(|events| info::info_of(path, events)),
+        files => info::info(files, now()).ok(),
+    };
+    match info {
+        Some(info::Info { events, first: Some(first), last: Some(last), .. }) => {
+            let length = Age(Duration::from_nanos(last.0.saturating_sub(first.0)));
+            format!("they hold {}, {first} to {last} ({length}); nothing was written", counted(events, "event", "events"))
+        }
+        _ => "there are no events in them; nothing was written".to_owned(),
+    }
 }
 
 /// Events of whatever can be given as a recording: archives and first-form files, merged by time; or what Bitcoin Core itself captured.
@@ -344,6 +401,15 @@ fn written(copied: Result<copy::Copied, CopyError>) -> Result<ExitCode, Failure>
 ///
 /// Something cannot be read, or is none of them.
 pub fn recorded(paths: &[PathBuf], selection: &Selection) -> Result<Events, Failure> {
+    recorded_watched(paths, selection, &Progress::default())
+}
+
+/// As [`recorded`]; `progress` is how much was read, and ends it.
+///
+/// # Errors
+///
+/// As [`recorded`].
+pub fn recorded_watched(paths: &[PathBuf], selection: &Selection, progress: &Progress) -> Result<Events, Failure> {
     match paths {
         [path] if is_capture(path) => {
             let events = extract::recording::open(path).map_err(wiring::recording_failure)?;
@@ -355,7 +421,7 @@ pub fn recorded(paths: &[PathBuf], selection: &Selection) -> Result<Events, Fail
         )
         .hint(IMPORT)),
         paths => {
-            let events = tools::archive::open(paths, selection).map_err(unreadable)?.events();
+            let events = tools::archive::input::open_watched(paths, selection, progress).map_err(unreadable)?.events();
             Ok(Box::new(events.map(|event| event.map_err(unreadable))))
         }
     }
@@ -394,7 +460,23 @@ fn holds_capture(path: &Path) -> bool {
 /// A recording that cannot be read.
 pub fn unreadable(error: ReadError) -> Failure {
     let hint = error.hint();
-    Failure::new(Code::Recording, error).hint(hint)
+    let code = if matches!(error, ReadError::Stopped) { Code::Ended } else { Code::Recording };
+    Failure::new(code, error).hint(hint)
+}
+
+/// What Bitcoin Core captured is no recording to whoever looks at frames or files.
+///
+/// # Errors
+///
+/// One of the recordings is such.
+pub fn no_capture(command: &str, files: &[PathBuf]) -> Result<(), Failure> {
+    match files.iter().find(|path| holds_capture(path)) {
+        Some(path) => {
+            let error = anyhow::anyhow!("`{command}` does not read what Bitcoin Core captured, as {} is", path.display());
+            Err(Failure::new(Code::Usage, error).hint(IMPORT))
+        }
+        None => Ok(()),
+    }
 }
 
 fn unwritable(error: StoreError) -> Failure {

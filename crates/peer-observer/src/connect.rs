@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 
 use bus::Bus;
+use tools::archive::Progress;
 use tools::connect::rehearsal::Rehearsal;
 use tools::connect::{AT_A_NODE, AtANode, Config, PrepareError, Prepared};
 
@@ -79,8 +80,17 @@ async fn end(ended: Result<anyhow::Result<()>, tokio::task::JoinError>, bus: Bus
 fn rehearse(options: &cli::Connect) -> Result<(), Failure> {
     let mut rehearsal = Rehearsal::new(&options.connect).map_err(refused)?;
     let filter = event::Filter { kinds: Rehearsal::kinds(), nodes: options.node.clone() };
-    for event in alone::recorded(&options.recording, &filter)? {
-        rehearsal.observe(&event?);
+    let progress = Progress::default();
+    let recordings = alone::recorded_until(&options.recording, &filter, &progress)?;
+    let observe = move || {
+        for event in recordings {
+            rehearsal.observe(&event?);
+        }
+        Ok::<_, Failure>(rehearsal)
+    };
+    let rehearsal = alone::read(&progress, || (), observe)??;
+    if progress.is_stopped() {
+        tracing::warn!("ended before the recording did: what comes now is of the part that was read");
     }
     let text = rehearsal.write(options.format);
     match io::stdout().lock().write_all(text.as_bytes()) {

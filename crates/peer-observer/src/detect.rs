@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bus::Limits;
 use detect::finding::Statement;
 use event::Event;
+use tools::archive::Progress;
 use tools::detect::score::{self, ScoreError};
 use tools::detect::{PrepareError, Prepared, play};
 use tools::incidents::Book;
@@ -40,7 +41,7 @@ pub fn run(options: cli::Detect) -> Result<(), Failure> {
         return printed(write(tools::detect::thresholds(&options.detect.thresholds(), options.format).as_bytes()));
     }
     if let Some(state) = options.detect.detect_state.as_deref().filter(|_| options.profiles) {
-        let hint = "name the file that `run` or `detect` keeps with `--detect-state`, of this release";
+        let hint = "name the file that `run` or `detect` keeps with `--detect-state`";
         let text = tools::detect::profiles(state, options.format).map_err(|error| Failure::new(Code::Failure, error).hint(hint))?;
         return printed(write(text.as_bytes()));
     }
@@ -48,7 +49,7 @@ pub fn run(options: cli::Detect) -> Result<(), Failure> {
         return scored(directory, &options);
     }
     let live = options.recording.is_empty();
-    let mut printer = Printer::new(options.format, live);
+    let printer = Printer::new(options.format, live);
     if live && options.nats.url.is_none() {
         let run = "`peer-observer run` watches a node on this machine, and detects";
         return Err(alone::no_input("detect", "look at", run));
@@ -61,8 +62,27 @@ pub fn run(options: cli::Detect) -> Result<(), Failure> {
         return watch(prepared, book, options, printer);
     }
     let filter = prepared.filter(options.node.clone());
-    let recordings = alone::recorded(&options.recording, &filter)?;
-    let mut book = book.map(Asked::open).transpose()?.map(|keeper| Noted::new(keeper.into_book()));
+    let progress = Progress::default();
+    let recordings = alone::recorded_until(&options.recording, &filter, &progress)?;
+    let book = book.map(Asked::open).transpose()?.map(|keeper| Noted::new(keeper.into_book()));
+    let totals = alone::read(&progress, || (), move || look(prepared, recordings, book, printer))??;
+    match totals {
+        Some(detect::Totals { events, late, .. }) if progress.is_stopped() => {
+            tracing::info!(events, late, "ended before the recording did");
+        }
+        Some(detect::Totals { events, late, .. }) => tracing::info!(events, late, "the recording has ended"),
+        None => {}
+    }
+    Ok(())
+}
+
+/// Looks at a recording to its end; `None` where nobody reads any more.
+fn look(
+    prepared: Prepared,
+    recordings: impl Iterator<Item = Result<Event, Failure>>,
+    mut book: Option<Noted>,
+    mut printer: Printer,
+) -> Result<Option<detect::Totals>, Failure> {
     let mut closed = false;
     let totals = play(prepared, recordings, |statement| match printer.print(statement) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -78,13 +98,10 @@ pub fn run(options: cli::Detect) -> Result<(), Failure> {
         book.write()?;
     }
     // nobody reads any more: that is no failure
-    let totals = match totals {
-        Err(_) if closed => return Ok(()),
-        totals => totals?,
-    };
-    let late = totals.late;
-    tracing::info!(events = totals.events, late, "the recording has ended");
-    Ok(())
+    match totals {
+        Err(_) if closed => Ok(None),
+        totals => totals.map(Some),
+    }
 }
 
 /// What the detectors find of a labelled set.

@@ -23,12 +23,14 @@ pub enum Code {
     Recording = 7,
     /// `doctor` found something that does not work.
     Unhealthy = 8,
+    /// A signal came before it was done: what it was to write is not there, or not all of it.
+    Ended = 9,
 }
 
 /// For `--help`.
 pub const HELP: &str = "\
 Exit codes:
-  0  done, or ended by SIGINT or SIGTERM
+  0  done; what runs until it is ended, or prints what it reads: ended by SIGINT or SIGTERM
   1  a failure that has no code of its own
   2  the command line or the configuration file is wrong
   3  no such node, or it does not run
@@ -36,7 +38,8 @@ Exit codes:
   5  the kernel or the node's program lacks what is needed
   6  the message bus cannot be reached, or refuses us
   7  a recording or a log cannot be read
-  8  doctor found something that does not work";
+  8  doctor found something that does not work
+  9  ended by SIGINT or SIGTERM before it was done";
 
 /// A failure that ends the program.
 #[derive(Debug)]

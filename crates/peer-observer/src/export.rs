@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tools::archive::amount::Size;
+use tools::archive::amount::{Size, counted};
 use tools::export::parts::Limits;
 use tools::export::{ExportError, Exported, Job, Progress};
 use tools::target::{Place, Target, TargetError};
@@ -145,12 +145,13 @@ fn show(bar: &ProgressBar, progress: &Progress, bytes: u64) {
 
 fn said(exported: &Exported) -> String {
     let Exported { events, rows, files, bytes, known, left_out, .. } = exported;
-    let mut text = format!("{events} events, {rows} rows in {files} files, {}", Size(*bytes));
+    let (events, rows) = (counted(*events, "event", "events"), counted(*rows, "row", "rows"));
+    let mut text = format!("{events}, {rows} in {}, {}", counted(*files, "file", "files"), Size(*bytes));
     if *known > 0 {
-        text += &format!("; {known} recordings had been exported before");
+        text += &format!("; {} had been exported before", counted(*known, "recording", "recordings"));
     }
     if *left_out > 0 {
-        text += &format!("; {left_out} events are in no table, see manifest.json");
+        text += &format!("; {} in no table, see manifest.json", counted(*left_out, "event is", "events are"));
     }
     text
 }
@@ -160,7 +161,8 @@ fn failed(error: ExportError, once: bool) -> Failure {
         ExportError::Read(_) | ExportError::Changed { .. } | ExportError::Replaced { .. } => Code::Recording,
         ExportError::Another { .. } | ExportError::OtherKey { .. } | ExportError::Named { .. } => Code::Usage,
         ExportError::Target(error) => code(error),
-        ExportError::Manifest { .. } | ExportError::Stopped => Code::Failure,
+        ExportError::Stopped => Code::Ended,
+        ExportError::Manifest { .. } => Code::Failure,
     };
     let ended = matches!(error, ExportError::Stopped | ExportError::Target(_));
     let hint = if once && ended {

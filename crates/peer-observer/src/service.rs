@@ -5,7 +5,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 
 /// SIGINT and SIGTERM, which mean the same: end in order. A second one ends at once.
 pub struct Signals {
@@ -43,7 +43,7 @@ impl Signals {
     pub async fn end(&mut self, end: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
         tokio::select! {
             ended = end => ended,
-            () = self.received() => Err(anyhow::anyhow!("ended by a second signal before everything was written").into()),
+            () = self.received() => Err(cut_short()),
         }
     }
 
@@ -54,6 +54,11 @@ impl Signals {
             _ = self.terminate.recv() => {}
         }
     }
+}
+
+/// Another signal came, and the end was not waited for.
+pub fn cut_short() -> Failure {
+    Failure::new(Code::Ended, anyhow::anyhow!("ended by a second signal before everything was written"))
 }
 
 /// Tells the service manager (if there is one) that everything runs.

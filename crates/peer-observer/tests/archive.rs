@@ -199,10 +199,10 @@ fn what_bitcoin_core_captured_becomes_a_recording() {
     fails(
         directory.path(),
         &["archive", "export", &capture, "-o", &path("tables")],
-        7,
+        2,
         expect![[r#"
-            error: there is no recording in DIR/message_capture
-            hint: only recordings of this program are read; of what Bitcoin Core captured `archive cut FOLDER -o FILE` makes one
+            error: `archive export` does not read what Bitcoin Core captured, as DIR/message_capture is
+            hint: `archive cut FOLDER -o FILE` makes a recording of it, which everything reads
         "#]],
     );
 }
@@ -254,9 +254,127 @@ fn mistakes_say_what_to_do() {
         7,
         expect![[r#"
             error: there is no recording in DIR
-            hint: only recordings of this program are read; of what Bitcoin Core captured `archive cut FOLDER -o FILE` makes one
+            hint: name a file or an archive of this program, or the node's `message_capture`
         "#]],
     );
+}
+
+/// A recording that takes seconds to read: the demo, again and again. How many events it has.
+fn long(path: &Path) -> usize {
+    let events: Vec<Event> = extract::recording::open(Path::new(DEMO)).unwrap().map(Result::unwrap).collect();
+    let mut writer = extract::recording::Writer::new(std::fs::File::create(path).unwrap(), 1).unwrap();
+    (0..TIMES * events.len()).for_each(|at| writer.write(&events[at % events.len()]).unwrap());
+    writer.finish().unwrap();
+    TIMES * events.len()
+}
+
+/// So that there is much more than a bus keeps for a subscriber.
+const TIMES: usize = 120;
+
+/// Runs a command, and ends it by a signal when it listens to signals, and `begun` says that it has begun; what it printed, and its code.
+fn ended(args: &[&str], signal: rustix::process::Signal, begun: impl Fn() -> bool) -> (Vec<String>, Vec<String>, Option<i32>) {
+    let running = Running::start(program().args(args));
+    let status = format!("/proc/{}/status", running.pid());
+    let listens = || {
+        let status = std::fs::read_to_string(&status).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("it runs");
+        u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << (signal.as_raw() - 1)) != 0
+    };
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !listens() || !begun() {
+        assert!(std::time::Instant::now() < deadline, "{args:?} has not begun");
+        std::thread::yield_now();
+    }
+    let (printed, said, status) = running.end(signal);
+    (printed, said, status.code())
+}
+
+#[test]
+fn what_prints_a_recording_ends_in_order_at_a_signal() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("long.rec");
+    let all = long(&path);
+    let path = path.to_str().unwrap();
+    let always = || true;
+    let (printed, said, code) = ended(&["logger", "--recording", path], rustix::process::Signal::INT, always);
+    assert_eq!(code, Some(0), "{said:?}");
+    assert!(printed.len() < all, "all of it was printed");
+    // also where nothing of it is wanted, so that nothing makes it wait
+    let (printed, said, code) = ended(&["logger", "--recording", path, "--kinds=finding"], rustix::process::Signal::TERM, always);
+    assert_eq!((printed.len(), code), (0, Some(0)), "{said:?}");
+    let (_, said, code) = ended(&["detect", "--recording", path], rustix::process::Signal::TERM, always);
+    assert_eq!(code, Some(0), "{said:?}");
+    assert!(said.iter().any(|line| line.contains("ended before the recording did")), "{said:?}");
+    let (_, said, code) = ended(&["connect", "--recording", path], rustix::process::Signal::INT, always);
+    assert_eq!(code, Some(0), "{said:?}");
+    assert!(said.iter().any(|line| line.contains("ended before the recording did")), "{said:?}");
+}
+
+#[test]
+fn what_writes_a_file_leaves_none_at_a_signal() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    let path = |name: &str| place(name).display().to_string();
+    long(&place("long.rec"));
+    let long = path("long.rec");
+    let not_done = |args: &[&str], signal, begun: &dyn Fn() -> bool| {
+        let (printed, said, code) = ended(args, signal, begun);
+        assert_eq!((printed.len(), code), (0, Some(9)), "{args:?}: {said:?}");
+    };
+    let (int, term) = (rustix::process::Signal::INT, rustix::process::Signal::TERM);
+    for command in ["cut", "merge"] {
+        let begun = || place("new.poa.part").exists();
+        not_done(&["archive", command, &long, "-o", &path("new.poa")], term, &begun);
+        assert!(!place("new.poa").exists() && !place("new.poa.part").exists(), "{command}");
+    }
+    not_done(&["archive", "cut", &long, "-o", &path("new.poa"), "--redact"], int, &|| true);
+    assert!(!place("new.poa").exists() && !place("new.poa.part").exists());
+    not_done(&["archive", "export", &long, "-o", &path("tables")], term, &|| place("tables/manifest.json").exists());
+    not_done(&["archive", "info", &long], int, &|| true);
+    not_done(&["archive", "verify", &long], term, &|| true);
+}
+
+/// A file without events would only be in the way of the next attempt.
+#[test]
+fn nothing_is_written_of_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let to = directory.path().join("slice.poa");
+    let cut = |more: &[&'static str]| [&["archive", "cut", DEMO, "-o", to.to_str().unwrap()], more].concat();
+    for part in [&["--from", "+2h", "--to", "+3h"][..], &["--peer", "987654"], &["--kinds", "finding"], &["--node", "nobody"]] {
+        fails(
+            directory.path(),
+            &cut(part),
+            2,
+            expect![[r#"
+                error: nothing of that is in the recordings
+                hint: they hold 2245 events, 2026-11-22T10:58:16.085408291Z to 2026-11-22T10:58:42.192879533Z (26 seconds); nothing was written
+            "#]],
+        );
+    }
+    fails(
+        directory.path(),
+        &cut(&["--from", "+10s", "--to", "+5s"]),
+        2,
+        expect![[r#"
+            error: `--from` 2026-11-22T10:58:26.093268898Z is later than `--to` 2026-11-22T10:58:21.093268898Z
+            hint: times without a date count from the beginning of the recording, both of them
+        "#]],
+    );
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "no file is left");
+    succeeds(&cut(&["--from", "+0s", "--to", "+5s"]));
+}
+
+/// What peers sent is nobody else's business; what was made fit for others is.
+#[test]
+fn who_may_read_a_slice() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let mode = |name: &str| std::fs::metadata(directory.path().join(name)).unwrap().permissions().mode() & 0o777;
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    std::fs::write(path("usual"), "").unwrap();
+    succeeds(&["archive", "cut", DEMO, "-o", &path("own.poa")]);
+    succeeds(&["archive", "cut", DEMO, "-o", &path("others.poa"), "--redact"]);
+    assert_eq!((mode("own.poa"), mode("others.poa")), (0o600, mode("usual")));
 }
 
 /// What comes until somebody who publishes live says that it was all.
@@ -363,6 +481,7 @@ fn an_archive_follows_nats() {
     });
     let (_, said, status) = recorder.end(rustix::process::Signal::TERM);
     assert!(status.success(), "{said:#?}");
+    assert!(said.iter().any(|line| line.contains("keeping what happens") && line.contains("nothing is deleted")), "{said:#?}");
     let lines = text(&succeeds(&["logger", "--kinds=net.ping", "--recording", &place]).stdout);
     let pings = lines.lines().filter(|line| !line.starts_with("=== "));
     assert!(pings.clone().count() > 0 && pings.clone().all(|line| line.contains("alice --- 0 ping")), "{lines}");

@@ -131,7 +131,7 @@ fn broken_recordings_are_named() {
     assert_eq!(code, Some(7));
     expect![[r#"
         error: DIR/foreign.rec is no recording: it does not begin as one
-        hint: only recordings of this program are read; of what Bitcoin Core captured `archive cut FOLDER -o FILE` makes one
+        hint: name a file or an archive of this program, or the node's `message_capture`
     "#]]
     .assert_eq(&text);
     let (code, text, _) = print(&format!("{}/none.rec", directory.path().display()));

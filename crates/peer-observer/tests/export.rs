@@ -48,7 +48,7 @@ fn an_export_says_what_it_did_and_what_it_did_not() {
         &["archive", "export", DEMO, "-o", &tables],
         0,
         expect![[r#"
-        0 events, 0 rows in 0 files, 0 B; 1 recordings had been exported before
+        0 events, 0 rows in 0 files, 0 B; 1 recording had been exported before
     "#]],
     );
     check(
@@ -129,7 +129,7 @@ fn tables_for_others_name_nobody() {
         &keyed,
         0,
         expect![[r#"
-            0 events, 0 rows in 0 files, 0 B; 1 recordings had been exported before
+            0 events, 0 rows in 0 files, 0 B; 1 recording had been exported before
         "#]],
     );
     check(

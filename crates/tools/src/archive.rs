@@ -15,6 +15,8 @@ pub mod select;
 pub mod store;
 pub mod verify;
 
+mod sequences;
+
 pub use input::{Raw, beginning, open, span};
 pub use progress::Progress;
 pub use record::{Config, Profile};

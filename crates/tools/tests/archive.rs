@@ -8,11 +8,11 @@ use std::path::Path;
 
 use event::archive::segment::{Header, Index, TAIL};
 use event::archive::{Head, Packer};
-use event::{Event, KindId, NetPing, Source};
-use tools::archive::copy::{copy, seal};
+use event::{Event, FindingOpened, HealthBeat, Kind, KindId, NetPing, Source};
+use tools::archive::copy::{CopyError, copy, copy_watched, seal};
 use tools::archive::segment::{End, Segment, Writer};
 use tools::archive::store::{Store, segments};
-use tools::archive::{ReadError, Selection, info, verify};
+use tools::archive::{Progress, ReadError, Selection, info, input, verify};
 use world::{all, archived, demo, pings, read, read_part, segment_of, written};
 
 /// What there is to lose: three frames of pings, and where they begin.
@@ -378,6 +378,30 @@ fn a_file_that_is_being_made_is_left_alone() {
     assert!(!place("link.poa.part").exists() && !place("to.poa.part").exists());
 }
 
+/// Whoever reads is told that it was ended, and not that it was all.
+#[test]
+fn what_was_ended_is_not_done() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, other) = (directory.path().join("one.poa"), directory.path().join("other.rec"));
+    written(&one, &[&pings(0..10), &pings(10..20)]);
+    fs::copy(world::DEMO, &other).unwrap();
+    for files in [vec![one.clone()], vec![other.clone()], vec![one, other]] {
+        let progress = Progress::default();
+        let mut events = input::open_watched(&files, &Selection::default(), &progress).unwrap().events();
+        assert!(matches!(events.next(), Some(Ok(_))));
+        progress.stop();
+        assert!(matches!(events.next(), Some(Err(ReadError::Stopped))));
+        assert!(events.next().is_none());
+        let stopped = |error: ReadError| matches!(error, ReadError::Stopped);
+        assert!(info::info_watched(&files, 0, &progress).is_err_and(stopped));
+        assert!(verify::verify_watched(&files, &progress).is_err_and(stopped));
+        let to = directory.path().join("to.poa");
+        let copied = copy_watched(&files, &Selection::default(), &to, 0, &progress);
+        assert!(matches!(copied, Err(CopyError::Read(ReadError::Stopped))), "{copied:?}");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "nothing is left behind");
+    }
+}
+
 /// Merged by time, whatever each of them is; one node's own order stays, also where its clock went back.
 #[test]
 fn several_nodes_come_in_the_order_of_time() {
@@ -511,7 +535,7 @@ fn verify_finds_what_is_wrong() {
     let cut = &bytes[..places[2] as usize + 50];
     assert_eq!(verified(cut), (false, 20, 1, 0));
     let info = info::info(std::slice::from_ref(&path), 0).unwrap();
-    assert!(info.to_string().contains("complete  1 files end in the middle of a frame"), "{info}");
+    assert!(info.to_string().contains("complete  1 file ends in the middle of a frame"), "{info}");
     // unless somebody is about to write the rest of it
     let archive = directory.path().join("archive");
     fs::create_dir(&archive).unwrap();
@@ -528,7 +552,7 @@ fn verify_finds_what_is_wrong() {
     written(&other, &[&events[..10], &[lost], &events[12..20]]);
     let info = verify::verify(&[other]).unwrap().info;
     assert_eq!((info.missing(), info.lost.values().sum::<u64>()), (1, 5));
-    assert!(info.to_string().contains("1 sequences are missing; 5 events were reported lost"), "{info}");
+    assert!(info.to_string().contains("1 sequence is missing; 5 events were reported lost"), "{info}");
 }
 
 #[test]
@@ -554,6 +578,66 @@ fn what_is_missing_does_not_depend_on_the_order_of_the_files() {
         assert_eq!(of(&verify::verify(&files).unwrap().info), expected, "{files:?}");
         assert_eq!(info::info(&files, 0).unwrap().sources[0].from, 0);
     }
+}
+
+/// A run of the detectors: beats, which know no life of the node, and findings, which say it.
+fn beats_and_findings(sequences: std::ops::Range<u64>) -> Vec<Event> {
+    let event = |sequence: u64| {
+        let kind: Kind = if sequence % 5 < 3 { HealthBeat::default().into() } else { FindingOpened::default().into() };
+        let node_run = (sequence % 5 >= 3).then_some(1_750_000_000);
+        // what is found, is found later than it was
+        let time = 1_750_000_000_000_000_000 + (sequence / 5) * 1_000_000_000 - (sequence % 3) * 1_000_000;
+        Event { run: 1, node_run, sequence, time, ..Event::new("alice", Source::Detect, kind) }
+    };
+    sequences.map(event).collect()
+}
+
+#[test]
+fn a_run_is_one_whatever_its_events_know_of_the_node() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    let events = beats_and_findings(0..200);
+    // missing and repeated
+    let counts = |path: &Path| {
+        let files = [path.to_owned()];
+        let of = |info: &info::Info| {
+            assert_eq!(info.sources.len(), 1, "one run");
+            (info.events, info.missing(), info.repeated())
+        };
+        let verified = verify::verify(&files).unwrap();
+        assert_eq!(of(&info::info(&files, 0).unwrap()), of(&verified.info));
+        assert_eq!(verified.is_whole(), verified.info.missing() == 0);
+        of(&verified.info)
+    };
+    let file = |name: &str, events: &[Event]| {
+        written(&place(name), &events.chunks(17).collect::<Vec<_>>());
+        counts(&place(name))
+    };
+    assert_eq!(file("whole.poa", &events), (200, 0, 0));
+    let without = |gone: u64| events.iter().filter(|event| event.sequence != gone).cloned().collect::<Vec<_>>();
+    // a beat, a finding, one at the edge of a frame
+    for gone in [20, 23, 33, 34, 35] {
+        assert_eq!(file(&format!("without-{gone}.poa"), &without(gone)), (199, 1, 0), "{gone}");
+    }
+    let twice = |again: usize, events: &[Event]| [&events[..=again], &events[again..]].concat();
+    assert_eq!(file("twice.poa", &twice(23, &events)), (201, 0, 1));
+    // one does not make up for the other, wherever they are
+    for (gone, again) in [(20, 21), (23, 20), (20, 180), (180, 20)] {
+        let events = twice(again, &without(gone));
+        assert_eq!(file(&format!("{gone}-{again}.poa"), &events), (200, 1, 1), "{gone} is gone, and {again} there again");
+    }
+    // two recordings of the same, which overlap
+    file("early.poa", &events[..120]);
+    file("late.poa", &events[90..]);
+    copy(&[place("late.poa"), place("early.poa")], &Selection::default(), &place("merged.poa"), 0).unwrap();
+    assert_eq!(counts(&place("merged.poa")), (230, 0, 30));
+    // what one lacks, the other has; what both lack is missing
+    copy(&[place("without-23.poa"), place("whole.poa")], &Selection::default(), &place("filled.poa"), 0).unwrap();
+    // 199 are there twice, and the one that was gone comes behind the next one, whose time is the earlier
+    assert_eq!(counts(&place("filled.poa")), (399, 0, 200));
+    file("also-without-23.poa", &without(23)[10..]);
+    copy(&[place("without-23.poa"), place("also-without-23.poa")], &Selection::default(), &place("both.poa"), 0).unwrap();
+    assert_eq!(counts(&place("both.poa")), (388, 1, 189));
 }
 
 #[test]

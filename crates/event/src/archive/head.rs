@@ -56,7 +56,8 @@ pub struct KindTotal {
     pub bytes: u64,
 }
 
-/// Events of one run of a source in a frame.
+/// Events of one run of a source in a frame, as far as they say the same of the node's life. A run some of whose events know that life and
+/// some do not, as those of the detectors, is two streams whose sequences lie between one another: what counts gaps joins them first.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Stream {
     /// The node's name.

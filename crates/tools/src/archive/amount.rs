@@ -42,6 +42,11 @@ impl fmt::Display for Size {
     }
 }
 
+/// So many of something: `1 file`, `2 files`.
+pub fn counted(count: u64, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
 /// A length of time of more than nothing: `90d`, `12h`, `30m`, `10s`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Age(pub Duration);
@@ -68,10 +73,11 @@ impl FromStr for Age {
 impl fmt::Display for Age {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
-        let words = ["days", "hours", "minutes", "seconds"];
-        let (unit, word) =
-            AGES.iter().map(|(_, seconds)| *seconds).zip(words).find(|(unit, _)| seconds >= 2 * unit).unwrap_or((1, words[3]));
-        write!(f, "{} {word}", seconds / unit)
+        let words = ["days", "hours", "minutes"];
+        match AGES.iter().map(|(_, seconds)| *seconds).zip(words).find(|(unit, _)| seconds >= 2 * unit) {
+            Some((unit, word)) => write!(f, "{} {word}", seconds / unit),
+            None => f.write_str(&counted(seconds, "second", "seconds")),
+        }
     }
 }
 
@@ -98,7 +104,9 @@ mod tests {
 
     #[test]
     fn ages_are_read_and_written() {
-        for (text, seconds, shown) in [("90d", 7_776_000, "90 days"), ("1d", 86_400, "24 hours"), ("100s", 100, "100 seconds")] {
+        for (text, seconds, shown) in
+            [("90d", 7_776_000, "90 days"), ("1d", 86_400, "24 hours"), ("100s", 100, "100 seconds"), ("1s", 1, "1 second")]
+        {
             assert_eq!(text.parse(), Ok(Age(Duration::from_secs(seconds))), "{text}");
             assert_eq!(Age(Duration::from_secs(seconds)).to_string(), shown);
         }

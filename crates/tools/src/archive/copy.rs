@@ -8,6 +8,7 @@ use event::Event;
 use event::archive::Packer;
 use event::archive::segment::Header;
 
+use super::amount::counted;
 use super::input;
 use super::progress::Progress;
 use super::segment::{End, ReadError, Segment, Writer};
@@ -43,6 +44,12 @@ pub enum CopyError {
         /// Which.
         path: PathBuf,
     },
+    /// Nothing of what was asked for is there, or may leave: a file without events would only be in the way.
+    #[error("{}", if *withheld > 0 { format!("all of that may not leave: {}", counted(*withheld, "event", "events")) } else { "nothing of that is in the recordings".to_owned() })]
+    Empty {
+        /// Events that may not leave.
+        withheld: u64,
+    },
     /// The copy cannot be written.
     #[error("failed to write {}: {source}", path.display())]
     Write {
@@ -72,7 +79,7 @@ pub struct Copied {
 ///
 /// # Errors
 ///
-/// A recording is none, or the file exists or cannot be written.
+/// A recording is none, nothing of it is selected, or the file exists or cannot be written.
 pub fn copy(paths: &[PathBuf], selection: &Selection, to: &Path, now: u64) -> Result<Copied, CopyError> {
     copy_watched(paths, selection, to, now, &Progress::default())
 }
@@ -94,18 +101,26 @@ pub fn copy_watched(
     into_new(to, |part| write(events, &header, part))
 }
 
-/// Writes events that are no recording yet into a new file, in their order.
+/// Writes events that are no recording yet into a new file, in their order, unless `progress` is told to stop.
 ///
 /// # Errors
 ///
-/// The file exists or cannot be written.
-pub fn import(events: impl Iterator<Item = Event>, selection: &Selection, to: &Path, now: u64) -> Result<Copied, CopyError> {
+/// Nothing is selected, or the file exists or cannot be written.
+pub fn import(
+    events: impl Iterator<Item = Event>,
+    selection: &Selection,
+    to: &Path,
+    now: u64,
+    progress: &Progress,
+) -> Result<Copied, CopyError> {
     let header = header(&[], selection, now)?;
+    let go_on = |event| if progress.is_stopped() { Err(ReadError::Stopped) } else { Ok(event) };
     let push = |packer: &mut Packer, event: Event| {
         packer.push(&event);
         true
     };
-    into_new(to, |part| pack(events.filter(|event| selection.event(event)).map(Ok), &header, part, push))
+    let wanted = |event: &Result<Event, ReadError>| event.as_ref().map_or(true, |event| selection.event(event));
+    into_new(to, |part| pack(events.map(go_on).filter(wanted), Writer::create(part, &header, LEVEL)?, push))
 }
 
 /// What a copy says of itself.
@@ -132,13 +147,21 @@ pub(super) fn into_new(to: &Path, write: impl FnOnce(&Path) -> io::Result<Copied
     let made = match write(&part) {
         // somebody was quicker
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(CopyError::Busy { path: to.to_owned() }),
+        Ok(copied) if copied.events == 0 => {
+            fs::remove_file(&part).map_err(failed)?;
+            return Err(copied.fault.map_or(CopyError::Empty { withheld: copied.withheld }, CopyError::Read));
+        }
         Ok(copied) => take_name(&part, to).map(|()| copied),
         Err(error) => Err(error),
     };
     made.map_err(|error| {
         // it is ours, and nothing
         let _ = fs::remove_file(&part);
-        if error.kind() == io::ErrorKind::AlreadyExists { CopyError::Exists { path: to.to_owned() } } else { failed(error) }
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => CopyError::Exists { path: to.to_owned() },
+            io::ErrorKind::Interrupted => ReadError::Stopped.into(),
+            _ => failed(error),
+        }
     })
 }
 
@@ -204,7 +227,7 @@ pub(crate) fn version() -> String {
 }
 
 fn write(events: input::Opened, header: &Header, path: &Path) -> io::Result<Copied> {
-    pack(events.into_iter(), header, path, |packer, raw| {
+    pack(events.into_iter(), Writer::create(path, header, LEVEL)?, |packer, raw| {
         packer.push_bytes(&raw.bytes).expect("a reader gives back events only");
         true
     })
@@ -213,11 +236,9 @@ fn write(events: input::Opened, header: &Header, path: &Path) -> io::Result<Copi
 /// Writes a segment of what `push` puts into the packer; it says whether it did.
 pub(super) fn pack<T>(
     events: impl Iterator<Item = Result<T, ReadError>>,
-    header: &Header,
-    path: &Path,
+    mut writer: Writer,
     mut push: impl FnMut(&mut Packer, T) -> bool,
 ) -> io::Result<Copied> {
-    let mut writer = Writer::create(path, header, LEVEL)?;
     let mut packer = Packer::default();
     let mut copied = Copied::default();
     for item in events {
@@ -229,6 +250,8 @@ pub(super) fn pack<T>(
                     writer.frame(&mut packer)?;
                 }
             }
+            // nobody wants the rest of it
+            Err(ReadError::Stopped) => return Err(io::ErrorKind::Interrupted.into()),
             Err(error) => copied.fault = Some(error),
         }
     }

@@ -1,18 +1,19 @@
-//! `archive info`: what a recording is, from its heads alone: what, when, who, how complete.
+//! `archive info`: what a recording is, from its heads: what, when, who, how complete.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use event::archive::{Head, Stream};
+use event::archive::Head;
 use event::text::Rfc3339;
 use event::{Event, KindId, NodeName, Source};
 use serde::Serialize;
 
-use super::amount::Size;
+use super::amount::{Age, Size, counted};
 use super::input;
 use super::progress::Progress;
 use super::segment::{End, ReadError, Segment};
+use super::sequences::{self, Run, Stretch, Stretches};
 use super::store::Forecast;
 
 /// What a recording is.
@@ -122,7 +123,7 @@ pub struct KindInfo {
 
 /// Describes recordings: files, or directories of segments.
 ///
-/// Of segments only the heads are read, and the frames in which losses are reported.
+/// Of segments only the heads are read, and the frames in which losses are reported, or events are there twice.
 ///
 /// # Errors
 ///
@@ -140,6 +141,9 @@ pub fn info_watched(paths: &[PathBuf], now: u64, progress: &Progress) -> Result<
     let mut summary = Summary::watched(progress);
     let mut unread = Vec::new();
     input::each_file(paths, |file| summary.file(file), |error| unread.push(error))?;
+    if progress.is_stopped() {
+        return Err(ReadError::Stopped);
+    }
     unread.iter().for_each(|error| summary.fault(error));
     let mut info = summary.finish();
     if let [directory] = paths
@@ -148,59 +152,6 @@ pub fn info_watched(paths: &[PathBuf], now: u64, progress: &Progress) -> Result<
         info.forecast = Forecast::of(directory, now).ok();
     }
     Ok(info)
-}
-
-/// Events of one run of a source, without those of other frames between them.
-#[derive(Clone, Copy, Default)]
-struct Stretch {
-    first: u64,
-    last: u64,
-    events: u64,
-    missing: u64,
-    repeated: u64,
-}
-
-impl Stretch {
-    fn count(&mut self, other: &Self) {
-        self.last = self.last.max(other.last);
-        self.events = self.events.saturating_add(other.events);
-        self.missing = self.missing.saturating_add(other.missing);
-        self.repeated = self.repeated.saturating_add(other.repeated);
-    }
-}
-
-/// Those of one run of a source. Files may be given in any order, so what is missing is known only at the end.
-#[derive(Default)]
-struct Stretches(Vec<Stretch>);
-
-impl Stretches {
-    fn push(&mut self, stream: &Stream) {
-        let Stream { first, last, events, missing, repeated, .. } = *stream;
-        let next = Stretch { first: first.min(last), last: first.max(last), events, missing, repeated };
-        match self.0.last_mut() {
-            // as nearly always: one needs no more room than another
-            Some(stretch) if stretch.last.checked_add(1) == Some(next.first) => stretch.count(&next),
-            _ => self.0.push(next),
-        }
-    }
-
-    /// All of them, with the gaps between them, and what lies where another one was already.
-    fn sum(mut self) -> Stretch {
-        self.0.sort_unstable_by_key(|stretch| (stretch.first, stretch.last));
-        let mut stretches = self.0.into_iter();
-        let Some(mut sum) = stretches.next() else { return Stretch::default() };
-        for stretch in stretches {
-            match stretch.first.checked_sub(sum.last.saturating_add(1)) {
-                Some(gap) => sum.missing = sum.missing.saturating_add(gap),
-                None => {
-                    let overlap = (sum.last.min(stretch.last) - stretch.first).saturating_add(1);
-                    sum.repeated = sum.repeated.saturating_add(overlap.min(stretch.events));
-                }
-            }
-            sum.count(&stretch);
-        }
-        sum
-    }
 }
 
 /// Describes events that are no recording of ours, by the file or folder they are read from.
@@ -214,7 +165,7 @@ pub fn info_of<E: fmt::Display>(path: &Path, events: impl Iterator<Item = Result
 #[derive(Default)]
 pub(crate) struct Summary {
     info: Info,
-    streams: BTreeMap<(String, i32, u64), Stretches>,
+    runs: BTreeMap<Run, Stretches>,
     kinds: BTreeMap<u32, (u64, u64)>,
     progress: Progress,
 }
@@ -226,6 +177,9 @@ impl Summary {
     }
 
     fn file(&mut self, path: &Path) -> Result<(), ReadError> {
+        if self.progress.is_stopped() {
+            return Ok(());
+        }
         let segment = match Segment::open(path, |_, _| true) {
             Ok(Some(segment)) => segment,
             Ok(None) => return Ok(()),
@@ -234,7 +188,10 @@ impl Summary {
         };
         self.segment(&segment);
         for entry in &segment.entries {
-            self.head(&entry.head);
+            self.frame(&entry.head, || {
+                let read = sequences::read(&entry.head, &segment.body(entry)?);
+                read.map_err(|damage| segment.damaged(entry.place, &damage.to_string()))
+            });
         }
         self.progress.add(segment.size);
         if segment.entries.iter().any(|entry| entry.head.has_kind(KindId::HealthLost as u32)) {
@@ -266,8 +223,20 @@ impl Summary {
         });
     }
 
+    /// Adds a frame by its head; `read` is asked where that does not tell what is missing.
+    fn frame<E: fmt::Display>(&mut self, head: &Head, read: impl FnOnce() -> Result<Vec<(Run, Stretch)>, E>) {
+        let mut told = sequences::told(head);
+        if !told.certain {
+            match read() {
+                Ok(stretches) => told.stretches = stretches,
+                Err(error) => self.fault(&error),
+            }
+        }
+        self.head(head, told.stretches);
+    }
+
     /// Adds a frame. Its numbers are what somebody wrote there: they may be anything.
-    pub(crate) fn head(&mut self, head: &Head) {
+    pub(crate) fn head(&mut self, head: &Head, stretches: Vec<(Run, Stretch)>) {
         if head.events == 0 {
             return;
         }
@@ -279,8 +248,8 @@ impl Summary {
             *events = events.saturating_add(kind.events);
             *bytes = bytes.saturating_add(kind.bytes);
         }
-        for stream in &head.streams {
-            self.stream(stream);
+        for (run, stretch) in stretches {
+            self.runs.entry(run).or_default().push(stretch);
         }
     }
 
@@ -288,11 +257,6 @@ impl Summary {
         let info = &mut self.info;
         info.first = Some(info.first.map_or(Time(first), |known| known.min(Time(first))));
         info.last = info.last.max(Some(Time(last)));
-    }
-
-    fn stream(&mut self, stream: &Stream) {
-        let key = (stream.node.clone(), stream.source, stream.run);
-        self.streams.entry(key).or_default().push(stream);
     }
 
     pub(crate) fn lost(&mut self, event: &Event) {
@@ -305,7 +269,8 @@ impl Summary {
     fn losses(&mut self, path: &Path) -> Result<(), ReadError> {
         let kinds = Some([KindId::HealthLost].into_iter().collect());
         let selection = super::Selection { kinds, ..Default::default() };
-        for event in input::open(&[path.to_owned()], &selection)?.events() {
+        let progress = self.progress.apart();
+        for event in input::open_watched(&[path.to_owned()], &selection, &progress)?.events() {
             match event {
                 Ok(event) => self.lost(&event),
                 Err(error) => self.fault(&error),
@@ -333,8 +298,8 @@ impl Summary {
         let mut packer = event::archive::Packer::default();
         let mut compressor = zstd::bulk::Compressor::new(1).expect("there is memory for it");
         let mut flush = |packer: &mut event::archive::Packer, summary: &mut Self| {
-            if let Some((head, _)) = packer.finish(&mut compressor) {
-                summary.head(&head);
+            if let Some((head, frame)) = packer.finish(&mut compressor) {
+                summary.frame(&head, || sequences::read(&head, &frame[frame.len() - head.body_length()..]));
             }
         };
         for event in events {
@@ -364,7 +329,7 @@ impl Summary {
     }
 
     pub(crate) fn finish(self) -> Info {
-        let source = |((node, source, run), stretches): ((String, i32, u64), Stretches)| {
+        let source = |((node, source, run), stretches): (Run, Stretches)| {
             let Stretch { first: from, last: to, events, missing, repeated } = stretches.sum();
             let source = Source::try_from(source).unwrap_or_default().word();
             SourceInfo { node, source, run: Time(run), events, from, to, missing, repeated }
@@ -377,7 +342,7 @@ impl Summary {
         };
         let mut kinds: Vec<_> = self.kinds.into_iter().map(kind).collect();
         kinds.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.kind.cmp(&b.kind)));
-        Info { sources: self.streams.into_iter().map(source).collect(), kinds, ..self.info }
+        Info { sources: self.runs.into_iter().map(source).collect(), kinds, ..self.info }
     }
 }
 
@@ -396,9 +361,9 @@ impl Info {
 /// As a page for people.
 impl fmt::Display for Info {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
         let frames: usize = self.files.iter().filter_map(|file| file.frames).sum();
-        writeln!(f, "files     {}, {}, {}", plural(self.files.len(), "file"), plural(frames, "frame"), Size(self.bytes))?;
+        let (files, frames) = (counted(self.files.len() as u64, "file", "files"), counted(frames as u64, "frame", "frames"));
+        writeln!(f, "files     {files}, {frames}, {}", Size(self.bytes))?;
         for file in self.files.iter().filter(|file| file.end != "finished") {
             writeln!(
                 f,
@@ -410,7 +375,7 @@ impl fmt::Display for Info {
         let ratio = self.raw_bytes as f64 / self.bytes.max(1) as f64;
         writeln!(f, "events    {}, {} as protobuf ({ratio:.1} times as much)", self.events, Size(self.raw_bytes))?;
         if let (Some(first), Some(last)) = (self.first, self.last) {
-            let length = super::amount::Age(std::time::Duration::from_nanos(last.0.saturating_sub(first.0)));
+            let length = Age(std::time::Duration::from_nanos(last.0.saturating_sub(first.0)));
             writeln!(f, "time      {first} to {last} ({length})")?;
         }
         let asked: std::collections::BTreeSet<_> =
@@ -446,22 +411,22 @@ impl Info {
     fn completeness(&self) -> String {
         let mut parts = Vec::new();
         if self.missing() > 0 {
-            parts.push(format!("{} sequences are missing", self.missing()));
+            parts.push(format!("{} missing", counted(self.missing(), "sequence is", "sequences are")));
         }
         if self.repeated() > 0 {
-            parts.push(format!("{} events are there twice or out of order", self.repeated()));
+            parts.push(format!("{} there twice or out of order", counted(self.repeated(), "event is", "events are")));
         }
         let lost = self.lost.values().fold(0_u64, |sum, count| sum.saturating_add(*count));
         if lost > 0 {
             let stages: Vec<_> = self.lost.iter().map(|(stage, count)| format!("{count} {stage}")).collect();
-            parts.push(format!("{lost} events were reported lost ({})", stages.join(", ")));
+            parts.push(format!("{} reported lost ({})", counted(lost, "event was", "events were"), stages.join(", ")));
         }
-        let torn = self.files.iter().filter(|file| file.end == "torn").count();
+        let torn = self.files.iter().filter(|file| file.end == "torn").count() as u64;
         if torn > 0 {
-            parts.push(format!("{torn} files end in the middle of a frame"));
+            parts.push(format!("{} in the middle of a frame", counted(torn, "file ends", "files end")));
         }
         if !self.faults.is_empty() {
-            parts.push(format!("{} places cannot be read", self.faults.len()));
+            parts.push(format!("{} cannot be read", counted(self.faults.len() as u64, "place", "places")));
         }
         if parts.is_empty() { "no sequence is missing, no loss was reported".to_owned() } else { parts.join("; ") }
     }

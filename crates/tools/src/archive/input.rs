@@ -56,18 +56,19 @@ pub fn open(paths: &[PathBuf], selection: &Selection) -> Result<Opened, ReadErro
 pub fn open_watched(paths: &[PathBuf], selection: &Selection, progress: &Progress) -> Result<Opened, ReadError> {
     let selection = Arc::new(selection.clone());
     let input = |path: &PathBuf| Input::open(path, Arc::clone(&selection), progress.clone());
-    Ok(Opened { inputs: paths.iter().map(input).collect::<Result<Vec<_>, _>>()? })
+    Ok(Opened { inputs: paths.iter().map(input).collect::<Result<Vec<_>, _>>()?, progress: progress.clone() })
 }
 
 /// Recordings of which nothing was read yet.
 pub struct Opened {
     inputs: Vec<Input>,
+    progress: Progress,
 }
 
 impl Opened {
     /// The events themselves, without a detour through their bytes. Those of a kind that this release does not know have none.
     pub fn events(self) -> Merged<Event> {
-        Merged::new(self.inputs)
+        Merged::new(self)
     }
 }
 
@@ -77,7 +78,7 @@ impl IntoIterator for Opened {
     type IntoIter = Merged<Raw>;
 
     fn into_iter(self) -> Merged<Raw> {
-        Merged::new(self.inputs)
+        Merged::new(self)
     }
 }
 
@@ -286,6 +287,9 @@ impl Input {
 impl Input {
     fn next<T: Reading>(&mut self) -> Option<Result<T, ReadError>> {
         loop {
+            if self.progress.is_stopped() {
+                return None;
+            }
             let next = match &mut self.current {
                 None => None,
                 Some(Current::Segment(frames)) => T::of_segment(frames),
@@ -363,6 +367,9 @@ impl Frames {
 
     /// Opens the next frame where none is open; `false` at the end.
     fn fill(&mut self) -> Result<bool, ReadError> {
+        if self.progress.is_stopped() {
+            return Ok(false);
+        }
         if self.frame.is_some() {
             return Ok(true);
         }
@@ -493,6 +500,9 @@ impl FirstForm {
             if let Some(event) = self.events.next().map_err(|error| broken(&self.path, self.place, &error))? {
                 return Ok(Some(event));
             }
+            if self.progress.is_stopped() {
+                return Ok(None);
+            }
             match self.input.read(&mut self.piece) {
                 Ok(0) => {
                     self.events.finish().map_err(|error| broken(&self.path, self.place, &error))?;
@@ -566,11 +576,15 @@ pub struct Merged<T> {
     /// The next of each; empty before the first is asked for.
     heads: Vec<Option<T>>,
     fault: Option<ReadError>,
+    progress: Progress,
+    /// Whether it was told that somebody ended it.
+    ended: bool,
 }
 
 impl<T> Merged<T> {
-    fn new(inputs: Vec<Input>) -> Self {
-        Self { inputs, heads: Vec::new(), fault: None }
+    fn new(opened: Opened) -> Self {
+        let Opened { inputs, progress } = opened;
+        Self { inputs, heads: Vec::new(), fault: None, progress, ended: false }
     }
 }
 
@@ -588,22 +602,32 @@ fn pull<T: Reading>(input: &mut Input, fault: &mut Option<ReadError>) -> Option<
     }
 }
 
+/// The next of all of them.
+fn earliest<T: Reading>(merged: &mut Merged<T>) -> Option<Result<T, ReadError>> {
+    // nothing is to be put in order
+    if let [input] = &mut merged.inputs[..] {
+        return input.next();
+    }
+    let Merged { inputs, heads, fault, .. } = merged;
+    if heads.is_empty() {
+        heads.extend(inputs.iter_mut().map(|input| pull(input, fault)));
+    }
+    let earliest = heads.iter().enumerate().filter_map(|(at, head)| Some((head.as_ref()?.time(), at))).min();
+    // the first of those of one time, so that the order does not depend on anything else
+    let Some((_, first)) = earliest else { return fault.take().map(Err) };
+    let next = pull(&mut inputs[first], fault);
+    std::mem::replace(&mut heads[first], next).map(Ok)
+}
+
 impl<T: Reading> Iterator for Merged<T> {
     type Item = Result<T, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // nothing is to be put in order
-        if let [input] = &mut self.inputs[..] {
-            return input.next();
+        let next = earliest(self);
+        // it may have ended for that
+        if self.progress.is_stopped() {
+            return (!std::mem::replace(&mut self.ended, true)).then_some(Err(ReadError::Stopped));
         }
-        let Self { inputs, heads, fault } = self;
-        if heads.is_empty() {
-            heads.extend(inputs.iter_mut().map(|input| pull(input, fault)));
-        }
-        let earliest = heads.iter().enumerate().filter_map(|(at, head)| Some((head.as_ref()?.time(), at))).min();
-        // the first of those of one time, so that the order does not depend on anything else
-        let Some((_, first)) = earliest else { return fault.take().map(Err) };
-        let next = pull(&mut inputs[first], fault);
-        std::mem::replace(&mut heads[first], next).map(Ok)
+        next
     }
 }

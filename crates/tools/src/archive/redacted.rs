@@ -13,7 +13,7 @@ use event::redact::Redactor;
 
 use super::copy::{self, Copied, CopyError};
 use super::progress::Progress;
-use super::segment::ReadError;
+use super::segment::{ReadError, Writer};
 use super::select::Selection;
 use super::{info, input};
 
@@ -22,7 +22,7 @@ use super::{info, input};
 ///
 /// # Errors
 ///
-/// A recording is none, the file exists or cannot be written, or its name is a node's.
+/// A recording is none, nothing that is selected of it may leave, the file exists or cannot be written, or its name is a node's.
 pub fn cut(
     paths: &[PathBuf],
     selection: &Selection,
@@ -31,15 +31,19 @@ pub fn cut(
     redactor: &mut Redactor,
     progress: &Progress,
 ) -> Result<Copied, CopyError> {
-    let nodes = info::info(paths, now)?.sources.into_iter().map(|source| source.node).collect();
+    let nodes = info::info_watched(paths, now, &progress.apart())?.sources.into_iter().map(|source| source.node).collect();
     if let Some(node) = named(to, &nodes) {
         return Err(CopyError::Named { path: to.to_owned(), node });
     }
     let fault = learn(paths, redactor, progress, || true)?;
+    if progress.is_stopped() {
+        return Err(ReadError::Stopped.into());
+    }
     let header = understood(copy::header(paths, selection, now)?);
     let events = input::open_watched(paths, selection, progress)?.events();
     let mut copied = copy::into_new(to, |part| {
-        copy::pack(events, &header, part, |packer, event| redactor.redact(event).map(|event| packer.push(&event)).is_some())
+        let writer = Writer::for_others(part, &header, copy::LEVEL)?;
+        copy::pack(events, writer, |packer, event| redactor.redact(event).map(|event| packer.push(&event)).is_some())
     })?;
     // what could not be read the first time may have said something, too
     copied.fault = copied.fault.or(fault);

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use event::archive::segment::{self, Entry, Header, HeaderError, Index, MAX_HEADER, TAIL, Tail};
@@ -71,6 +71,9 @@ pub enum ReadError {
         /// Why.
         source: io::Error,
     },
+    /// Somebody ended it.
+    #[error("ended before everything was read")]
+    Stopped,
 }
 
 impl ReadError {
@@ -82,6 +85,7 @@ impl ReadError {
             Self::Newer { version, .. } => format!("a segment of version {version}"),
             Self::Open { .. } => "failed to open".to_owned(),
             Self::Foreign { .. } | Self::Nothing { .. } => "no recording".to_owned(),
+            Self::Stopped => self.to_string(),
         }
     }
 
@@ -91,12 +95,13 @@ impl ReadError {
             Self::Open { .. } => "is the path right, and may this user read the file?",
             Self::Foreign { empty: true, .. } => "was it copied whole? a recording that was not ended may be empty, too",
             Self::Foreign { empty: false, .. } | Self::Nothing { .. } => {
-                "only recordings of this program are read; of what Bitcoin Core captured `archive cut FOLDER -o FILE` makes one"
+                "name a file or an archive of this program, or the node's `message_capture`"
             }
             Self::Newer { .. } => "read it with the release that wrote it, or a later one",
             Self::Damaged { .. } | Self::Read { .. } => {
                 "everything else was read; was the file copied whole? `archive verify` lists every fault"
             }
+            Self::Stopped => "the same command begins anew; nothing is left of what it had begun to write",
             Self::Broken { .. } => "nothing behind that place can be read; was the file copied whole?",
         }
     }
@@ -445,13 +450,27 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins a segment in a new file, compressed at zstd's `level`.
+    /// Begins a segment in a new file, compressed at zstd's `level`. Nobody but its owner may read it: it has peers' addresses, and what
+    /// they said.
     ///
     /// # Errors
     ///
     /// There is such a file, or it cannot be written.
     pub fn create(path: &Path, header: &Header, level: i32) -> io::Result<Self> {
-        let mut file = File::options().write(true).create_new(true).open(path)?;
+        Self::with_mode(path, header, level, 0o600)
+    }
+
+    /// As [`Writer::create`], for events that were made fit for others; the umask says who may read it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Writer::create`].
+    pub fn for_others(path: &Path, header: &Header, level: i32) -> io::Result<Self> {
+        Self::with_mode(path, header, level, 0o666)
+    }
+
+    fn with_mode(path: &Path, header: &Header, level: i32, mode: u32) -> io::Result<Self> {
+        let mut file = File::options().write(true).create_new(true).mode(mode).open(path)?;
         // who finds it can see that somebody is at it; where files cannot be locked, nobody can
         let _ = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
         let bytes = header.to_bytes();

@@ -136,6 +136,10 @@ impl FromStr for Moment {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is no time: write it as `2026-05-01T12:00:00Z`, or as `+90s` after the beginning");
         if let Some(length) = text.strip_prefix('+') {
+            // an age is of more than nothing, and a recording begins at its beginning
+            if ["0s", "0m", "0h", "0d", "0"].contains(&length) {
+                return Ok(Self::Since(0));
+            }
             let age: super::amount::Age = length.parse().map_err(|_| wrong())?;
             return Ok(Self::Since(u64::try_from(age.0.as_nanos()).unwrap_or(u64::MAX)));
         }
@@ -158,6 +162,7 @@ mod tests {
     fn times_are_read() {
         assert_eq!(part("1970-01-01T00:00:02Z", "+10s").times, 2_000_000_000..=11_000_000_000);
         assert_eq!(part("", "1970-01-01T01:00:00.000000001+01:00").times, 0..=1);
+        assert_eq!([part("+0s", ""), part("+0", "")].map(|part| *part.times.start()), [1_000_000_000; 2]);
         for text in ["yesterday", "+10", "", "1960-01-01T00:00:00Z"] {
             assert!(text.parse::<Moment>().is_err(), "{text}");
         }

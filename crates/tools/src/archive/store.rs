@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use event::archive::segment::Header;
 use jiff::Timestamp;
 
-use super::amount::{Age, Size};
+use super::amount::{Age, Size, counted};
 use super::segment::Writer;
 use crate::ship::shipped;
 
@@ -118,7 +119,8 @@ impl Store {
     /// It cannot be written, or somebody else writes to it.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let failed = |source| StoreError::Failed { path: directory.to_owned(), source };
-        fs::create_dir_all(directory).map_err(failed)?;
+        private_directory(directory).map_err(failed)?;
+        // whoever may look into the directory may see that somebody writes there
         let lock = File::create(directory.join(LOCK)).map_err(failed)?;
         match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -182,6 +184,15 @@ impl Store {
         }
         Ok(kept.into_iter().take(gone).collect())
     }
+}
+
+/// Makes a directory, and those it lies in, where they are missing: nobody but its owner may look into it. One that is there stays as it is.
+///
+/// # Errors
+///
+/// It cannot be made.
+pub(crate) fn private_directory(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Whether somebody writes to an archive: then its last segment is unfinished.
@@ -303,8 +314,7 @@ impl Forecast {
 /// `1.2 GB in 14 segments, 80.1 MB a day, disk full in 312 days`
 impl std::fmt::Display for Forecast {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let plural = if self.segments == 1 { "" } else { "s" };
-        write!(f, "{} in {} segment{plural}", Size(self.bytes), self.segments)?;
+        write!(f, "{} in {}", Size(self.bytes), counted(self.segments, "segment", "segments"))?;
         if let Some(rate) = self.bytes_per_day {
             write!(f, ", {} a day", Size(rate))?;
         }
@@ -410,6 +420,22 @@ mod tests {
         assert_eq!(store.retain(&limits, 0).unwrap().len(), 1);
         assert_eq!(names(), all[1..]);
         assert_eq!(store.retain(&Limits { shipped_only: false, ..limits }, 0).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn nobody_else_may_look_into_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let others = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o077;
+        let path = directory.path().join("a/b");
+        let segment = Store::open(&path).unwrap().begin(&Header::default(), 1).unwrap();
+        assert_eq!([path.as_path(), &directory.path().join("a"), segment.path()].map(others), [0; 3]);
+        // one that was there is the business of who made it
+        let open = directory.path().join("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
+        let segment = Store::open(&open).unwrap().begin(&Header::default(), 1).unwrap();
+        assert_eq!([open.as_path(), segment.path()].map(others), [0o055, 0]);
     }
 
     #[test]

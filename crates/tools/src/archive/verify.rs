@@ -10,6 +10,7 @@ use super::info::{Info, Summary};
 use super::input;
 use super::progress::Progress;
 use super::segment::{End, ReadError, Segment};
+use super::sequences::Counting;
 use super::store;
 
 /// What came of it.
@@ -56,6 +57,9 @@ pub fn verify_watched(paths: &[PathBuf], progress: &Progress) -> Result<Verified
         Err(error) => Err(error),
     };
     input::each_file(paths, look, |error| unread.push(error))?;
+    if progress.is_stopped() {
+        return Err(ReadError::Stopped);
+    }
     unread.iter().for_each(|error| summary.fault(error));
     let info = summary.finish();
     // one of the first form was counted with its events
@@ -72,11 +76,11 @@ fn frames(segment: &Segment, summary: &mut Summary, progress: &Progress) -> u64 
     }
     let mut decompressor = zstd::bulk::Decompressor::new().expect("there is memory for it");
     let mut events = 0;
-    for entry in &segment.entries {
+    for entry in segment.entries.iter().take_while(|_| !progress.is_stopped()) {
         match frame(segment, entry, &mut decompressor, summary) {
-            Ok(count) => {
-                summary.head(&entry.head);
-                events += count;
+            Ok(counting) => {
+                summary.head(&entry.head, counting.stretches());
+                events += entry.head.events;
             }
             Err(error) => summary.fault(&error),
         }
@@ -93,25 +97,27 @@ fn is_written(segment: &Path) -> bool {
     last == Some(true) && store::is_written(directory)
 }
 
-/// Reads a frame to its end; how many events it has.
+/// Reads a frame to its end; which sequences it has.
 fn frame(
     segment: &Segment,
     entry: &Entry,
     decompressor: &mut zstd::bulk::Decompressor<'_>,
     summary: &mut Summary,
-) -> Result<u64, ReadError> {
+) -> Result<Counting, ReadError> {
     let body = segment.body(entry)?;
     let damaged = |what: &dyn std::fmt::Display| segment.damaged(entry.place, &what.to_string());
     let mut unpacker = Unpacker::new(&entry.head, &body, decompressor).map_err(|damage| damaged(&damage))?;
+    let mut counting = Counting::new(&entry.head);
     let (mut events, mut bytes, mut out) = (0, 0, Vec::new());
-    while unpacker.next(&mut out).map_err(|damage| damaged(&damage))?.is_some() {
+    while let Some(envelope) = unpacker.next(&mut out).map_err(|damage| damaged(&damage))? {
+        counting.push(envelope.stream, envelope.sequence);
         events += 1;
         bytes += out.len() as u64;
         let event = Event::from_bytes(std::mem::take(&mut out).into()).map_err(|error| damaged(&error))?;
         summary.lost(&event);
     }
     if (events, bytes) == (entry.head.events, entry.head.bytes) {
-        Ok(events)
+        Ok(counting)
     } else {
         Err(damaged(&"a frame with other events than its head says"))
     }

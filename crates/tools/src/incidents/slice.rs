@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::copy::{CopyError, copy};
 use crate::archive::select::Selection;
+use crate::archive::store::private_directory;
 
 /// Slices of one incident: of its beginning, of each time that it got worse, and of its returns.
 pub const MOST: usize = 8;
@@ -109,16 +110,13 @@ impl Slice {
             peers: self.peer.into_iter().collect(),
         };
         // what a crash left behind is not in the book
-        let made = fs::create_dir_all(directory).and_then(|()| match fs::remove_file(&to) {
+        let made = private_directory(directory).and_then(|()| match fs::remove_file(&to) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         });
         let copied = made.map_err(|source| CopyError::Write { path: to.clone(), source });
         match copied.and_then(|()| copy(archives, &selection, &to, now)) {
-            Ok(copied) if copied.events == 0 => {
-                let _ = fs::remove_file(&to);
-                "the archive holds nothing of this time".clone_into(&mut self.problem);
-            }
+            Err(CopyError::Empty { .. }) => "the archive holds nothing of this time".clone_into(&mut self.problem),
             Ok(copied) if copied.bytes > room => {
                 let _ = fs::remove_file(&to);
                 self.problem =
