@@ -796,3 +796,19 @@ fn alarms_that_a_guard_keeps_back_are_counted_each_once_a_minute() {
     // eleven minutes were begun
     assert_eq!(stage.engine.account("alice").suppressed[crate::Guard::Restart as usize], 11 * 50);
 }
+
+/// Who starts again from a state says at once what is open: whoever follows cannot know that it is known.
+#[test]
+fn what_is_open_is_said_again_after_a_start() {
+    let mut stage = stage();
+    burst(&mut stage, 1.0);
+    assert!(stage.told().starts_with("1 opened D0"));
+    let (engine, _) = Engine::restore_with(OPENS, &stage.engine.save(), Thresholds::default()).unwrap();
+    stage.engine = engine;
+    stage.engine.restate();
+    stage.until(20.0);
+    let told = stage.told();
+    assert_eq!(told.matches("updated D0 warn node: 4 opened").count(), 1, "{told}");
+    stage.until(60.0);
+    assert_eq!(stage.told(), "", "once");
+}
