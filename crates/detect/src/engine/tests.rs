@@ -94,20 +94,23 @@ fn missing_events_are_unknown_then_known_again() {
     assert_eq!(times, ["1 opened D0 warn node", "12 updated D0 warn node unknown", "126 cleared D0 warn node"]);
 }
 
+const SILENT: &[Entry] = &[entry::<Once>()];
+
+/// Says something once.
+#[derive(Default, Serialize, Deserialize)]
+struct Once;
+
+impl Detector for Once {
+    const ABOUT: About = About { id: "D1", ..Opens::ABOUT };
+    fn observe(&mut self, _: &Event, _: &Context<'_>, findings: &mut Findings<'_>) {
+        findings.judge(&Entity::Asn(64_496), Judgement::Fires(event::Severity::Info), Case::default);
+    }
+    fn tick(&mut self, _: &Context<'_>, _: &mut Findings<'_>) {}
+    fn restarted(&mut self, _: &str) {}
+}
+
 #[test]
 fn a_silent_detector_s_finding_expires() {
-    const SILENT: &[Entry] = &[entry::<Once>()];
-    /// Says something once.
-    #[derive(Default, Serialize, Deserialize)]
-    struct Once;
-    impl Detector for Once {
-        const ABOUT: About = About { id: "D1", ..Opens::ABOUT };
-        fn observe(&mut self, _: &Event, _: &Context<'_>, findings: &mut Findings<'_>) {
-            findings.judge(&Entity::Asn(64_496), Judgement::Fires(event::Severity::Info), Case::default);
-        }
-        fn tick(&mut self, _: &Context<'_>, _: &mut Findings<'_>) {}
-        fn restarted(&mut self, _: &str) {}
-    }
     let mut stage = Stage::new(SILENT, &[("finding.silent", 100.0)]);
     stage.at(1.5, ConnOpened::default());
     stage.until(150.0);
@@ -808,7 +811,19 @@ fn what_is_open_is_said_again_after_a_start() {
     stage.engine.restate();
     stage.until(20.0);
     let told = stage.told();
-    assert_eq!(told.matches("updated D0 warn node: 4 opened").count(), 1, "{told}");
+    assert_eq!(told.matches("updated D0 warn node").count(), 1, "{told}");
     stage.until(60.0);
     assert_eq!(stage.told(), "", "once");
+    // also of a detector that is asked nothing meanwhile
+    let mut stage = Stage::new(SILENT, &[]);
+    stage.at(1.5, ConnOpened::default());
+    stage.told();
+    let (engine, _) = Engine::restore_with(SILENT, &stage.engine.save(), Thresholds::default()).unwrap();
+    stage.engine = engine;
+    stage.until(60.0);
+    assert_eq!(stage.told(), "");
+    stage.engine.restate();
+    stage.until(120.0);
+    let told = stage.told();
+    assert!(told.ends_with(" updated D1 info asn AS64496: \n") && told.lines().count() == 1, "{told}");
 }

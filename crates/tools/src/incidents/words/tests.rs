@@ -44,14 +44,14 @@ fn an_incident_in_words() {
     }
     expect![[r#"
            17  open         warn     2025-06-15T15:06:40Z  inv_queue (D39) at alice (3 findings, 2 last)
-        What: The queue of announcements grows, the message handler is saturated. largest queue 20000 transactions (threshold 10000). handler 0.99. Seen by D28, too.
+        What: The queue of announcements grows, the message handler is saturated. largest queue: 20000 transactions (threshold 10000); handler: 0.99. Seen by D28, too.
         Where: alice (3 findings)
         Whom: range 203.0.113.0/24
         Since: 2025-06-15T15:06:40Z
         How sure: an innocent cause is possible: look at the evidence; 2.0 times what is just enough, 3 findings
         What it does not prove: that anybody means harm: a rush of ordinary transactions does the same
         What to do next: 1. Look at the mempool's growth. A rush of real transactions (an auction, a mint) passes; nothing has to be done but to watch for lost
-        Similar: incidents 4
+        Similar: incident 4
     "#]].assert_eq(&text);
 }
 
