@@ -173,7 +173,7 @@ fn open_door(book: &Path, questions: Questions) -> impl Future<Output = ()> + Se
         if let Ok(serve) = opened {
             serve.await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

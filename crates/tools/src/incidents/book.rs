@@ -20,6 +20,7 @@
 
 mod forget;
 mod held;
+mod replayed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -54,7 +55,6 @@ const TIMELINE: TableDefinition<'static, (u64, u64), &[u8]> = TableDefinition::n
 const SLICES: TableDefinition<'static, (u64, u32), &[u8]> = TableDefinition::new("slices");
 const LIVES: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("lives");
 const FOLLOWED: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("followed");
-const REPLAYED: TableDefinition<'static, u64, (u64, u64, u32)> = TableDefinition::new("replayed");
 const SENT: TableDefinition<'static, (&str, u64), (u64, bool)> = TableDefinition::new("sent");
 
 /// Why a book cannot be used. It is as it was.
@@ -162,27 +162,6 @@ enum Entry<'a> {
     Change(usize),
 }
 
-/// What was said of a finding, in the order in which it is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Stand {
-    /// When, nanoseconds since the epoch.
-    time: u64,
-    /// At one time: opened, then worse, then over.
-    standing: u32,
-}
-
-impl Stand {
-    fn of(event: &Event) -> Self {
-        let rank = match &event.kind {
-            Some(Kind::FindingOpened(_)) => 0,
-            Some(Kind::FindingUpdated(_)) => 1,
-            _ => 2,
-        };
-        let severity = detect::finding::of(event).map_or(0, |finding| finding.severity.clamp(0, 15).unsigned_abs());
-        Self { time: event.time, standing: rank << 4 | severity }
-    }
-}
-
 /// A book that is open. Nobody else can have it open meanwhile.
 pub struct Book {
     path: PathBuf,
@@ -285,19 +264,13 @@ impl Book {
         let mut said = BTreeMap::new();
         let mut replayed = self.replayed(events)?;
         for event in events {
-            let said_of = detect::finding::of(event)
-                .filter(|_| event.replay)
-                .map(|finding| (detect::incident::id(finding), Stand::of(event)));
-            // the same recording, played again
-            if let Some((id, stand)) = &said_of
-                && replayed.get(id).is_some_and(|(_, before)| before >= stand)
-            {
+            if replayed.has(event) {
                 continue;
             }
             if let Some(number) = self.correlator.observe(event) {
                 entries.push((number, Entry::Finding(event)));
                 said.insert(number, false);
-                replayed.extend(said_of.map(|(id, stand)| (id, (number, stand))));
+                replayed.note(event, number);
             }
             for told in self.correlator.take_told() {
                 said.insert(number_of(&told.kind), true);
@@ -322,40 +295,12 @@ impl Book {
                     Entry::Change(at) => append(&mut timeline, number, &told_event(&all[at]))?,
                 }
             }
-            if !replayed.is_empty() {
-                let mut table = transaction.open_table(REPLAYED)?;
-                for (id, (number, Stand { time, standing })) in replayed {
-                    table.insert(id, (number, time, standing))?;
-                }
-            }
+            replayed.keep(transaction)?;
             want(&wanted, transaction)
         })?;
         self.unsaid.retain(|number| !said.contains_key(number));
         self.unsaid.extend(said.into_iter().filter(|(_, told)| !told).map(|(number, _)| number));
         Ok(all)
-    }
-
-    /// What is known of the findings of replays among these.
-    fn replayed(&self, events: &[Arc<Event>]) -> Result<BTreeMap<u64, (u64, Stand)>, BookError> {
-        let findings = events.iter().filter(|event| event.replay).filter_map(|event| detect::finding::of(event));
-        let ids: BTreeSet<u64> = findings.map(detect::incident::id).collect();
-        if ids.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        self.read(|transaction| {
-            let table = match transaction.open_table(REPLAYED) {
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(BTreeMap::new()),
-                table => table?,
-            };
-            let mut known = BTreeMap::new();
-            for id in ids {
-                if let Some(row) = table.get(id)? {
-                    let (number, time, standing) = row.value();
-                    known.insert(id, (number, Stand { time, standing }));
-                }
-            }
-            Ok(known)
-        })
     }
 
     /// Incidents as they are to which something happened of which nothing was told; asked for once.

@@ -6,7 +6,8 @@ use detect::incident::Told;
 use event::{Incident, IncidentState};
 use redb::ReadableTable as _;
 
-use super::{Book, BookError, INCIDENTS, LIVES, REPLAYED, SENT, SLICES, TIMELINE, append, decoded, json, to_json, told_event};
+use super::replayed::REPLAYED;
+use super::{Book, BookError, INCIDENTS, LIVES, SENT, SLICES, TIMELINE, append, decoded, json, to_json, told_event};
 use crate::incidents::slice::Slice;
 
 /// Incidents that are forgotten in one transaction, so that whoever asks meanwhile does not wait long.
