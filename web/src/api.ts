@@ -324,7 +324,20 @@ export interface IncidentRow {
   unknown: boolean;
 }
 
+/** The book cannot be written: what is shown of it is less than is known. */
+export interface IncidentTrouble {
+  /** Findings that wait for it. */
+  findings: Int;
+  /** Findings that were lost. */
+  lost: Int;
+  /** All of it, for people. */
+  sentence: string;
+  /** What to do about it. */
+  hint: string;
+}
+
 export interface Incidents extends Answer {
+  trouble?: Maybe<IncidentTrouble>;
   incidents: IncidentRow[];
   /** How messages about them go. */
   receivers: IncidentDelivered[];
@@ -352,6 +365,7 @@ export interface Incident extends Answer, IncidentRow {
   evidence: IncidentKept[];
   incident: IncidentEvent;
   acting: Acting;
+  trouble?: Maybe<IncidentTrouble>;
 }
 
 export interface SourceRow {

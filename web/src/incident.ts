@@ -1,6 +1,7 @@
 // An incident in words and colours, and what one types to work with it.
 
-import type { Acting } from "./api.ts";
+import type { Acting, IncidentTrouble } from "./api.ts";
+import { el, write } from "./dom.ts";
 
 /** The colour of a severity, by the style sheet's name for it. */
 export function tone(severity: string): string | undefined {
@@ -14,6 +15,16 @@ export const BARRED: Record<Exclude<Acting, "here" | "public">, string> = {
   proxy:
     "Whoever comes through the proxy may look, not act: that needs a token as well (`--web-token-file`). On the machine itself, type:",
 };
+
+/** Says that the book is behind, for as long as it is. */
+export class Behind {
+  readonly element = el("p", { class: "behind", role: "alert", hidden: true });
+
+  show(trouble: IncidentTrouble | null | undefined): void {
+    this.element.hidden = !trouble;
+    write(this.element, trouble ? `The incident book is behind. ${trouble.sentence}. ${trouble.hint}.` : "");
+  }
+}
 
 /** What works with an incident in a shell, line by line. */
 export function commands(number: string, state: string): string[] {

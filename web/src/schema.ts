@@ -1298,7 +1298,7 @@ export interface Incident {
   openedText?: string;
   changed: string;
   changedText?: string;
-  resolved: string;
+  resolved?: string;
   resolvedText?: string;
   owner: string;
   reopened: number;
@@ -1317,6 +1317,7 @@ export interface IncidentChanged {
   incident?: Incident;
   worse: boolean;
   spread: boolean;
+  unheard: string;
 }
 
 export interface IncidentNoted {

@@ -331,6 +331,14 @@ await step("an incident is worked with where the book is, and somebody who is la
   await note.fill("");
   await page.getByRole("button", { name: "Add the note" }).focus();
   await page.waitForFunction(() => !document.querySelector("textarea[data-kept]"));
+  // another time zone makes the page anew at once
+  await note.fill("half a note");
+  await note.evaluate((field) => (field.dataset.kept = "yes"));
+  await page.getByRole("combobox", { name: "Time zone" }).selectOption("local");
+  await page.waitForFunction(() => !document.querySelector("textarea[data-kept]"));
+  assert.equal(await note.inputValue(), "half a note", "what is typed outlives another time zone");
+  await page.getByRole("combobox", { name: "Time zone" }).selectOption("utc");
+  await note.fill("");
   assert.deepEqual(sent, [
     { act: "acknowledge", by: "ann", text: "" },
     { act: "close", by: "ann", text: "it was our own crawler" },

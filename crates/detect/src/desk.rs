@@ -49,7 +49,7 @@ struct Entry {
     highest: f64,
     /// When its numbers were last looked at.
     looked: u64,
-    /// When something was last told of it.
+    /// When something was last told of it; 0 while it is to be said again.
     told: u64,
     /// When the detector last said anything of it.
     heard: u64,
@@ -241,7 +241,12 @@ impl Desk {
         true
     }
 
-    /// Time has passed: expires what was not heard of, forgets what ended long ago.
+    /// What is open is to be said again: whoever follows cannot know that it was gone on with.
+    pub(crate) fn restate(&mut self) {
+        self.entries.values_mut().filter(|entry| entry.ended.is_none()).for_each(|entry| entry.told = 0);
+    }
+
+    /// Time has passed: expires what was not heard of, says again what is to be, forgets what ended long ago.
     pub(crate) fn pass(&mut self, about: &'static About, context: &Context<'_>, ledger: &mut Ledger) {
         if self.entries.is_empty() {
             return;
@@ -250,6 +255,9 @@ impl Desk {
         for entry in self.entries.values_mut().filter(|entry| entry.ended.is_none()) {
             if context.now >= entry.heard.saturating_add(silent) {
                 entry.end(about, context, ledger, FindingEnd::Silent);
+            } else if entry.told == 0 {
+                entry.told = context.now;
+                ledger.say(about, context, FindingUpdated { finding: Some(entry.finding.clone()) });
             }
         }
         self.entries.retain(|_, entry| entry.ended.is_none_or(|ended| context.now < ended.saturating_add(remind)));

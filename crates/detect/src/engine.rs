@@ -298,6 +298,13 @@ impl Engine {
         self.nodes.get(node).map(|node| node.now)
     }
 
+    /// What is open is said again as soon as time passes at its node. For a start that goes on from a state: who follows what is found hears that
+    /// it lasts, where otherwise nothing would be said of it for half an hour, as if nobody knew of it any more.
+    pub fn restate(&mut self) {
+        let of_nodes = self.nodes.values_mut().flat_map(|node| &mut node.posts);
+        of_nodes.chain(&mut self.fleet).for_each(|post| post.desk.restate());
+    }
+
     /// It is `time`, by the observer's own clock, which the events are stamped by: a state of the future is one of before that clock was set
     /// back. What waits comes out, and nodes that are more than a minute ahead begin anew; how many those are.
     pub fn set_clocks_back(&mut self, time: u64) -> usize {

@@ -24,7 +24,8 @@
 //! Rules 2 to 4 look at incidents that last, or were resolved within [`REOPEN`]: those are open again. An incident is resolved when none of
 //! its findings has lasted for [`SETTLE`], or when somebody closes it; one that was closed while findings last is open again when another
 //! begins, or one gets worse. A finding of which nothing was heard for [`SILENT`] does not last any more: detectors say every half hour that
-//! one does.
+//! one does. Neither does one of an earlier run of the detectors, when a later one was at work at that node for [`UNHEARD`] and has not said it:
+//! those that go on from a state that was kept say at once what they know of.
 //!
 //! Time is that of the node that a finding is about. So a node whose clock is wrong disturbs its own incidents only; one that fell silent
 //! is given the time of the others ([`Correlator`] has a clock for each, and the middle one for all).
@@ -39,7 +40,7 @@ use event::{Incident, Kind};
 
 use crate::time::{HOUR, MINUTE};
 
-pub use correlator::{Correlator, Followed, Live, Told, Usual};
+pub use correlator::{Correlator, Followed, Live, Told, Usual, id};
 pub use key::family;
 
 /// How many incidents of a family may last before what comes next joins the oldest.
@@ -56,6 +57,8 @@ pub const REOPEN: u64 = 6 * HOUR;
 pub const SETTLE: u64 = 2 * MINUTE;
 /// After how long of silence a finding does not last any more; four times as long as detectors are silent about one that does.
 pub const SILENT: u64 = 2 * HOUR;
+/// How long detectors that were started anew are at work at a node before what they have not said again does not last any more.
+pub const UNHEARD: u64 = 3 * MINUTE;
 /// What an incident is called in which everything is that came when too many had been opened.
 pub const STORM: &str = "storm";
 

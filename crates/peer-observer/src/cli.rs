@@ -90,7 +90,6 @@ pub enum Command {
     /// Work with the incident book: look, write down, acknowledge, close
     ///
     /// The book is kept by `run` or `detect` with `--incidents-book`; these commands reach it while they run, and also when nothing does.
-    #[command(subcommand)]
     Incidents(Incidents),
 
     /// Play recordings into a bus, for tools that watch a replay
@@ -552,13 +551,20 @@ pub struct Connect {
 }
 
 /// `incidents`
+#[derive(clap::Args, Debug)]
+pub struct Incidents {
+    #[command(flatten)]
+    pub place: tools::incidents::Place,
+
+    #[command(subcommand)]
+    pub work: IncidentWork,
+}
+
+/// What to do with the book.
 #[derive(Subcommand, Debug)]
-pub enum Incidents {
+pub enum IncidentWork {
     /// List incidents, the latest first
     List {
-        #[command(flatten)]
-        place: tools::incidents::Place,
-
         /// Only those in this state
         #[arg(long, value_enum, default_value_t = State::All, value_name = "STATE")]
         state: State,
@@ -575,9 +581,6 @@ pub enum Incidents {
 
     /// Show one: what, where, since when, what to do, its evidence, and everything that happened
     Show {
-        #[command(flatten)]
-        place: tools::incidents::Place,
-
         /// Its number
         number: u64,
 
@@ -592,9 +595,6 @@ pub enum Incidents {
 
     /// Write something down
     Note {
-        #[command(flatten)]
-        place: tools::incidents::Place,
-
         /// Of which incident
         number: u64,
 
@@ -609,9 +609,6 @@ pub enum Incidents {
 
     /// Say that you look at it
     Ack {
-        #[command(flatten)]
-        place: tools::incidents::Place,
-
         /// Which incident
         number: u64,
 
@@ -624,9 +621,6 @@ pub enum Incidents {
     ///
     /// It is open again when another finding of it begins, or one gets worse.
     Close {
-        #[command(flatten)]
-        place: tools::incidents::Place,
-
         /// Which incident
         number: u64,
 
@@ -643,9 +637,6 @@ pub enum Incidents {
     ///
     /// It has everything as it is, the names of nodes and the addresses of strangers: it is for you, not for others.
     Export {
-        #[command(flatten)]
-        place: tools::incidents::Place,
-
         /// Which incident
         number: u64,
 

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use bus::{Bus, Subscription};
 use event::IncidentState;
-use tools::incidents::ask::{self, Answer, Ask, Shown};
+use event::text::Printable;
+use tools::incidents::ask::{self, Answer, Ask, Shown, Trouble};
 use tools::incidents::book::{Act, Book, BookError};
-use tools::incidents::door::{self, Access, Guest, Questions};
+use tools::incidents::door::{self, Access, Guests, Questions};
 use tools::incidents::page::{self, Whole};
 use tools::incidents::{Config, Doors, Place, words};
 use tools::logger::Format;
@@ -106,7 +107,7 @@ pub struct Keeper {
     /// For whoever asks it.
     pub book: Book,
     questions: Questions,
-    guests: tokio::sync::mpsc::Receiver<Guest>,
+    guests: Guests,
 }
 
 impl Keeper {
@@ -114,6 +115,7 @@ impl Keeper {
     pub fn into_book(self) -> Book {
         let mut book = self.book;
         book.settle_after(self.asked.config.incidents_settle.0);
+        book.keep_no_evidence("nothing is archived here: the recording itself is the evidence");
         book
     }
 
@@ -171,7 +173,7 @@ fn open_door(book: &Path, questions: Questions) -> impl Future<Output = ()> + Se
         if let Ok(serve) = opened {
             serve.await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
@@ -181,59 +183,82 @@ fn open_door(book: &Path, questions: Questions) -> impl Future<Output = ()> + Se
 ///
 /// The book cannot be reached, or what is asked of it cannot be done.
 pub fn run(options: cli::Incidents) -> Result<(), Failure> {
-    match options {
-        cli::Incidents::List { place, state, most, format } => list(&mut reach(&place)?, state, most, format),
-        cli::Incidents::Show { place, number, most, format } => {
-            let whole = whole(&mut reach(&place)?, number, most)?;
+    use cli::IncidentWork;
+    let mut book = Reached::at(&options.place)?;
+    match options.work {
+        IncidentWork::List { state, most, format } => list(&mut book, state, most, format)?,
+        IncidentWork::Show { number, most, format } => {
+            let whole = whole(&mut book, number, most)?;
             match format {
-                Format::Text => print(&page::text(&whole)),
-                Format::Json => print(&format!("{}\n", json(&whole)?)),
+                Format::Text => print(&page::text(&whole))?,
+                Format::Json => print(&format!("{}\n", json(&whole)?))?,
             }
         }
-        cli::Incidents::Note { place, number, text, by } => act(&place, Act::Note, number, by, text.join(" ")),
-        cli::Incidents::Ack { place, number, by } => act(&place, Act::Acknowledge, number, by, String::new()),
-        cli::Incidents::Close { place, number, text, by } => act(&place, Act::Close, number, by, text.join(" ")),
-        cli::Incidents::Export { place, number, output, most, format } => {
-            let whole = whole(&mut reach(&place)?, number, most)?;
+        IncidentWork::Note { number, text, by } => return act(&mut book, Act::Note, number, by, text.join(" ")),
+        IncidentWork::Ack { number, by } => return act(&mut book, Act::Acknowledge, number, by, String::new()),
+        IncidentWork::Close { number, text, by } => return act(&mut book, Act::Close, number, by, text.join(" ")),
+        IncidentWork::Export { number, output, most, format } => {
+            let whole = whole(&mut book, number, most)?;
             let page = match format {
                 PageFormat::Html => page::html(&whole),
                 PageFormat::Json => format!("{:#}\n", json(&whole)?),
             };
-            write(&output, &page)
+            write(&output, &page)?;
+            print(&format!("incident {number} is in {}\n", output.display()))?;
+        }
+    }
+    // what was shown is not all that is known
+    book.trouble.map_or(Ok(()), |trouble| Err(incomplete(anyhow::anyhow!("{trouble}"), &trouble)))
+}
+
+/// A book, and what whoever keeps it said last of what is not in it.
+struct Reached {
+    access: Access,
+    trouble: Option<Trouble>,
+}
+
+impl Reached {
+    fn at(place: &Place) -> Result<Self, Failure> {
+        let Some(book) = &place.incidents_book else {
+            return Err(Failure::new(Code::Usage, anyhow::anyhow!("which incident book?"))
+                .hint("name it with `--incidents-book FILE`, or as `book` in the section `[incidents]` of the configuration"));
+        };
+        Ok(Self { access: Access::find(book).map_err(unusable)?, trouble: None })
+    }
+
+    fn ask(&mut self, ask: Ask) -> Result<Answer, Failure> {
+        let acts = matches!(ask, Ask::Act { .. });
+        let reply = self.access.ask(ask, tools::incidents::now()).map_err(|error| {
+            let failed = anyhow::Error::new(error).context("the program that has the incident book open did not answer");
+            let hint = if acts { "whether it was done is not known: `incidents show` says" } else { "try again" };
+            Failure::new(Code::Failure, failed).hint(hint)
+        })?;
+        self.trouble = reply.trouble;
+        match (reply.answer, &self.trouble) {
+            // it may be among what waits
+            (Answer::No { sentence, asked_wrong: true, .. }, Some(trouble)) => {
+                Err(incomplete(anyhow::anyhow!("{sentence}; {trouble}"), trouble))
+            }
+            (Answer::No { sentence, hint, asked_wrong }, _) => {
+                let code = if asked_wrong { Code::Usage } else { Code::Failure };
+                let failure = Failure::new(code, anyhow::anyhow!(sentence));
+                Err(if hint.is_empty() { failure } else { failure.hint(hint) })
+            }
+            (answer, _) => Ok(answer),
         }
     }
 }
 
-fn reach(place: &Place) -> Result<Access, Failure> {
-    let Some(book) = &place.incidents_book else {
-        return Err(Failure::new(Code::Usage, anyhow::anyhow!("which incident book?"))
-            .hint("name it with `--incidents-book FILE`, or as `book` in the section `[incidents]` of the configuration"));
-    };
-    Access::find(book).map_err(unusable)
-}
-
-fn ask(access: &mut Access, ask: Ask) -> Result<Answer, Failure> {
-    let acts = matches!(ask, Ask::Act { .. });
-    let answer = access.ask(ask, tools::incidents::now()).map_err(|error| {
-        let failed = anyhow::Error::new(error).context("the program that has the incident book open did not answer");
-        let hint = if acts { "whether it was done is not known: `incidents show` says" } else { "try again" };
-        Failure::new(Code::Failure, failed).hint(hint)
-    })?;
-    match answer {
-        Answer::No { sentence, hint, asked_wrong } => {
-            let code = if asked_wrong { Code::Usage } else { Code::Failure };
-            let failure = Failure::new(code, anyhow::anyhow!(sentence));
-            Err(if hint.is_empty() { failure } else { failure.hint(hint) })
-        }
-        answer => Ok(answer),
-    }
+/// The book says less than is known.
+fn incomplete(error: anyhow::Error, trouble: &Trouble) -> Failure {
+    Failure::new(Code::Failure, error).hint(trouble.hint.clone())
 }
 
 fn unexpected() -> Failure {
     anyhow::anyhow!("the program that has the incident book open answered something else").into()
 }
 
-fn list(access: &mut Access, state: State, most: u32, format: ListFormat) -> Result<(), Failure> {
+fn list(book: &mut Reached, state: State, most: u32, format: ListFormat) -> Result<(), Failure> {
     let state = match state {
         State::Open => Some(IncidentState::Open),
         State::Acknowledged => Some(IncidentState::Acknowledged),
@@ -241,31 +266,33 @@ fn list(access: &mut Access, state: State, most: u32, format: ListFormat) -> Res
         State::All => None,
     };
     let (mut incidents, mut before) = (Vec::new(), u64::MAX);
-    let book = loop {
+    let name = loop {
         let left = most.saturating_sub(u32::try_from(incidents.len()).unwrap_or(u32::MAX));
-        let asked = ask(access, Ask::List { state: state.map(i32::from), most: left, before })?;
-        let Answer::List { book, incidents: page, more } = asked else { return Err(unexpected()) };
+        let asked = book.ask(Ask::List { state: state.map(i32::from), most: left, before })?;
+        let Answer::List { book: name, incidents: page, more } = asked else { return Err(unexpected()) };
         incidents.extend(page.into_iter().map(|stored| stored.0));
         before = incidents.last().map_or(0, |incident| incident.number);
         if !more || before == 0 {
-            break book;
+            break name;
         }
     };
     let text = match format {
+        // where findings wait nobody knows whether there are none
+        ListFormat::Text if incidents.is_empty() && book.trouble.is_some() => String::new(),
         ListFormat::Text if incidents.is_empty() => "no incidents\n".to_owned(),
         ListFormat::Text => incidents.iter().map(|incident| words::line(incident) + "\n").collect(),
         ListFormat::Json => {
             let lines = incidents.iter().map(|incident| serde_json::to_string(incident).map(|line| line + "\n"));
             lines.collect::<Result<String, _>>().map_err(anyhow::Error::new)?
         }
-        ListFormat::Atom => page::atom(&book, &incidents, tools::incidents::now()),
+        ListFormat::Atom => page::atom(&name, &incidents, tools::incidents::now()),
     };
     print(&text)
 }
 
 /// An incident with the end of its timeline: at most so many entries.
-fn whole(access: &mut Access, number: u64, most: u64) -> Result<Whole, Failure> {
-    let mut show = |from, most| match ask(access, Ask::Show { number, from, most })? {
+fn whole(book: &mut Reached, number: u64, most: u64) -> Result<Whole, Failure> {
+    let mut show = |from, most| match book.ask(Ask::Show { number, from, most })? {
         Answer::Show(shown) => Ok(*shown),
         _ => Err(unexpected()),
     };
@@ -289,11 +316,27 @@ fn json(whole: &Whole) -> Result<serde_json::Value, Failure> {
     Ok(page::json(whole).map_err(anyhow::Error::new)?)
 }
 
-fn act(place: &Place, act: Act, number: u64, by: Option<String>, text: String) -> Result<(), Failure> {
-    let name = || ["USER", "LOGNAME"].into_iter().find_map(|variable| std::env::var(variable).ok());
-    let by = by.or_else(name).unwrap_or_default();
-    let Answer::Done(incident) = ask(&mut reach(place)?, Ask::Act { act, number, by, text })? else { return Err(unexpected()) };
-    print(&format!("{}\n", words::line(&incident.0)))
+fn act(book: &mut Reached, act: Act, number: u64, by: Option<String>, text: String) -> Result<(), Failure> {
+    let by = by.or_else(this_user).unwrap_or_default();
+    let name = by.trim().to_owned();
+    match book.ask(Ask::Act { act, number, by, text })? {
+        Answer::Done(incident) => print(&format!("{}\n", words::line(&incident.0))),
+        // nothing went wrong
+        Answer::Already(incident) => {
+            let incident = &incident.0;
+            let who = if incident.owner == name { "you look".to_owned() } else { format!("{} looks", Printable(&incident.owner)) };
+            print(&format!("{who} at it already\n{}\n", words::line(incident)))
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+/// The name of whoever runs this. Services and containers have no `USER`, and a user who has no name has no entry.
+fn this_user() -> Option<String> {
+    let said =
+        ["USER", "LOGNAME"].into_iter().find_map(|variable| std::env::var(variable).ok().filter(|name| !name.trim().is_empty()));
+    let entry = || nix::unistd::User::from_uid(nix::unistd::Uid::effective()).ok().flatten();
+    said.or_else(|| entry().map(|user| user.name))
 }
 
 /// Nothing good is written over.

@@ -54,9 +54,12 @@ fn work(book: &str, folder: &Path) {
     assert_eq!(lines.len(), 2, "{list}");
     assert!(lines[0].contains("reconstruction (D50) at alice") && lines[1].contains("inv_queue (D39) at alice"), "{list}");
     assert!(ask(book, &["ack", "1", "--by", "ann"]).unwrap().contains("acknowledged"));
-    let late = ask(book, &["ack", "1", "--by", "ben"]).unwrap_err();
-    let expect = "error: incident 1 is acknowledged already, by ann\nhint: write down what you know with `incidents note`\n";
-    assert_eq!(late, (2, expect.to_owned()));
+    // who is late is told who was first, and nothing went wrong
+    let late = ["ann", "ben"].map(|by| ask(book, &["ack", "1", "--by", by]).unwrap());
+    assert!(late[0].starts_with("you look at it already\n") && late[1].starts_with("ann looks at it already\n"), "{late:?}");
+    assert!(late.iter().all(|late| late.contains("inv_queue (D39) at alice")), "{late:?}");
+    let nobody = ask(book, &["note", "1", "seen", "--by", " "]).unwrap_err();
+    assert_eq!(nobody, (2, "error: nobody is named who does it\nhint: say who with `--by NAME`\n".to_owned()));
     ask(book, &["note", "1", "as", "in", "March", "--by", "ben"]).unwrap();
     ask(book, &["close", "2", "our own test", "--by", "ann"]).unwrap();
     assert_eq!(ask(book, &["close", "2"]).unwrap_err().0, 2);
@@ -82,9 +85,64 @@ fn work(book: &str, folder: &Path) {
     assert_eq!((feed.matches("<entry>").count(), feed.ends_with("</feed>\n")), (2, true), "{feed}");
     let page = folder.join("1.html");
     let export = ["export", "1", "--output", page.to_str().unwrap()];
-    ask(book, &export).unwrap();
+    assert_eq!(ask(book, &export).unwrap(), format!("incident 1 is in {}\n", page.display()));
     assert!(std::fs::read_to_string(&page).unwrap().contains("<h1>Incident 1: inv_queue (D39) at alice</h1>"));
     assert_eq!(ask(book, &export).unwrap_err().0, 2, "nothing is written over");
+    // the book is named before what is to be done, or after it, or by the environment
+    let before = output(&["incidents", "--incidents-book", book, "list"]);
+    let named = program().args(["incidents", "list"]).env("PEER_OBSERVER_INCIDENTS_BOOK", book).output().unwrap();
+    let expect = ask(book, &["list"]).unwrap();
+    assert_eq!([before, named].map(|output| String::from_utf8(output.stdout).unwrap()), [expect.clone(), expect]);
+}
+
+/// Services and containers have no `USER`; who did something is in the book all the same.
+#[test]
+fn whoever_acts_has_a_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = book(folder.path());
+    let id = std::process::Command::new("id").arg("-un").output().unwrap();
+    let name = String::from_utf8(id.stdout).unwrap();
+    for user in [None, Some("")] {
+        let mut ack = program();
+        ack.args(["incidents", "ack", if user.is_some() { "1" } else { "2" }, "--incidents-book", &book]).env_remove("LOGNAME");
+        match user {
+            Some(user) => ack.env("USER", user),
+            None => ack.env_remove("USER"),
+        };
+        let done = String::from_utf8(ack.output().unwrap().stdout).unwrap();
+        assert!(done.contains(&format!("{} looks at it", name.trim())), "{done}");
+    }
+}
+
+/// The disk of the book is full, and a finding waits for it: nobody is told that there is nothing.
+#[test]
+fn a_book_that_is_behind_is_no_empty_book() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("book");
+    let mut kept = Book::open(&path).unwrap();
+    let (questions, mut guests) = tools::incidents::door::questions();
+    let hint = "the disk is full: what was acknowledged is safe, what comes waits".to_owned();
+    let trouble = tools::incidents::ask::Trouble { findings: 1, reason: "no space".into(), hint, ..Default::default() };
+    guests.say(Some(trouble));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let _within = runtime.enter();
+    drop(tokio::spawn(tools::incidents::door::open(&path, questions).unwrap()));
+    drop(tokio::spawn(async move {
+        while let Some(guest) = guests.recv().await {
+            let (answer, _) = tools::incidents::ask::answer(&mut kept, guest.ask, START);
+            guest.reply.send(answer).unwrap();
+        }
+    }));
+    let book = path.to_str().unwrap();
+    let waits = "1 finding waits: no space\nhint: the disk is full: what was acknowledged is safe, what comes waits\n";
+    for format in ["text", "json"] {
+        let list = output(&["incidents", "list", "--format", format, "--incidents-book", book]);
+        let said = (list.status.code(), String::from_utf8(list.stdout).unwrap(), String::from_utf8(list.stderr).unwrap());
+        assert_eq!(said, (Some(1), String::new(), format!("error: {waits}")));
+    }
+    for what in [&["note", "1", "seen"][..], &["show", "1"]] {
+        assert_eq!(ask(book, what).unwrap_err(), (1, format!("error: there is no incident 1 in this book; {waits}")));
+    }
 }
 
 #[test]

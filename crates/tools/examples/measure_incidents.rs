@@ -140,7 +140,7 @@ async fn latency() -> Result<()> {
     let (receipts, known) = mpsc::channel(64);
     let (post, mut tasks) = Post::start(&messages, messages.receivers()?, unpaced(), &book, &bus, &receipts)?;
     drop(receipts);
-    let doors = Doors { guests: mpsc::channel(1).1, receipts: known };
+    let doors = Doors { guests: tools::incidents::door::questions().1, receipts: known };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let stopped = async move { drop(stopped.await) };
     let work = tokio::spawn(incidents::run(incidents, book, events, bus.clone(), doors, post, stopped));

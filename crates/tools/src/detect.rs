@@ -128,6 +128,7 @@ impl Config {
         let key = || if live { state::key() } else { 0 };
         let mut engine = engine.unwrap_or_else(|| Engine::new(self.thresholds(), key()));
         if live {
+            engine.restate();
             let nodes = engine.set_clocks_back(now());
             if nodes > 0 {
                 tracing::warn!(

@@ -26,7 +26,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::archive::amount::{Age, Size};
 use crate::intake::Intake;
-use ask::Answer;
+use ask::{Answer, Trouble};
 pub use book::{Act, Book, BookError};
 use slice::Slice;
 
@@ -72,7 +72,8 @@ pub struct Place {
     ///
     /// `run` and `detect` make one that is not there. Several programs may not write one book; the commands of `incidents` reach one that a
     /// running program has open.
-    #[arg(long, value_name = "FILE")]
+    // the commands of `incidents` take it in any place
+    #[arg(long, value_name = "FILE", global = true)]
     pub incidents_book: Option<PathBuf>,
 }
 
@@ -122,7 +123,7 @@ pub struct Receipt {
 /// What comes in besides events.
 pub struct Doors {
     /// Questions to the book.
-    pub guests: mpsc::Receiver<door::Guest>,
+    pub guests: door::Guests,
     /// What receivers of messages know.
     pub receipts: mpsc::Receiver<Receipt>,
 }
@@ -157,6 +158,8 @@ pub async fn run(
     let mut cutting: Option<tokio::task::JoinHandle<Slice>> = None;
     desk.say_again().await?;
     loop {
+        // before anybody is answered from a book that knows less
+        doors.guests.say(desk.trouble());
         tokio::select! {
             biased;
             Some(guest) = doors.guests.recv() => {
@@ -187,19 +190,19 @@ pub async fn run(
                 desk.write(&mut audience).await?;
                 desk.keep_cut(&mut audience).await?;
                 // not onto a disk that does not take what it has
-                if cutting.is_none() && !desk.failing {
+                if cutting.is_none() && desk.failing.is_none() {
                     desk.make_room(&config, &directory, &mut audience).await?;
                     cutting = desk.cut(&config, &directory).await?;
                 }
                 out.beat(now(), None, 0, None, None);
             }
             // not while a slice is written that no book knows yet
-            _ = tidy.tick(), if cutting.is_none() && !desk.failing => desk.tidy(&config, &directory).await?,
+            _ = tidy.tick(), if cutting.is_none() && desk.failing.is_none() => desk.tidy(&config, &directory).await?,
             _ = quietly.tick() => desk.tell_quietly(),
             more = intake.next_batch(&mut batch, BATCH) => {
                 desk.take(batch.drain(..));
                 // what cannot be written now is tried again in a while, and not with all that comes
-                if !desk.failing || !more {
+                if desk.failing.is_none() || !more {
                     desk.write(&mut audience).await?;
                 }
                 if !more {
@@ -241,8 +244,10 @@ struct Desk {
     beats: BTreeMap<String, Arc<Event>>,
     /// Findings for which there was no room.
     lost: u64,
-    /// It could not be written when that was tried last.
-    failing: bool,
+    /// Of these, since it could be written last.
+    lost_since: u64,
+    /// Why it could not be written, and what to do about it, if so it was when that was tried last.
+    failing: Option<(String, &'static str)>,
     /// Evidence that was cut, and is not in the book yet.
     cut: Option<Slice>,
 }
@@ -250,14 +255,14 @@ struct Desk {
 impl Desk {
     fn new(book: Book, out: Publisher) -> Self {
         let (waiting, beats) = (Vec::new(), BTreeMap::new());
-        Self { book: Some(book), out, waiting, beats, lost: 0, failing: false, cut: None }
+        Self { book: Some(book), out, waiting, beats, lost: 0, lost_since: 0, failing: None, cut: None }
     }
 
     /// Takes in what came. While the book cannot be written findings wait, and of beats the last of each node.
     fn take(&mut self, batch: impl Iterator<Item = Delivery>) {
         for delivery in batch {
             match delivery {
-                Delivery::Event(event) if !self.failing => self.waiting.push(event),
+                Delivery::Event(event) if self.failing.is_none() => self.waiting.push(event),
                 Delivery::Event(event) => self.put_by(event),
                 Delivery::Missed(count) => {
                     tracing::error!(
@@ -278,7 +283,16 @@ impl Desk {
             self.waiting.push(event);
         } else {
             self.lost += 1;
+            self.lost_since += 1;
         }
+    }
+
+    /// What is not in the book, though it should be.
+    fn trouble(&self) -> Option<Trouble> {
+        let (reason, hint) = self.failing.as_ref()?;
+        // beats wait elsewhere
+        let findings = self.waiting.len() as u64;
+        Some(Trouble { findings, lost: self.lost_since, reason: reason.clone(), hint: (*hint).to_owned() })
     }
 
     /// Works with the book on a thread that may wait for the disk.
@@ -365,13 +379,14 @@ impl Desk {
     }
 
     fn failed(&mut self, error: &BookError) {
-        if !std::mem::replace(&mut self.failing, true) {
+        if self.failing.replace((error.to_string(), error.hint())).is_none() {
             tracing::error!(%error, hint = error.hint(), "findings wait for the incident book");
         }
     }
 
     fn recovered(&mut self) {
-        if std::mem::take(&mut self.failing) {
+        if self.failing.take().is_some() {
+            self.lost_since = 0;
             tracing::info!("the incident book is written again");
         }
     }
@@ -434,15 +449,19 @@ impl Desk {
         if kept <= most / 8 * 7 {
             return Ok(());
         }
-        match self.with(move |book| book.let_go(most / 4 * 3, now())).await? {
-            Ok(gone) => {
-                for (file, told) in gone {
-                    if let Err(error) = std::fs::remove_file(directory.join(&file)) {
-                        tracing::warn!(%error, file, "evidence that gave way could not be deleted");
-                    }
-                    self.tell(&told, audience);
+        let directory = directory.to_owned();
+        let gone = self.with(move |book| {
+            // a disk may hang: nothing else waits for it here
+            let gone = book.let_go(most / 4 * 3, now())?;
+            for (file, _) in &gone {
+                if let Err(error) = std::fs::remove_file(directory.join(file)) {
+                    tracing::warn!(%error, file, "evidence that gave way could not be deleted");
                 }
             }
+            Ok::<_, BookError>(gone)
+        });
+        match gone.await? {
+            Ok(gone) => gone.iter().for_each(|(_, told)| self.tell(told, audience)),
             Err(error) => tracing::warn!(%error, hint = error.hint(), "evidence did not give way; it is tried again"),
         }
         Ok(())

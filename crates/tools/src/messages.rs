@@ -266,7 +266,7 @@ impl Post {
         let mut writer = Writer::new(book.key(), config.messages_plain);
         let least = config.messages_severity;
         let mut incidents = book.incidents(None, waiting::MOST)?;
-        // what is long over wakes nobody
+        // of a replay nobody is told, unless it is wanted
         incidents.retain(|incident| config.messages_replay || !incident.replay);
         let out: Publisher = bus.publisher(FLEET.parse().expect("it is made of letters and an underscore"), Source::Tool);
         let mut tasks = tokio::task::JoinSet::new();
@@ -296,6 +296,7 @@ fn owed(incident: &Incident, known: Option<(u64, bool)>, forgets: bool) -> Optio
     let over = incident.state() == IncidentState::Resolved;
     let incident_of = || Some(incident.clone());
     let kind = match known {
+        // what is long over wakes nobody
         None if over => return None,
         None => IncidentOpened { incident: incident_of() }.into(),
         Some((_, up)) if over && up => IncidentResolved { incident: incident_of(), ..IncidentResolved::default() }.into(),

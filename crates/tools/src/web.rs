@@ -307,6 +307,16 @@ impl Shared {
         }
     }
 
+    /// What the book of this program does not know, though it should. Strangers are told nothing of it.
+    fn trouble(&self) -> Value {
+        let trouble = self.book.as_ref().filter(|_| !self.public).and_then(|(book, _)| book.trouble());
+        trouble.map_or(Value::Null, |trouble| {
+            json!({
+                "findings": U64(trouble.findings), "lost": U64(trouble.lost), "sentence": trouble.to_string(), "hint": trouble.hint,
+            })
+        })
+    }
+
     /// What the server itself adds to the health of everything: the last hop. Called with the state locked; nobody locks the other way round.
     fn add_health(&self, health: &mut Value) {
         let fanout = self.fanout();

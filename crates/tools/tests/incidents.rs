@@ -18,7 +18,7 @@ use event::{
     NetPing, Severity, Source,
 };
 use tokio::sync::mpsc;
-use tools::incidents::ask::{Answer, Ask};
+use tools::incidents::ask::{Answer, Ask, Trouble};
 use tools::incidents::door::{self, Access};
 use tools::incidents::{Act, Audience, Book, BookError, Config, Doors, Place, filter, run};
 
@@ -107,7 +107,14 @@ impl World {
 
     async fn ask(&self, ask: Ask) -> Answer {
         let path = self.path.clone();
-        tokio::task::spawn_blocking(move || Access::find(&path).unwrap().ask(ask, START).unwrap()).await.unwrap()
+        tokio::task::spawn_blocking(move || Access::find(&path).unwrap().ask(ask, START).unwrap().answer).await.unwrap()
+    }
+
+    /// What is not in the book, as whoever asks is told.
+    async fn trouble(&self) -> Option<Trouble> {
+        let path = self.path.clone();
+        let list = Ask::List { state: None, most: 9, before: u64::MAX };
+        tokio::task::spawn_blocking(move || Access::find(&path).unwrap().ask(list, START).unwrap().trouble).await.unwrap()
     }
 
     /// As [`World::ask`], from within the program that keeps the book.
@@ -247,7 +254,17 @@ async fn a_full_disk_loses_nothing_that_was_acknowledged() {
     let Answer::No { sentence, hint, asked_wrong: false } = refused else { panic!("{refused:?}") };
     assert!(sentence.contains("the incident book") && hint.starts_with("the disk is full"), "{sentence}; {hint}");
     // it waits for room
+    assert_eq!(world.trouble().await, None, "what was refused was said to be");
     world.findings.publish(START + SECOND, None, opened(2, "D50", Severity::Warn));
+    // whoever asks is told that the book is behind
+    let trouble = loop {
+        if let Some(trouble) = world.trouble().await {
+            break trouble;
+        }
+    };
+    assert_eq!((trouble.findings, world.questions.trouble()), (1, Some(trouble.clone())));
+    let said = trouble.to_string();
+    assert!(said.starts_with("1 finding waits: failed to write the incident book") && trouble.hint.contains("full"), "{trouble:?}");
     let answer = world.ask_within(Ask::Act { act: Act::Note, number: 1, by: "ann".into(), text: "y".repeat(16_000) }).await;
     assert!(matches!(answer, Answer::No { asked_wrong: false, .. }), "{answer:?}");
     std::fs::remove_file(&ballast).unwrap();
@@ -268,6 +285,7 @@ async fn a_full_disk_loses_nothing_that_was_acknowledged() {
         .collect();
     let expect: Vec<String> = (0..written).map(|number| number.to_string()).collect();
     assert_eq!(notes, expect, "what was acknowledged, and nothing else");
+    assert_eq!(world.trouble().await, None, "it is written again");
     assert!(matches!(
         world.ask_within(Ask::Act { act: Act::Close, number: 1, by: "ann".into(), text: String::new() }).await,
         Answer::Done(_)

@@ -6,13 +6,16 @@ import { button, el, fill, write } from "../dom.ts";
 import { described, type Concluded } from "../finding.ts";
 import { bytes, clock, day, moment, plural, whole, words } from "../format.ts";
 import { numbers, references, section } from "../grounds.ts";
-import { BARRED, commands, tone } from "../incident.ts";
+import { BARRED, Behind, commands, tone } from "../incident.ts";
 import { facts, follow, panel, type Context } from "../page.ts";
 import { marked, prose, runbook } from "../runbook.ts";
 import type { IncidentKept } from "../schema.ts";
 
 /** The paragraph with the runbook. */
 const NEXT = "What to do next";
+
+/** What was typed and not sent, by number: a page that is made anew, as for another time zone, has it again. */
+const drafts = new Map<string, string>();
 
 /** Under this the browser keeps the name of whoever acts. */
 const NAME = "incidents.by";
@@ -24,7 +27,9 @@ export function show(root: HTMLElement, context: Context): void {
   const told = el("div", { class: "stack" });
   const rests = el("div", { class: "stack" });
   const work = new Work(number);
+  const behind = new Behind();
   root.append(
+    behind.element,
     panel(`Incident ${number}`, { wide: true }, head, life),
     el("div", { class: "columns" }, told, el("div", { class: "stack" }, work.element, rests)),
   );
@@ -33,6 +38,7 @@ export function show(root: HTMLElement, context: Context): void {
     const { timeline, evidence, left, state, revision } = incident;
     const key = [incident.book, revision, timeline.length, left, evidence.length].join(" ");
     work.show(incident);
+    behind.show(incident.trouble);
     // what somebody reads or has marked stays while nothing changes
     if (key === shown) return;
     shown = key;
@@ -47,7 +53,7 @@ export function show(root: HTMLElement, context: Context): void {
       ["Until", incident.resolved ? moment(incident.resolved) : undefined],
       ["Looked at by", incident.owner],
       ["Nodes", incident.nodes.join(", ")],
-      ["Findings", `${whole(incident.findings)}, of which ${whole(incident.lasting)} last`],
+      ["Findings", lasting(incident)],
       ["Came back", incident.reopened > 0 ? plural(incident.reopened, "time") : undefined],
       ["Certainty", incident.unknown ? "Events are missing: it is neither confirmed nor over." : undefined],
       ["Similar", similar(incident, context)],
@@ -63,6 +69,13 @@ export function show(root: HTMLElement, context: Context): void {
     );
     fill(rests, grounds(incident, context));
   });
+}
+
+/** How many findings there are, and of one that is not over how many last. */
+function lasting({ findings, lasting: last, state }: Incident): string {
+  if (state === "resolved") return whole(findings);
+  if (Number(last) === 0) return `${whole(findings)}, none lasts`;
+  return `${whole(findings)}, of which ${whole(last)} ${Number(last) === 1 ? "lasts" : "last"}`;
 }
 
 /** Incidents before this one that were about the same. */
@@ -145,6 +158,10 @@ class Work {
 
   constructor(private readonly number: string) {
     this.by.value = localStorage.getItem(NAME) ?? "";
+    this.text.value = drafts.get(number) ?? "";
+    this.text.addEventListener("input", () => {
+      drafts.set(number, this.text.value);
+    });
     this.look = button("I look at it", {}, () => {
       this.send("acknowledge");
     });
@@ -198,7 +215,10 @@ class Work {
           this.said,
           { acknowledge: "It is in the book that you look at it.", note: "The note is in the book.", close: "It is closed." }[what],
         );
-        if (what !== "acknowledge") this.text.value = "";
+        if (what !== "acknowledge") {
+          this.text.value = "";
+          drafts.delete(this.number);
+        }
         this.done();
       },
       (error: unknown) => {

@@ -3,7 +3,7 @@
 import type { IncidentRow } from "../api.ts";
 import { el, write } from "../dom.ts";
 import { UNKNOWN, between, clock, moment, num, plural, whole, words } from "../format.ts";
-import { tone } from "../incident.ts";
+import { Behind, tone } from "../incident.ts";
 import { Figure, figures, follow, panel, type Context } from "../page.ts";
 import type { IncidentDelivered } from "../schema.ts";
 import { Table } from "../table.ts";
@@ -76,7 +76,10 @@ export function show(root: HTMLElement, context: Context): void {
         title: "Findings",
         numeric: true,
         meaning: "That belong to it, over all; and how many of them last",
-        cell: ({ findings, lasting }) => `${whole(findings)} (${whole(lasting)} last)`,
+        cell: ({ findings, lasting, state }) =>
+          state === "resolved"
+            ? whole(findings)
+            : `${whole(findings)} (${Number(lasting) === 0 ? "none lasts" : `${whole(lasting)} ${Number(lasting) === 1 ? "lasts" : "last"}`})`,
         order: ({ findings }) => num(findings),
       },
       {
@@ -129,7 +132,9 @@ export function show(root: HTMLElement, context: Context): void {
     ],
   });
   const told = panel("Messages", { wide: true, note: "How people are told of incidents, by receiver." }, messages.element);
+  const behind = new Behind();
   root.append(
+    behind.element,
     status,
     figures(open, acknowledged, resolved),
     panel("Incidents", { wide: true, side: list.chooser }, list.element),
@@ -137,6 +142,7 @@ export function show(root: HTMLElement, context: Context): void {
   );
   follow(root, context, "incidents", {}, (answer) => {
     now = answer.now;
+    behind.show(answer.trouble);
     const count = (state: string) => answer.incidents.filter((incident) => incident.state === state).length;
     open.show(whole(count("open")));
     acknowledged.show(whole(count("acknowledged")));

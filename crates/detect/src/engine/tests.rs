@@ -94,20 +94,23 @@ fn missing_events_are_unknown_then_known_again() {
     assert_eq!(times, ["1 opened D0 warn node", "12 updated D0 warn node unknown", "126 cleared D0 warn node"]);
 }
 
+const SILENT: &[Entry] = &[entry::<Once>()];
+
+/// Says something once.
+#[derive(Default, Serialize, Deserialize)]
+struct Once;
+
+impl Detector for Once {
+    const ABOUT: About = About { id: "D1", ..Opens::ABOUT };
+    fn observe(&mut self, _: &Event, _: &Context<'_>, findings: &mut Findings<'_>) {
+        findings.judge(&Entity::Asn(64_496), Judgement::Fires(event::Severity::Info), Case::default);
+    }
+    fn tick(&mut self, _: &Context<'_>, _: &mut Findings<'_>) {}
+    fn restarted(&mut self, _: &str) {}
+}
+
 #[test]
 fn a_silent_detector_s_finding_expires() {
-    const SILENT: &[Entry] = &[entry::<Once>()];
-    /// Says something once.
-    #[derive(Default, Serialize, Deserialize)]
-    struct Once;
-    impl Detector for Once {
-        const ABOUT: About = About { id: "D1", ..Opens::ABOUT };
-        fn observe(&mut self, _: &Event, _: &Context<'_>, findings: &mut Findings<'_>) {
-            findings.judge(&Entity::Asn(64_496), Judgement::Fires(event::Severity::Info), Case::default);
-        }
-        fn tick(&mut self, _: &Context<'_>, _: &mut Findings<'_>) {}
-        fn restarted(&mut self, _: &str) {}
-    }
     let mut stage = Stage::new(SILENT, &[("finding.silent", 100.0)]);
     stage.at(1.5, ConnOpened::default());
     stage.until(150.0);
@@ -795,4 +798,32 @@ fn alarms_that_a_guard_keeps_back_are_counted_each_once_a_minute() {
     assert_eq!(stage.told(), "");
     // eleven minutes were begun
     assert_eq!(stage.engine.account("alice").suppressed[crate::Guard::Restart as usize], 11 * 50);
+}
+
+/// Who starts again from a state says at once what is open: whoever follows cannot know that it is known.
+#[test]
+fn what_is_open_is_said_again_after_a_start() {
+    let mut stage = stage();
+    burst(&mut stage, 1.0);
+    assert!(stage.told().starts_with("1 opened D0"));
+    let (engine, _) = Engine::restore_with(OPENS, &stage.engine.save(), Thresholds::default()).unwrap();
+    stage.engine = engine;
+    stage.engine.restate();
+    stage.until(20.0);
+    let told = stage.told();
+    assert_eq!(told.matches("updated D0 warn node").count(), 1, "{told}");
+    stage.until(60.0);
+    assert_eq!(stage.told(), "", "once");
+    // also of a detector that is asked nothing meanwhile
+    let mut stage = Stage::new(SILENT, &[]);
+    stage.at(1.5, ConnOpened::default());
+    stage.told();
+    let (engine, _) = Engine::restore_with(SILENT, &stage.engine.save(), Thresholds::default()).unwrap();
+    stage.engine = engine;
+    stage.until(60.0);
+    assert_eq!(stage.told(), "");
+    stage.engine.restate();
+    stage.until(120.0);
+    let told = stage.told();
+    assert!(told.ends_with(" updated D1 info asn AS64496: \n") && told.lines().count() == 1, "{told}");
 }

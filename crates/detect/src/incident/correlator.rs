@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use super::key::{Key, Place, is_stranger};
-use super::{BURST, BURST_TIME, FAMILY, REOPEN, RESERVE, SETTLE, SILENT, STORM, family, life};
+use super::{BURST, BURST_TIME, FAMILY, REOPEN, RESERVE, SETTLE, SILENT, STORM, UNHEARD, family, life};
 use crate::finding::of;
 use crate::ledger::FLEET;
 use crate::time::{HOUR, MINUTE};
@@ -67,6 +67,26 @@ pub struct Followed {
     node: String,
     /// When something was last heard of it, by the clock of the node.
     heard: u64,
+    /// Which run of the detectors said so; 0 where that says nothing: of a replay, of the whole fleet, and as of a release that did not keep it.
+    run: u64,
+}
+
+impl Followed {
+    /// As [`Live::padded`].
+    pub fn padded(bytes: &[u8]) -> Vec<u8> {
+        [bytes, &[0]].concat()
+    }
+}
+
+/// One life of the detectors at a node.
+#[derive(Debug)]
+struct Run {
+    /// Its number.
+    run: u64,
+    /// Since when it alone beats, by the clock of the node.
+    since: u64,
+    /// Findings of others were given up.
+    looked: bool,
 }
 
 /// What there is to know besides incidents and findings.
@@ -120,6 +140,8 @@ pub struct Correlator {
     followed: BTreeMap<u64, Followed>,
     /// The time at each node.
     clocks: BTreeMap<String, u64>,
+    /// Who finds at each node.
+    runs: BTreeMap<String, Run>,
     /// When it was last looked for silence, by the time of the middle node.
     looked: u64,
     told: Vec<Told>,
@@ -159,6 +181,9 @@ impl Correlator {
         // a tool that tells of the past does so now
         if event.source != i32::from(Source::Tool) {
             self.move_clock(&event.node, event.time);
+        }
+        if let (Source::Detect, Some(Kind::HealthBeat(_)), false) = (event.source(), &event.kind, event.replay) {
+            self.beaten(&event.node, event.run, event.time);
         }
         // what was over by then is over, also where nothing else tells of the time, as between findings of a recording
         self.pass(&event.node);
@@ -239,6 +264,41 @@ impl Correlator {
         self.clocks.insert(node.to_owned(), time);
     }
 
+    /// Detectors are at work at a node. What an earlier run of them found they know of, and say again at once, if they kept their state; if not,
+    /// nobody says any more that it is over.
+    fn beaten(&mut self, node: &str, run: u64, time: u64) {
+        let known = self.runs.get(node).is_some_and(|known| known.run == run && known.since <= time);
+        if !known {
+            if self.runs.len() >= CLOCKS
+                && !self.runs.contains_key(node)
+                && let Some(first) = self.runs.iter().min_by_key(|(_, run)| run.since).map(|(node, _)| node.clone())
+            {
+                self.runs.remove(&first);
+            }
+            self.runs.insert(node.to_owned(), Run { run, since: time, looked: false });
+        }
+        let Some(known) = self.runs.get_mut(node).filter(|known| !known.looked && time >= known.since.saturating_add(UNHEARD))
+        else {
+            return;
+        };
+        known.looked = true;
+        let of_others = |of: &Followed| of.node == node && of.run != 0 && of.run != run;
+        let unheard: Vec<u64> = self.followed.iter().filter(|(_, of)| of_others(of)).map(|(id, _)| *id).collect();
+        let mut counts = BTreeMap::<u64, u64>::new();
+        for id in unheard {
+            if let Some(of) = self.followed.get(&id) {
+                *counts.entry(of.incident).or_default() += 1;
+            }
+            self.end(id, FindingEnd::Silent);
+        }
+        for (number, unheard) in counts {
+            let Some(live) = self.lives.get_mut(&number) else { continue };
+            life::touch(&mut live.incident, time);
+            let incident = Some(live.incident.clone());
+            self.told.push(Told { time, kind: IncidentChanged { incident, unheard, ..IncidentChanged::default() }.into() });
+        }
+    }
+
     /// The time at a node; of one that fell silent, and of all together, that of the middle one.
     fn now(&self, node: &str) -> u64 {
         self.now_by(node, self.middle())
@@ -287,7 +347,9 @@ impl Correlator {
         if ends {
             self.end(id, finding.end());
         } else {
-            self.follow(id, number, node, time, known.is_none());
+            let run = if replay || node == FLEET || event.source() != Source::Detect { 0 } else { event.run };
+            let followed = Followed { incident: number, node: node.to_owned(), heard: time, run };
+            self.follow(id, followed, known.is_none());
         }
         self.tell(number, time, finding, before, known.is_none() && !ends);
         Some(number)
@@ -309,7 +371,7 @@ impl Correlator {
     fn by_keys(&self, keys: &[Key], time: u64) -> Option<u64> {
         let usable = |number: &u64| {
             let live = self.lives.get(number)?;
-            let over = if live.over == 0 { live.incident.resolved } else { live.over };
+            let over = if live.over == 0 { live.incident.resolved() } else { live.over };
             // of two clocks that are far apart neither says what is recent
             let recent = live.incident.state() != IncidentState::Resolved || time.abs_diff(over) <= REOPEN;
             recent.then_some(*number)
@@ -397,21 +459,21 @@ impl Correlator {
         similar.into_iter().map(|(_, number)| number).take(SIMILAR).collect()
     }
 
-    fn follow(&mut self, id: u64, number: u64, node: &str, time: u64, new: bool) {
-        let Some(live) = self.lives.get_mut(&number) else { return };
+    fn follow(&mut self, id: u64, followed: Followed, new: bool) {
+        let Some(live) = self.lives.get_mut(&followed.incident) else { return };
         if new {
             if self.followed.len() >= FOLLOWED {
                 live.incident.unfollowed += 1;
                 // nobody will say when it is over: the incident ends by silence, from the last that was heard
                 if live.incident.lasting == 0 {
-                    live.quiet = Some(time);
+                    live.quiet = Some(followed.heard);
                 }
                 return;
             }
             live.incident.lasting += 1;
         }
         live.quiet = None;
-        self.followed.insert(id, Followed { incident: number, node: node.to_owned(), heard: time });
+        self.followed.insert(id, followed);
         self.changed_followed.insert(id);
     }
 
@@ -447,7 +509,7 @@ impl Correlator {
                 incident.finding_node = node_of(&live.node);
                 live.over = 0;
                 incident.reopened = incident.reopened.saturating_add(1);
-                incident.resolved = 0;
+                incident.resolved = None;
                 incident.owner.clear();
                 live.told = (places, incident.findings);
                 IncidentReopened { incident: Some(incident.clone()) }.into()
@@ -460,7 +522,7 @@ impl Correlator {
                     return;
                 }
                 live.told = (places, incident.findings);
-                IncidentChanged { incident: Some(incident.clone()), worse, spread }.into()
+                IncidentChanged { incident: Some(incident.clone()), worse, spread, unheard: 0 }.into()
             }
         };
         self.told.push(Told { time, kind });
@@ -491,7 +553,7 @@ impl Correlator {
             let incident = &mut live.incident;
             life::touch(incident, now);
             incident.set_state(IncidentState::Resolved);
-            incident.resolved = now;
+            incident.resolved = Some(now);
             live.over = now;
             live.quiet = None;
             let kind = IncidentResolved { incident: Some(incident.clone()), ..IncidentResolved::default() };
@@ -505,7 +567,7 @@ impl Correlator {
     fn forget_old(&mut self) {
         let resolved = |live: &&Live| live.incident.state() == IncidentState::Resolved;
         while self.lives.values().filter(resolved).count() > REMEMBERED {
-            let first = self.lives.values().filter(resolved).min_by_key(|live| (live.incident.resolved, live.incident.number));
+            let first = self.lives.values().filter(resolved).min_by_key(|live| (live.incident.resolved(), live.incident.number));
             let Some(number) = first.map(|live| live.incident.number) else { return };
             self.drop_life(number);
             self.changed.insert(number);
@@ -564,7 +626,7 @@ fn node_of(node: &str) -> String {
 }
 
 /// A finding by a number: its id, which is one in hex unless somebody else than a detector of ours made it.
-fn id(finding: &Finding) -> u64 {
+pub fn id(finding: &Finding) -> u64 {
     let text = finding.id.as_str();
     if text.len() == 16
         && let Ok(number) = u64::from_str_radix(text, 16)

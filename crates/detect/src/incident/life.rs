@@ -23,6 +23,9 @@ pub enum Refused {
         /// How long it is.
         bytes: usize,
     },
+    /// It would stand in the book that nobody did it.
+    #[error("nobody is named who does it")]
+    Nameless,
     /// It is over.
     #[error("incident {number} is resolved already")]
     Resolved {
@@ -85,7 +88,7 @@ pub fn close(incident: &mut Incident, by: &str, text: &str, time: u64) -> Result
     }
     touch(incident, time);
     incident.set_state(IncidentState::Resolved);
-    incident.resolved = incident.changed;
+    incident.resolved = Some(incident.changed);
     Ok(IncidentResolved { incident: Some(incident.clone()), by, text }.into())
 }
 
@@ -96,7 +99,10 @@ pub(super) fn touch(incident: &mut Incident, time: u64) {
 }
 
 fn named(by: &str) -> Result<String, Refused> {
-    bounded("a name", NAME, by.trim())
+    match by.trim() {
+        "" => Err(Refused::Nameless),
+        by => bounded("a name", NAME, by),
+    }
 }
 
 fn bounded(what: &'static str, most: usize, text: &str) -> Result<String, Refused> {

@@ -60,6 +60,11 @@ fn beat(node: &str, second: u64) -> Event {
     at(node, second, HealthBeat::default())
 }
 
+/// As said by a run of the detectors.
+fn by(run: u64, event: Event) -> Event {
+    Event { run, ..event }
+}
+
 /// What is told, a line each.
 fn said(correlator: &mut Correlator, events: &[Event]) -> String {
     let mut out = String::new();
@@ -81,6 +86,11 @@ fn said(correlator: &mut Correlator, events: &[Event]) -> String {
                 incident.findings,
                 if incident.similar.is_empty() { String::new() } else { format!(", like {:?}", incident.similar) },
             ));
+            if let Kind::IncidentChanged(changed) = &told.kind
+                && changed.unheard > 0
+            {
+                out.insert_str(out.len() - 1, &format!(", {} unheard", changed.unheard));
+            }
         }
     }
     out
@@ -444,4 +454,51 @@ fn the_page_names_the_families_as_the_detectors_do() {
         let row = format!("| {family} | {} |", detectors.join(" "));
         assert!(page.contains(&row), "docs/incidents.md has no row `{row}`");
     }
+}
+
+/// A program that was killed says of none of its findings that they are over, and the next run of it may know nothing of them.
+#[test]
+fn what_a_later_run_does_not_say_again_is_given_up() {
+    let queue = node("D39");
+    let beats = |run: u64, from: u64, to: u64| (from..=to).map(move |second| by(run, beat("alice", second)));
+    let mut events = vec![by(7, opened("alice", 0, 1, &queue)), by(7, opened("alice", 1, 2, &queue))];
+    events.push(by(7, opened("bob", 2, 3, &queue)));
+    events.extend(beats(7, 2, 300));
+    // killed; the next has the second from the state that was kept, and says so
+    events.extend(beats(9, 400, 410));
+    events.push(by(9, updated("alice", 411, 2, &queue)));
+    events.extend(beats(9, 412, 700));
+    events.push(by(9, cleared("alice", 701, 2, &queue)));
+    events.extend(beats(9, 702, 900));
+    check(
+        &events,
+        expect![[r#"
+            0 opened 1 open load warn at alice: 1 of 1 last
+            2 opened 2 open load warn at bob: 1 of 1 last, like [1]
+            580 changed 1 open load warn at alice: 1 of 2 last, 1 unheard
+            821 resolved 1 resolved load warn at alice: 0 of 2 last
+        "#]],
+    );
+    // nobody said it again
+    let mut correlator = Correlator::default();
+    let mut events = vec![by(7, opened("alice", 0, 1, &queue)), by(7, beat("alice", 10))];
+    events.extend(beats(9, 60, 400));
+    let log = said(&mut correlator, &events);
+    assert!(log.contains("240 changed 1 open load warn at alice: 0 of 1 last, 1 unheard\n360 resolved 1 "), "{log}");
+    assert_eq!(correlator.incident(1).unwrap().end(), event::FindingEnd::Silent, "nobody knows");
+}
+
+/// Two programs that find at one node take nothing from each other, and neither do a recording and a release that did not say who it was.
+#[test]
+fn runs_that_are_alive_side_by_side_give_nothing_up() {
+    let queue = node("D39");
+    let mut events = vec![by(7, opened("alice", 0, 1, &queue)), opened("alice", 0, 2, &queue)];
+    events.extend((1..1_000).map(|second| by([7, 9][second as usize % 2], beat("alice", second))));
+    let mut correlator = Correlator::default();
+    let log = said(&mut correlator, &events);
+    assert!(!log.contains("unheard"), "{log}");
+    // the first is gone, and what it found with it
+    events = (1_000..1_200).map(|second| by(9, beat("alice", second))).collect();
+    let log = said(&mut correlator, &events);
+    assert!(log.contains("1 of 2 last, 1 unheard"), "{log}");
 }

@@ -3,9 +3,11 @@
 //! A question and its answer are postcard, each behind its length (u32, little-endian) and the number of this form. Both ends are of the
 //! same release, or say that they are not.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 
 use detect::incident::Told;
+use detect::incident::life::Refused;
 use event::{Event, Incident, IncidentState};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +15,7 @@ use super::book::{Act, ActError, Book, BookError};
 use super::slice::Slice;
 
 /// Number of this form.
-const FORM: u8 = 2;
+const FORM: u8 = 3;
 /// The longest question: a note, and little more.
 pub const QUESTION: usize = 32 << 10;
 /// The longest answer.
@@ -75,6 +77,8 @@ pub enum Answer {
     Show(Box<Shown>),
     /// It is done, and in the book.
     Done(Box<Stored<Incident>>),
+    /// Somebody looks at it already, as was asked for; the incident says who.
+    Already(Box<Stored<Incident>>),
     /// It is not.
     No {
         /// Why.
@@ -84,6 +88,44 @@ pub enum Answer {
         /// Whether whoever asks is wrong, and not the book.
         asked_wrong: bool,
     },
+}
+
+/// An answer of a program that keeps a book.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Reply {
+    /// From the book, as it is on the disk.
+    pub answer: Answer,
+    /// What is not in it, though it should be.
+    pub trouble: Option<Trouble>,
+}
+
+/// Findings that could not be written down, and wait: the book says less than is known.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Trouble {
+    /// How many wait.
+    pub findings: u64,
+    /// How many were lost since, because no more can wait.
+    pub lost: u64,
+    /// Why.
+    pub reason: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.findings {
+            0 => f.write_str("what was kept waits to be written down")?,
+            1 => f.write_str("1 finding waits")?,
+            findings => write!(f, "{findings} findings wait")?,
+        }
+        match self.lost {
+            0 => {}
+            1 => f.write_str(", 1 was lost")?,
+            lost => write!(f, ", {lost} were lost")?,
+        }
+        write!(f, ": {}", self.reason)
+    }
 }
 
 /// An incident, and what there is of it.
@@ -144,7 +186,14 @@ pub fn answer(book: &mut Book, ask: Ask, now: u64) -> (Answer, Option<Told>) {
             Err(error) => Err(error),
         },
     };
-    (answered.unwrap_or_else(|error| no(&error)), None)
+    (answered.unwrap_or_else(|error| already(book, &error).unwrap_or_else(|| no(&error))), None)
+}
+
+/// That somebody looks at it is as it should be, whoever says so now.
+fn already(book: &Book, error: &ActError) -> Option<Answer> {
+    let ActError::Refused(Refused::Acknowledged { number, .. }) = error else { return None };
+    let incident = book.incident(*number).ok().flatten()?;
+    Some(Answer::Already(Box::new(Stored(incident))))
 }
 
 fn show(book: &Book, number: u64, from: u64, most: u32) -> Result<Answer, ActError> {
@@ -159,7 +208,7 @@ fn no(error: &ActError) -> Answer {
     let hint = match error {
         ActError::Book(error) => error.hint(),
         ActError::Unknown(_) => "`peer-observer incidents list` lists them",
-        ActError::Refused(detect::incident::life::Refused::Acknowledged { .. }) => "write down what you know with `incidents note`",
+        ActError::Refused(Refused::Nameless) => "say who with `--by NAME`",
         _ => "",
     };
     Answer::No { sentence: error.to_string(), hint: hint.to_owned(), asked_wrong: !matches!(error, ActError::Book(_)) }
@@ -210,7 +259,7 @@ pub fn question(bytes: &[u8]) -> io::Result<Ask> {
 /// # Errors
 ///
 /// The other side goes away, or speaks in another way.
-pub fn ask_over(mut stream: impl Read + Write, ask: &Ask) -> io::Result<Answer> {
+pub fn ask_over(mut stream: impl Read + Write, ask: &Ask) -> io::Result<Reply> {
     stream.write_all(&packed(ask))?;
     let mut head = [0; 5];
     stream.read_exact(&mut head)?;

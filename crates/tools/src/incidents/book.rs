@@ -12,6 +12,7 @@
 //! | `timeline` | number, place | `Event`, protobuf: findings, and what became of the incident, in the order in which the book learned it; notes, acknowledgements and evidence without the most of what they repeat |
 //! | `slices` | number, place | evidence that is kept or is still to be cut: `slice::Slice`, JSON |
 //! | `lives`, `followed` | number; finding | what the correlator needs to go on, postcard; fields are added at the end, and those that an older release did not write are 0 |
+//! | `replayed` | finding | of findings of replays: number, time of what was said of it last, and how it stands then. What is played again is known by it. A book that an earlier release made has it once there is something in it |
 //! | `sent` | receiver, number | what a receiver of messages knows: revision, and whether an alert is up with it |
 //!
 //! Everything that belongs to one change is one transaction, which is on the disk before anybody is told. A crash at any moment leaves the
@@ -19,6 +20,7 @@
 
 mod forget;
 mod held;
+mod replayed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -30,7 +32,7 @@ use std::time::Duration;
 
 use detect::FLEET;
 use detect::incident::life::{self, Refused};
-use detect::incident::{Correlator, Live, Told, Usual};
+use detect::incident::{Correlator, Followed, Live, Told, Usual};
 use event::{Event, Incident, IncidentState, Kind, Source};
 use prost::Message as _;
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
@@ -170,6 +172,8 @@ pub struct Book {
     key: [u8; 32],
     /// Incidents to which something happened of which nothing was told.
     unsaid: BTreeSet<u64>,
+    /// Why no evidence is to be cut, if so it is.
+    no_evidence: Option<&'static str>,
 }
 
 impl Book {
@@ -195,13 +199,19 @@ impl Book {
     pub fn existing(path: &Path) -> Result<Self, BookError> {
         let database = database(path)?;
         let (correlator, name, key) = begin(path, &database)?;
-        Ok(Self { path: path.to_owned(), database: Some(database), correlator, name, key, unsaid: BTreeSet::new() })
+        let unsaid = BTreeSet::new();
+        Ok(Self { path: path.to_owned(), database: Some(database), correlator, name, key, unsaid, no_evidence: None })
     }
 
     /// How long none of its findings has to have lasted for an incident to be resolved; otherwise [`detect::incident::SETTLE`]. Whoever keeps the
     /// book says so: it is not written down.
     pub fn settle_after(&mut self, settle: Duration) {
         self.correlator.settle_after(u64::try_from(settle.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// No evidence is cut for what is recorded from now on, for this reason, which is said with each incident.
+    pub fn keep_no_evidence(&mut self, why: &'static str) {
+        self.no_evidence = Some(why);
     }
 
     /// Its name, which no other book has.
@@ -230,7 +240,7 @@ impl Book {
             match Self::existing(&self.path) {
                 Ok(mut book) => {
                     book.correlator.settle_as(&self.correlator);
-                    *self = Self { unsaid, ..book };
+                    *self = Self { unsaid, no_evidence: self.no_evidence, ..book };
                 }
                 Err(error) => {
                     self.unsaid = unsaid;
@@ -252,10 +262,15 @@ impl Book {
         let mut all = Vec::new();
         // whether the last that happened to an incident is told
         let mut said = BTreeMap::new();
+        let mut replayed = self.replayed(events)?;
         for event in events {
+            if replayed.has(event) {
+                continue;
+            }
             if let Some(number) = self.correlator.observe(event) {
                 entries.push((number, Entry::Finding(event)));
                 said.insert(number, false);
+                replayed.note(event, number);
             }
             for told in self.correlator.take_told() {
                 said.insert(number_of(&told.kind), true);
@@ -268,7 +283,10 @@ impl Book {
             return Ok(all);
         }
         let now = super::now();
-        let wanted: Vec<Slice> = all.iter().filter_map(|told| Slice::wanted(told, now)).collect();
+        let mut wanted: Vec<Slice> = all.iter().filter_map(|told| Slice::wanted(told, now)).collect();
+        if let Some(why) = self.no_evidence {
+            wanted.iter_mut().for_each(|slice| (slice.done, slice.problem) = (now, why.to_owned()));
+        }
         self.change(|_, transaction| {
             let mut timeline = transaction.open_table(TIMELINE)?;
             for (number, entry) in entries {
@@ -277,6 +295,7 @@ impl Book {
                     Entry::Change(at) => append(&mut timeline, number, &told_event(&all[at]))?,
                 }
             }
+            replayed.keep(transaction)?;
             want(&wanted, transaction)
         })?;
         self.unsaid.retain(|number| !said.contains_key(number));
@@ -463,7 +482,13 @@ impl Book {
         let Some(incident) = self.incident(slice.incident)? else { return Ok(None) };
         let told = Told { time: now, kind: slice.kept(incident) };
         self.change(|_, transaction| {
-            transaction.open_table(SLICES)?.insert((slice.incident, slice.place), to_json(slice).as_slice())?;
+            let mut slices = transaction.open_table(SLICES)?;
+            let known = slices.get((slice.incident, slice.place))?.map(|row| json::<Slice>(row.value())).transpose()?;
+            slices.insert((slice.incident, slice.place), to_json(slice).as_slice())?;
+            // it was widened while it was cut
+            if let Some(wider) = known.filter(|known| known.is_wanted() && !known.asks_for_as_much(slice)) {
+                want_another(&mut slices, &wider)?;
+            }
             append(&mut transaction.open_table(TIMELINE)?, slice.incident, &told_event(&told))?;
             Ok(Some(told))
         })
@@ -533,11 +558,29 @@ impl Book {
 fn want(slices: &[Slice], transaction: &WriteTransaction) -> Result<(), redb::Error> {
     let mut table = transaction.open_table(SLICES)?;
     for slice in slices {
-        let last = table.range((slice.incident, 0)..=(slice.incident, u32::MAX))?.next_back().transpose()?;
-        let place = last.map_or(0, |(key, _)| key.value().1 + 1);
-        if (place as usize) < super::slice::MOST {
-            table.insert((slice.incident, place), to_json(&Slice { place, ..slice.clone() }).as_slice())?;
+        // what is still to be cut is cut once, and holds both
+        let (mut wider, mut said) = (None, false);
+        for row in table.range((slice.incident, 0)..=(slice.incident, u32::MAX))? {
+            let known: Slice = json(row?.1.value())?;
+            wider = wider.or_else(|| known.widened(slice));
+            said |= !slice.is_wanted() && known.problem == slice.problem;
         }
+        match wider {
+            // that nothing is cut need not be said of each time
+            _ if said => {}
+            Some(wider) => drop(table.insert((wider.incident, wider.place), to_json(&wider).as_slice())?),
+            None => want_another(&mut table, slice)?,
+        }
+    }
+    Ok(())
+}
+
+/// A slice more, if there may be one.
+fn want_another(table: &mut redb::Table<'_, (u64, u32), &'static [u8]>, slice: &Slice) -> Result<(), redb::Error> {
+    let last = table.range((slice.incident, 0)..=(slice.incident, u32::MAX))?.next_back().transpose()?;
+    let place = last.map_or(0, |(key, _)| key.value().1 + 1);
+    if (place as usize) < super::slice::MOST {
+        table.insert((slice.incident, place), to_json(&Slice { place, ..slice.clone() }).as_slice())?;
     }
     Ok(())
 }
@@ -636,7 +679,7 @@ fn begin(path: &Path, database: &Database) -> Result<(Correlator, String, [u8; 3
         }
         for row in transaction.open_table(FOLLOWED)?.iter()? {
             let (id, bytes) = row?;
-            followed.push((id.value(), postcard(bytes.value())?));
+            followed.push((id.value(), postcard(&Followed::padded(bytes.value()))?));
         }
         let usual = usual.map(|bytes| postcard(&Usual::padded(&bytes))).transpose()?.unwrap_or_default();
         Ok(Correlator::new(name.clone(), usual, lives, followed))

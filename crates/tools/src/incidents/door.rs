@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::mpsc::error::{SendError, TrySendError};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use super::ask::{self, Answer, Ask, QUESTION};
+use super::ask::{self, Answer, Ask, QUESTION, Reply, Trouble};
 use super::book::{Book, BookError};
 
 /// Who may ask at the same time; others wait.
@@ -34,12 +35,70 @@ pub struct Guest {
     pub reply: oneshot::Sender<Answer>,
 }
 
-/// The way to whoever has a book open in this process. Full: whoever asks waits.
-pub type Questions = mpsc::Sender<Guest>;
+/// The way to whoever has a book open in this process.
+#[derive(Clone, Debug)]
+pub struct Questions {
+    guests: mpsc::Sender<Guest>,
+    trouble: watch::Receiver<Option<Trouble>>,
+}
+
+/// Whoever asks, for whoever has the book open.
+#[derive(Debug)]
+pub struct Guests {
+    guests: mpsc::Receiver<Guest>,
+    trouble: watch::Sender<Option<Trouble>>,
+}
 
 /// Both ends of it.
-pub fn questions() -> (Questions, mpsc::Receiver<Guest>) {
-    mpsc::channel(GUESTS)
+pub fn questions() -> (Questions, Guests) {
+    let (sender, guests) = mpsc::channel(GUESTS);
+    let (trouble, said) = watch::channel(None);
+    (Questions { guests: sender, trouble: said }, Guests { guests, trouble })
+}
+
+impl Questions {
+    /// Asks. Where many do, this waits.
+    ///
+    /// # Errors
+    ///
+    /// Nobody answers any more.
+    pub async fn send(&self, guest: Guest) -> Result<(), SendError<Guest>> {
+        self.guests.send(guest).await
+    }
+
+    /// Asks, and does not wait.
+    ///
+    /// # Errors
+    ///
+    /// Many do, or nobody answers any more.
+    pub fn try_send(&self, guest: Guest) -> Result<(), TrySendError<Guest>> {
+        self.guests.try_send(guest)
+    }
+
+    /// What is not in the book, though it should be. It is known without a look into the book, whose disk may hang.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.trouble.borrow().clone()
+    }
+
+    async fn closed(&self) {
+        self.guests.closed().await;
+    }
+}
+
+impl Guests {
+    /// The next who asks.
+    pub async fn recv(&mut self) -> Option<Guest> {
+        self.guests.recv().await
+    }
+
+    /// What is not in the book, though it should be, from now on.
+    pub fn say(&self, trouble: Option<Trouble>) {
+        self.trouble.send_if_modified(|said| {
+            let differs = *said != trouble;
+            *said = trouble;
+            differs
+        });
+    }
 }
 
 /// Where the socket of a book is.
@@ -91,7 +150,7 @@ pub fn open(book: &Path, questions: Questions) -> io::Result<impl Future<Output 
     })
 }
 
-async fn guest(mut stream: tokio::net::UnixStream, questions: mpsc::Sender<Guest>) -> io::Result<()> {
+async fn guest(mut stream: tokio::net::UnixStream, questions: Questions) -> io::Result<()> {
     let mut head = [0; 5];
     stream.read_exact(&mut head).await?;
     let mut body = vec![0; ask::length(head, QUESTION)?];
@@ -100,7 +159,8 @@ async fn guest(mut stream: tokio::net::UnixStream, questions: mpsc::Sender<Guest
     let (reply, answer) = oneshot::channel();
     let ended = |_| io::Error::other("the program ends");
     questions.send(Guest { ask, reply }).await.map_err(|_| io::Error::other("the program ends"))?;
-    stream.write_all(&ask::packed(&answer.await.map_err(ended)?)).await
+    let answer = answer.await.map_err(ended)?;
+    stream.write_all(&ask::packed(&Reply { answer, trouble: questions.trouble() })).await
 }
 
 /// A way to a book.
@@ -142,9 +202,9 @@ impl Access {
     /// # Errors
     ///
     /// The other process went away: whether it did what was asked is not known.
-    pub fn ask(&mut self, ask: Ask, now: u64) -> io::Result<Answer> {
+    pub fn ask(&mut self, ask: Ask, now: u64) -> io::Result<Reply> {
         match self {
-            Self::Own(book) => Ok(ask::answer(book, ask, now).0),
+            Self::Own(book) => Ok(Reply { answer: ask::answer(book, ask, now).0, trouble: None }),
             Self::Through(socket) => {
                 let stream = UnixStream::connect(socket)?;
                 stream.set_read_timeout(Some(PATIENCE))?;

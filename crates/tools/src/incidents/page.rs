@@ -85,7 +85,8 @@ pub fn text(whole: &Whole) -> String {
 
 /// What is said where the beginning of a timeline is left out.
 fn before(left: u64) -> Option<String> {
-    (left > 0).then(|| format!("{left} entries before these are left out: `--most` says how many are shown"))
+    let entries = if left == 1 { "1 entry before these is".to_owned() } else { format!("{left} entries before these are") };
+    (left > 0).then(|| format!("{entries} left out: `--most` says how many are shown"))
 }
 
 fn indented(out: &mut String, lines: impl Iterator<Item = impl fmt::Display>) {

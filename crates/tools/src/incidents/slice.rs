@@ -83,6 +83,20 @@ impl Slice {
         format!("{:06}-{}.poa", self.incident, self.place)
     }
 
+    /// It, still to be cut, as one that holds what another asks for as well; `None` if it cannot be: it is cut, is of another node or peer, or
+    /// would be too long.
+    pub fn widened(&self, other: &Self) -> Option<Self> {
+        let peer = if self.peer == other.peer { Some(self.peer) } else { self.peer.xor(other.peer).map(|_| None) };
+        let (from, to) = (self.from.min(other.from), self.to.max(other.to));
+        let fits = self.is_wanted() && self.incident == other.incident && self.node == other.node && to - from <= LONGEST;
+        peer.filter(|_| fits).map(|peer| Self { from, to, peer, ..self.clone() })
+    }
+
+    /// Whether another asks for the same, whatever became of it.
+    pub fn asks_for_as_much(&self, other: &Self) -> bool {
+        (self.from, self.to, &self.node, self.peer) == (other.from, other.to, &other.node, other.peer)
+    }
+
     /// Whether it is still to be cut.
     pub fn is_wanted(&self) -> bool {
         self.done == 0

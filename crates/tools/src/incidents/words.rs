@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 
 use detect::About;
 use event::text::{Printable, Rfc3339};
-use event::{Event, Finding, FindingEnd, FindingEntity, Incident, IncidentState, Kind, Severity, Verdict};
+use event::{Event, Finding, FindingEnd, FindingEntity, FindingInput, Incident, IncidentState, Kind, Severity, Verdict};
 
 use super::runbook;
 use super::slice::Slice;
@@ -18,13 +18,46 @@ const NUMBERS: usize = 4;
 
 /// A line for a list.
 pub fn line(incident: &Incident) -> String {
-    let Incident { number, findings, lasting, .. } = *incident;
     let (state, severity) = (incident.state().word(), incident.severity().word());
     let opened = Rfc3339::from_nanos(incident.opened);
-    let owner = if incident.owner.is_empty() { String::new() } else { format!(", {} looks at it", Printable(&incident.owner)) };
-    let again = if incident.reopened > 0 { format!(", back {} times", incident.reopened) } else { String::new() };
-    let title = title(incident);
-    format!("{number:>5}  {state:<12} {severity:<8} {opened}  {title} ({}, {lasting} last{again}{owner})", counted(findings))
+    format!("{:>5}  {state:<12} {severity:<8} {opened}  {}", incident.number, told(incident))
+}
+
+/// What it is, how many findings say so, and who looks at it.
+fn told(incident: &Incident) -> String {
+    let mut told = vec![counted(incident.findings)];
+    told.extend(lasting(incident));
+    told.extend(match incident.reopened {
+        0 => None,
+        1 => Some("back once".to_owned()),
+        times => Some(format!("back {times} times")),
+    });
+    told.extend((!incident.owner.is_empty()).then(|| format!("{} looks at it", Printable(&incident.owner))));
+    format!("{} ({})", title(incident), told.join(", "))
+}
+
+/// How many of its findings last; of one that is over nobody asks.
+fn lasting(incident: &Incident) -> Option<String> {
+    match (incident.state(), incident.lasting, incident.findings) {
+        (IncidentState::Resolved, ..) => None,
+        (_, 0, _) => Some("none lasts".to_owned()),
+        (_, 1, 1) => Some("it lasts".to_owned()),
+        (_, 1, _) => Some("1 lasts".to_owned()),
+        (_, lasting, _) => Some(format!("{lasting} last")),
+    }
+}
+
+/// A change in a line, for who follows: what happened, to which incident, how bad it is, and who did it.
+pub fn news(kind: &Kind, incident: &Incident) -> String {
+    let by = match kind {
+        Kind::IncidentNoted(said) => said.by.as_str(),
+        Kind::IncidentAcknowledged(said) => said.by.as_str(),
+        Kind::IncidentResolved(said) => said.by.as_str(),
+        _ => "",
+    };
+    let by = if by.is_empty() { String::new() } else { format!(" by {}", Printable(by)) };
+    let (state, severity) = (incident.state().word(), incident.severity().word());
+    format!("{}{by}: {severity}, {state}, {}", incident.number, told(incident))
 }
 
 /// What it is, in a few words: `inv_queue (D39) at alice`.
@@ -40,6 +73,7 @@ pub fn title(incident: &Incident) -> String {
     let _ = match incident.places.as_slice() {
         [] => write!(text, " over the whole fleet"),
         [one] if incident.elsewhere == 0 => write!(text, " at {}", Printable(&one.node)),
+        [_] => write!(text, " at more than one node"),
         many => write!(text, " at {} nodes", many.len()),
     };
     text
@@ -51,6 +85,7 @@ pub fn change(kind: &Kind) -> &'static str {
         Kind::IncidentOpened(_) => "opened",
         Kind::IncidentChanged(changed) if changed.worse => "worse",
         Kind::IncidentChanged(changed) if changed.spread => "at more nodes",
+        Kind::IncidentChanged(changed) if changed.unheard > 0 => "not found again",
         Kind::IncidentChanged(_) => "many more findings",
         Kind::IncidentNoted(_) => "a note was added",
         Kind::IncidentAcknowledged(_) => "somebody looks at it",
@@ -81,7 +116,8 @@ pub fn paragraphs(incident: &Incident) -> Vec<(&'static str, String)> {
     }
     if !incident.similar.is_empty() {
         let numbers: Vec<String> = incident.similar.iter().map(ToString::to_string).collect();
-        out.push(("Similar", format!("incidents {}", numbers.join(", "))));
+        let incidents = if numbers.len() == 1 { "incident" } else { "incidents" };
+        out.push(("Similar", format!("{incidents} {}", numbers.join(", "))));
     }
     out
 }
@@ -101,15 +137,9 @@ fn what(incident: &Incident, finding: &Finding, about: Option<&About>) -> String
         Some(about) => write!(text, "{}.", about.title),
         None => write!(text, "{} ({}).", Printable(&finding.name), Printable(&finding.detector)),
     };
-    for input in finding.inputs.iter().take(NUMBERS) {
-        let _ = write!(text, " {} {}", Printable(&input.name).to_string().replace('_', " "), Number(input.value));
-        if !input.unit.is_empty() {
-            let _ = write!(text, " {}", Printable(&input.unit));
-        }
-        if let Some(threshold) = input.threshold {
-            let _ = write!(text, " (threshold {})", Number(threshold));
-        }
-        text.push('.');
+    let numbers: Vec<String> = finding.inputs.iter().take(NUMBERS).map(|input| Input(input).to_string()).collect();
+    if !numbers.is_empty() {
+        let _ = write!(text, " {}.", numbers.join("; "));
     }
     let more: Vec<&str> = incident.detectors.iter().map(String::as_str).filter(|id| *id != finding.detector).collect();
     if !more.is_empty() {
@@ -147,11 +177,9 @@ fn listed(names: impl Iterator<Item = String>, all: usize) -> String {
 
 fn since(incident: &Incident) -> String {
     let mut text = Rfc3339::from_nanos(incident.opened).to_string();
-    if incident.resolved > 0 {
-        let _ = write!(text, ", until {}", Rfc3339::from_nanos(incident.resolved));
-    }
+    let Some(resolved) = incident.resolved else { return text };
+    let _ = write!(text, ", until {}", Rfc3339::from_nanos(resolved));
     match incident.end() {
-        _ if incident.resolved == 0 => {}
         FindingEnd::Silent | FindingEnd::Crowded => text.push_str("; nobody knows whether it goes on"),
         FindingEnd::Gone => text.push_str("; whom it was about is gone"),
         FindingEnd::Cleared | FindingEnd::Unspecified => {}
@@ -173,16 +201,74 @@ fn sure(incident: &Incident, finding: &Finding) -> String {
     text
 }
 
+/// That findings count as over because nobody knows.
+pub fn unheard(findings: u64) -> String {
+    let go = if findings == 1 { "it goes" } else { "they go" };
+    format!("the detectors were started anew, and have not said {} again: nobody knows whether {go} on", counted(findings))
+}
+
+fn events(count: u64) -> String {
+    if count == 1 { "1 event".to_owned() } else { format!("{count} events") }
+}
+
 fn counted(findings: u64) -> String {
     if findings == 1 { "1 finding".to_owned() } else { format!("{findings} findings") }
 }
 
-/// A number as people read it.
+/// A number that a finding rests on: what it is, how much, of what. A share is in percent, and its name does not say so again.
+struct Input<'a>(&'a FindingInput);
+
+impl fmt::Display for Input<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(FindingInput { name, value, unit, threshold }) = self;
+        let share = unit.strip_prefix("share");
+        let name = Printable(name).to_string().replace('_', " ");
+        let name = if share.is_some() { name.strip_suffix(" share").unwrap_or(&name) } else { &name };
+        let times = if share.is_some() { 100.0 } else { 1.0 };
+        let unit = match share {
+            Some(rest) => format!(" %{rest}"),
+            // what the name says is not said again
+            None if unit.is_empty()
+                || name == *unit
+                || name.starts_with(&format!("{unit} "))
+                || name.ends_with(&format!(" {unit}")) =>
+            {
+                String::new()
+            }
+            None => format!(" {unit}"),
+        };
+        let unit = Printable(&unit).to_string();
+        let of_one = if *value == 1.0 { singular(&unit) } else { &unit };
+        write!(f, "{name}: {}{of_one}", Number(value * times))?;
+        match threshold {
+            Some(threshold) if share.is_some() => write!(f, " (threshold {} %)", Number(threshold * times)),
+            Some(threshold) => write!(f, " (threshold {})", Number(*threshold)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The word for one of what a unit counts.
+fn singular(unit: &str) -> &str {
+    unit.strip_suffix("sses").map_or_else(|| unit.strip_suffix('s').unwrap_or(unit), |_| &unit[..unit.len() - 2])
+}
+
+/// A number as people read it: to two places behind the point, or two digits of what is smaller.
 struct Number(f64);
 
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.fract() == 0.0 && self.0.abs() < 1e15 { write!(f, "{}", self.0) } else { write!(f, "{:.2}", self.0) }
+        let Self(number) = *self;
+        let places = match number.abs() {
+            whole if whole.fract() == 0.0 || !whole.is_finite() => 0,
+            large if large >= 100.0 => 0,
+            medium if medium >= 10.0 => 1,
+            small if small >= 0.01 => 2,
+            tiny if tiny >= 0.000_1 => 4,
+            _ => 6,
+        };
+        let text = format!("{number:.places$}");
+        f.write_str(if places > 0 { text.trim_end_matches('0').trim_end_matches('.') } else { &text })
     }
 }
 
@@ -223,8 +309,9 @@ pub fn entry(event: &Event) -> String {
         (Some(Kind::IncidentResolved(done)), _) => told("resolved", &done.by, &done.text),
         (Some(Kind::IncidentKept(kept)), _) if kept.file.is_empty() => told("no evidence kept", "", &kept.problem),
         (Some(Kind::IncidentKept(kept)), _) => {
-            told(&format!("{} events kept in {}", kept.events, Printable(&kept.file)), "", &kept.problem)
+            told(&format!("{} kept in {}", events(kept.events), Printable(&kept.file)), "", &kept.problem)
         }
+        (Some(Kind::IncidentChanged(changed)), _) if changed.unheard > 0 => told(&unheard(changed.unheard), "", ""),
         (Some(kind), None) => {
             let severity = detect::incident::of(kind).map_or(Severity::Unspecified, Incident::severity).word();
             told(&format!("incident {} ({severity})", change(kind)), "", "")
@@ -241,8 +328,8 @@ pub fn evidence(slice: &Slice) -> String {
     let what = match (slice.is_wanted(), slice.file.as_str()) {
         (true, _) => "is still to be cut".to_owned(),
         (_, "") => format!("not kept: {}", Printable(&slice.problem)),
-        (_, file) if slice.problem.is_empty() => format!("{file}, {} events, {} bytes", slice.events, slice.bytes),
-        (_, file) => format!("{file}, {} events, not whole: {}", slice.events, Printable(&slice.problem)),
+        (_, file) if slice.problem.is_empty() => format!("{file}, {}, {} bytes", events(slice.events), slice.bytes),
+        (_, file) => format!("{file}, {}, not whole: {}", events(slice.events), Printable(&slice.problem)),
     };
     format!("{from} to {to}, {}{peer}: {what}", Printable(node))
 }

@@ -5,16 +5,19 @@
 //! 10:31:07.201113 alice <-- 12 getdata items=2 (2 wtx) · 1.2.3.4:8333 outbound_full_relay
 //! 10:31:08.000312 alice # CONN closed peer=12 address=1.2.3.4:8333 …
 //! 10:31:08.000312 alice ! WARN opened D39 inv_queue node: many announcements wait: 12000 for one peer, …
+//! 10:31:08.000312 _fleet # INCIDENT opened 17: warn, open, inv_queue (D39) at alice (1 finding, it lasts)
 //! ```
 //!
 //! `-->` goes to the peer, `<--` comes from it; everything else begins with its family. Nothing here knows a kind by name, findings
-//! excepted, which are sentences: a new kind in the schema is shown without a change.
+//! and incidents excepted, which are sentences: a new kind in the schema is shown without a change.
 
 use std::fmt;
 
 use anstyle::{AnsiColor, Style};
 use event::text::{Fields, Printable, Value};
-use event::{Direction, Event, Finding, Kind, Net, Severity};
+use event::{Direction, Event, Finding, Incident, Kind, Net, Severity};
+
+use crate::incidents::words;
 
 /// Whether to use escape sequences for colours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,6 +47,9 @@ impl fmt::Display for Line<'_> {
             write!(f, "{} ", Printable(&event.node))?;
         }
         let Some(kind) = &event.kind else { return write!(f, "? a kind of event that this release does not know") };
+        if let Some(incident) = detect::incident::of(kind) {
+            return told(f, kind, incident, paint);
+        }
         match (kind.net(), detect::finding::of(event)) {
             (Some(net), _) => message(f, kind, &net, paint),
             (None, Some(finding)) => found(f, kind, finding, paint),
@@ -111,6 +117,18 @@ fn found(f: &mut fmt::Formatter<'_>, kind: &Kind, finding: &Finding, paint: impl
     }
     let dim = paint(DIM);
     write!(f, "{dim} · {}{dim:#}", Printable(&finding.id))
+}
+
+/// What became of an incident: which, how bad it is, what it is about, who did it.
+fn told(f: &mut fmt::Formatter<'_>, kind: &Kind, incident: &Incident, paint: impl Fn(Style) -> Paint) -> fmt::Result {
+    let bad = matches!(incident.severity(), Severity::Critical | Severity::Warn);
+    let style = paint(match kind {
+        Kind::IncidentResolved(_) => TO_PEER,
+        Kind::IncidentOpened(_) | Kind::IncidentReopened(_) if bad => TROUBLE,
+        Kind::IncidentChanged(changed) if bad && (changed.worse || changed.spread) => TROUBLE,
+        _ => FACT,
+    });
+    write!(f, "{style}# INCIDENT {}{style:#} {}", kind.id().short_name(), words::news(kind, incident))
 }
 
 /// What an event says besides whom it is about, in the words of a line.

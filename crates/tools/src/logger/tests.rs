@@ -186,3 +186,33 @@ async fn a_reader_that_went_away_ends_it_without_an_error() {
     bus.forward(event(inv())).await;
     run(config, subscription, Closed, false).await.unwrap();
 }
+
+#[test]
+fn an_incident_says_what_it_is() {
+    let finding = event::Finding { detector: "D01".into(), name: "addr_flood".into(), ..Default::default() };
+    let mut incident = event::Incident {
+        number: 1,
+        family: "gossip".into(),
+        findings: 1,
+        lasting: 1,
+        places: vec![event::IncidentPlace { node: "alice".into(), findings: 1 }],
+        finding: Some(finding),
+        ..Default::default()
+    };
+    incident.set_state(event::IncidentState::Open);
+    incident.set_severity(event::Severity::Critical);
+    let opened = event::IncidentOpened { incident: Some(incident.clone()) };
+    check(
+        opened,
+        expect!["10:31:07.123456 alice # INCIDENT opened 1: critical, open, addr_flood (D01) at alice (1 finding, it lasts)"],
+    );
+    incident.set_state(event::IncidentState::Acknowledged);
+    incident.owner = "ann".into();
+    let acknowledged = event::IncidentAcknowledged { incident: Some(incident), by: "ann".into() };
+    check(
+        acknowledged,
+        expect![
+            "10:31:07.123456 alice # INCIDENT acknowledged 1 by ann: critical, acknowledged, addr_flood (D01) at alice (1 finding, it lasts, ann looks at it)"
+        ],
+    );
+}

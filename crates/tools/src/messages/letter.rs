@@ -64,7 +64,8 @@ impl Writer {
             None => event,
         };
         let kind = event.kind.as_ref()?;
-        if matches!(kind, event::Kind::IncidentKept(_)) {
+        // neither is news for people: of what nobody knows any more they hear when the incident is over by that
+        if matches!(kind, event::Kind::IncidentKept(_)) || matches!(kind, event::Kind::IncidentChanged(of) if of.unheard > 0) {
             return None;
         }
         let incident = detect::incident::of(kind)?.clone();

@@ -48,7 +48,7 @@ impl Barred {
 #[serde(deny_unknown_fields)]
 pub struct Deed {
     act: Word,
-    /// Who.
+    /// Who: it stands in the book.
     #[serde(default)]
     by: String,
     /// A note, or why it is closed.
@@ -80,7 +80,16 @@ impl Deed {
         if !text.trim_ascii_start().starts_with(b"{") {
             return Err(DeedError("it is an object".into()));
         }
-        serde_json::from_slice(text).map_err(|error| DeedError(error.to_string()))
+        let deed: Self = serde_json::from_slice(text).map_err(|error| DeedError(error.to_string()))?;
+        if deed.by.trim().is_empty() {
+            return Err(DeedError("nobody is named: `by` says who does it".into()));
+        }
+        Ok(deed)
+    }
+
+    /// Who.
+    pub(super) fn by(&self) -> &str {
+        self.by.trim()
     }
 
     /// Has it done.
@@ -117,7 +126,10 @@ mod tests {
     fn what_is_to_be_done_is_read() {
         let deed = Deed::parse(br#" {"act":"note","by":"ann","text":"seen"}"#).unwrap();
         assert_eq!((deed.act, deed.by.as_str(), deed.text.as_str()), (Word::Note, "ann", "seen"));
-        assert_eq!(Deed::parse(br#"{"act":"close"}"#).unwrap().text, "");
+        assert_eq!(Deed::parse(br#"{"act":"close","by":"ann"}"#).unwrap().text, "");
+        for nobody in [r#"{"act":"close"}"#, r#"{"act":"close","by":" "}"#] {
+            assert!(Deed::parse(nobody.as_bytes()).unwrap_err().to_string().contains("nobody is named"), "{nobody}");
+        }
         for wrong in ["", "[\"note\"]", "{}", r#"{"act":"delete"}"#, r#"{"act":"note","to":"x"}"#, r#"{"act":"note","text":7}"#] {
             assert!(Deed::parse(wrong.as_bytes()).is_err(), "{wrong}");
         }

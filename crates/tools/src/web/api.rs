@@ -242,6 +242,7 @@ async fn incidents(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery)
     of_state(&shared, query.as_deref(), |state, choice| {
         let mut incidents = state.incidents(choice)?;
         incidents["acting"] = acting(&shared, None);
+        incidents["trouble"] = shared.trouble();
         Ok(incidents)
     })
 }
@@ -280,6 +281,7 @@ async fn incident(State(shared): State<Arc<Shared>>, number: Number, RawQuery(qu
     let found = shared.state().incident(number, book.as_deref());
     shown(found.map(|mut incident| {
         incident["acting"] = acting(&shared, Some(&incident["book"]));
+        incident["trouble"] = shared.trouble();
         incident
     }))
 }
@@ -307,13 +309,28 @@ async fn act_on(State(shared): State<Arc<Shared>>, number: Number, request: Requ
         Ok(deed) => deed,
         Err(refused) => return error(StatusCode::BAD_REQUEST, &refused.to_string()),
     };
+    let by = deed.by().to_owned();
     match deed.done(number, book).await {
         Ok(Answer::Done(incident)) => json_text(json!({ "incident": incident.0 }).to_string().into()),
-        Ok(Answer::No { sentence, hint, asked_wrong }) => {
-            let status = if asked_wrong { StatusCode::CONFLICT } else { StatusCode::SERVICE_UNAVAILABLE };
-            let hint = if hint.is_empty() { hint } else { format!("; {hint}") };
-            error(status, &format!("{sentence}{hint}"))
+        Ok(Answer::Already(incident)) if incident.0.owner == by => json_text(json!({ "incident": incident.0 }).to_string().into()),
+        Ok(Answer::Already(incident)) => {
+            let owner = &incident.0.owner;
+            error(
+                StatusCode::CONFLICT,
+                &format!("incident {number} is acknowledged already, by {owner}; write down what you know in a note"),
+            )
         }
+        Ok(Answer::No { sentence, hint, asked_wrong }) => match book.trouble() {
+            // what was asked for may be among what waits
+            Some(trouble) if asked_wrong => {
+                error(StatusCode::SERVICE_UNAVAILABLE, &format!("{sentence}; {trouble}; {}", trouble.hint))
+            }
+            _ => {
+                let status = if asked_wrong { StatusCode::CONFLICT } else { StatusCode::SERVICE_UNAVAILABLE };
+                let hint = if hint.is_empty() { hint } else { format!("; {hint}") };
+                error(status, &format!("{sentence}{hint}"))
+            }
+        },
         Ok(_) => error(StatusCode::SERVICE_UNAVAILABLE, "the incident book answered something else"),
         Err(refused) => error(StatusCode::SERVICE_UNAVAILABLE, refused),
     }

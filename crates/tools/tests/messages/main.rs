@@ -99,7 +99,7 @@ impl World {
             incidents_evidence: Size(0),
             incidents_max_age: None,
         };
-        let doors = Doors { guests: mpsc::channel(1).1, receipts: receipts_in };
+        let doors = Doors { guests: tools::incidents::door::questions().1, receipts: receipts_in };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let stopped = async move { drop(stopped.await) };
         let kept = bus.clone();

@@ -6,6 +6,7 @@ use detect::incident::Told;
 use event::{Incident, IncidentState};
 use redb::ReadableTable as _;
 
+use super::replayed::REPLAYED;
 use super::{Book, BookError, INCIDENTS, LIVES, SENT, SLICES, TIMELINE, append, decoded, json, to_json, told_event};
 use crate::incidents::slice::Slice;
 
@@ -49,6 +50,7 @@ impl Book {
                 timeline.retain_in((*number, 0)..=(*number, u64::MAX), |_, _| false)?;
                 slices.retain_in((*number, 0)..=(*number, u32::MAX), |_, _| false)?;
             }
+            transaction.open_table(REPLAYED)?.retain(|_, (number, ..)| !old.contains(&number))?;
             transaction.open_table(SENT)?.retain(|(_, number), _| !old.contains(&number))?;
             Ok(())
         })?;

@@ -186,12 +186,12 @@ fn clocks_that_disagree_turn_no_life_around() {
     assert_eq!((of(&book).changed, of(&book).revision), (START + 1_000 * SECOND, 2));
     let ahead = START + 1_000_000 * SECOND;
     book.act(Act::Close, 1, "ben", "", ahead).unwrap();
-    assert_eq!((of(&book).resolved, of(&book).state()), (ahead, IncidentState::Resolved));
+    assert_eq!((of(&book).resolved, of(&book).state()), (Some(ahead), IncidentState::Resolved));
     // the node goes on by its own clock
     let told = book.record(&[opened(1_001, 2)]).unwrap();
     assert!(matches!(told[0].kind, Kind::IncidentReopened(_)), "{told:?}");
     let incident = of(&book);
-    assert_eq!((incident.state(), incident.changed, incident.resolved), (IncidentState::Open, ahead, 0));
+    assert_eq!((incident.state(), incident.changed, incident.resolved), (IncidentState::Open, ahead, None));
     // what each of them said stands at the time that he had
     let times: Vec<u64> = book.timeline(1, 0, 100).unwrap().0.iter().map(|event| (event.time - START) / SECOND).collect();
     assert_eq!(times[..4], [1_000, 1_000, 0, 1_000_000]);
@@ -280,6 +280,8 @@ fn evidence_is_cut_where_the_finding_is() {
         FindingOpened { finding: Some(Finding { entity: Some(entity), severity: severity.into(), ..of }) }
     };
     book.record(&[at("alice", 0, about(1, Severity::Warn, None)), at("bob", 1, about(2, Severity::Warn, None))]).unwrap();
+    let done = Slice { done: START, ..book.slices(1).unwrap().remove(0) };
+    book.kept(&done, START).unwrap();
     book.record(&[at("alice", 2, about(3, Severity::Critical, Some(5)))]).unwrap();
     // about all of them
     book.record(&[at(FLEET, 3, FindingOpened { finding: finding(4, "D50") })]).unwrap();
@@ -424,4 +426,90 @@ fn evidence_of_what_is_over_gives_way() {
     let left = ["000001-0.poa", "000002-0.poa", "000009-0.poa"].map(|name| evidence.join(name).exists());
     assert_eq!(left, [false, true, false]);
     assert_eq!(crate::incidents::slice::sweep(&evidence.join("none"), &book.files().unwrap()).unwrap(), 0);
+}
+
+/// What gets worse and worse at once is one slice, not one for each time.
+#[test]
+fn evidence_that_is_still_to_be_cut_is_widened() {
+    let (_folder, path) = place();
+    let mut book = Book::open(&path).unwrap();
+    let said = |second: u64, severity: Severity, peer: u64| {
+        let entity = FindingEntity { kind: EntityKind::Peer.into(), peer: Some(peer), ..FindingEntity::default() };
+        let finding = Finding { entity: Some(entity), severity: severity.into(), ..finding(1, "D28").unwrap() };
+        at("alice", second, event::FindingUpdated { finding: Some(finding) })
+    };
+    book.record(&[said(100, Severity::Info, 5), said(101, Severity::Warn, 5)]).unwrap();
+    book.record(&[said(102, Severity::Critical, 5)]).unwrap();
+    let slices = book.slices(1).unwrap();
+    let [slice] = slices.as_slice() else { panic!("{slices:?}") };
+    assert_eq!((slice.from, slice.to, slice.peer), (START + 70 * SECOND, START + 132 * SECOND, Some(5)));
+    // widened while it is cut: what was cut stays, and the rest is cut as well
+    let cut = Slice { done: START, to: slice.to - SECOND, file: slice.name(), bytes: 7, ..slice.clone() };
+    book.kept(&cut, START).unwrap();
+    let slices = book.slices(1).unwrap();
+    assert_eq!((slices.len(), slices[0].is_wanted(), slices[1].is_wanted()), (2, false, true), "{slices:?}");
+    assert_eq!(book.wanted(u64::MAX).unwrap().0.unwrap().place, 1);
+    // another peer, another time
+    let other = Slice { peer: Some(6), ..slices[1].clone() };
+    assert_eq!((slices[1].widened(&other), slices[0].widened(&slices[1])), (None, None));
+    let later = Slice { to: slices[1].to + 3_600 * SECOND, ..slices[1].clone() };
+    assert_eq!(slices[1].widened(&later), None, "too long");
+    let all = Slice { peer: None, ..slices[1].clone() };
+    assert_eq!(slices[1].widened(&all).unwrap().peer, None);
+}
+
+/// As `detect --recording` does it: what was in the book is known again, whatever came in between, and nothing waits to be cut.
+#[test]
+fn a_recording_that_is_played_again_adds_nothing() {
+    let (_folder, path) = place();
+    let replayed = |event: Arc<Event>| Arc::new(Event { replay: true, ..Event::clone(&event) });
+    let worse = |second: u64| {
+        let finding = Finding { severity: Severity::Critical.into(), ..finding(1, "D39").unwrap() };
+        at("alice", second, event::FindingUpdated { finding: Some(finding) })
+    };
+    let recording = [opened(0, 1), worse(0), opened(5, 2), cleared(60, 1), cleared(70, 2), opened(9_000, 3)].map(replayed);
+    let mut heads = Vec::new();
+    for times in 0..3 {
+        let mut book = Book::open(&path).unwrap();
+        book.keep_no_evidence("nothing is archived here");
+        // in pieces, too, as it comes
+        recording.chunks(1 + times).for_each(|piece| drop(book.record(piece).unwrap()));
+        let incident = book.incident(1).unwrap().unwrap();
+        heads.push((
+            incident.findings,
+            incident.lasting,
+            incident.reopened,
+            book.entries(1).unwrap(),
+            book.incidents(None, 9).unwrap().len(),
+        ));
+        assert_eq!(book.wanted(u64::MAX).unwrap().0, None, "nothing waits");
+        let slices = book.slices(1).unwrap();
+        let lines: Vec<String> = slices.iter().map(crate::incidents::words::evidence).collect();
+        assert!(lines.len() == 1 && lines[0].ends_with("not kept: nothing is archived here"), "{lines:?}");
+    }
+    assert_eq!(heads[0].0, 3);
+    assert!(heads.iter().all(|head| *head == heads[0]), "{heads:?}");
+    // what happens now is another thing
+    let mut book = Book::open(&path).unwrap();
+    assert_eq!(book.record(&[opened(0, 1)]).unwrap().len(), 1);
+}
+
+/// What detectors of another run found, and these have not said again.
+#[test]
+fn that_nobody_knows_is_in_the_timeline() {
+    let (_folder, path) = place();
+    let by = |run: u64, event: Arc<Event>| Arc::new(Event { run, ..Event::clone(&event) });
+    let mut book = Book::open(&path).unwrap();
+    book.record(&[by(7, opened(0, 1))]).unwrap();
+    drop(book);
+    let mut book = Book::open(&path).unwrap();
+    let beats: Vec<Arc<Event>> = (10..400).map(|second| by(9, at("alice", second, HealthBeat::default()))).collect();
+    book.record(&beats).unwrap();
+    assert_eq!(book.incident(1).unwrap().unwrap().state(), IncidentState::Resolved);
+    let lines: Vec<String> = book.timeline(1, 0, 9).unwrap().0.iter().map(crate::incidents::words::entry).collect();
+    assert!(
+        lines[2].contains("the detectors were started anew, and have not said 1 finding again: nobody knows whether it goes on"),
+        "{lines:#?}"
+    );
+    assert!(lines[3].contains("resolved"), "{lines:#?}");
 }

@@ -149,11 +149,16 @@ impl Known {
             self.evidence.retain(|known| (known.from, known.to) != (kept.from, kept.to));
             keep(&mut self.evidence, IncidentKept { incident: None, ..IncidentKept::clone(kept) }, EVIDENCE);
         }
+        let unheard;
         let (by, text) = match kind {
             Kind::IncidentNoted(said) => (said.by.as_str(), said.text.as_str()),
             Kind::IncidentAcknowledged(said) => (said.by.as_str(), ""),
             Kind::IncidentResolved(said) => (said.by.as_str(), said.text.as_str()),
             Kind::IncidentKept(kept) => ("", if kept.file.is_empty() { kept.problem.as_str() } else { kept.file.as_str() }),
+            Kind::IncidentChanged(changed) if changed.unheard > 0 => {
+                unheard = words::unheard(changed.unheard);
+                ("", unheard.as_str())
+            }
             _ => ("", incident.finding.as_ref().map_or("", |finding| finding.summary.as_str())),
         };
         let what = match kind {
@@ -173,5 +178,5 @@ impl Known {
 /// Whether it tells only of more of the same, or of nothing new: a book says every few seconds how incidents are to which something happened,
 /// and at its start what lasts, for those who began to listen since.
 fn is_again(kind: &Kind) -> bool {
-    matches!(kind, Kind::IncidentChanged(changed) if !changed.worse && !changed.spread)
+    matches!(kind, Kind::IncidentChanged(changed) if !changed.worse && !changed.spread && changed.unheard == 0)
 }

@@ -568,7 +568,7 @@ fn incident_row(known: &KnownIncident) -> Value {
         "number": U64(incident.number), "book": incident.book, "revision": U64(incident.revision), "state": incident.state().word(),
         "severity": incident.severity().word(), "title": words::title(incident), "family": incident.family,
         "opened": U64(incident.opened), "changed": U64(incident.changed),
-        "resolved": (incident.resolved > 0 && incident.state() == IncidentState::Resolved).then_some(U64(incident.resolved)),
+        "resolved": incident.resolved.filter(|_| incident.state() == IncidentState::Resolved).map(U64),
         "owner": (!incident.owner.is_empty()).then_some(&incident.owner), "reopened": incident.reopened, "nodes": nodes,
         "findings": U64(incident.findings), "lasting": U64(incident.lasting), "unknown": incident.unknown,
     })

@@ -472,7 +472,7 @@ fn an_incident_is_what_was_said_of_it_last() {
     world.say(1, Source::Tool, IncidentNoted { incident: Some(incident(7, 2)), by: "ann".into(), text: "seen".into() });
     let mut over = incident(7, 4);
     over.set_state(IncidentState::Resolved);
-    over.resolved = START + 9;
+    over.resolved = Some(START + 9);
     world.say(9, Source::Tool, IncidentResolved { incident: Some(over), by: "ben".into(), text: "ours".into() });
     // it was said before, and comes late: it happened, but it is not how things are
     let mut late = incident(7, 3);

@@ -23,6 +23,11 @@ struct Kept {
 
 impl Kept {
     async fn new(config: Config) -> Self {
+        Self::troubled(config, None).await
+    }
+
+    /// One whose keeper cannot write.
+    async fn troubled(config: Config, trouble: Option<ask::Trouble>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut book = Book::open(&folder.path().join("book")).unwrap();
         let entity = FindingEntity { kind: EntityKind::Node.into(), ..FindingEntity::default() };
@@ -36,6 +41,7 @@ impl Kept {
         let found = FindingOpened { finding: Some(finding) };
         let told = book.record(&[Arc::new(Event { time: TIME, ..Event::new("alice", Source::Detect, found) })]).unwrap();
         let (questions, mut guests) = door::questions();
+        guests.say(trouble);
         let world = World::reaching(config, Limits::default(), Some((questions, book.name().to_owned()))).await;
         let fleet = world.bus.publisher(detect::FLEET.parse().unwrap(), Source::Tool);
         let tell = move |told: Told| fleet.publish(told.time, None, told.kind);
@@ -88,7 +94,9 @@ async fn whoever_is_here_works_with_an_incident() {
     );
     check(&kept.post("1", r#"{"act":"note","by":"ben","text":" "}"#, JSON).await, "409", "the note is empty");
     check(&kept.post("1", r#"{"act":"note","by":"ben","text":"seen"}"#, JSON).await, "200", "");
-    check(&kept.post("2", r#"{"act":"close"}"#, JSON).await, "409", "there is no incident 2");
+    // who looks at it may say so again
+    check(&done_again(&kept).await, "200", "\"state\":\"acknowledged\"");
+    check(&kept.post("2", r#"{"act":"close","by":"ann"}"#, JSON).await, "409", "there is no incident 2");
     // two close at the same moment: one of them is told that he is late
     let close = r#"{"act":"close","by":"ann","text":"ours"}"#;
     let (one, other) = tokio::join!(kept.post("1", close, JSON), kept.post("1", close, JSON));
@@ -110,11 +118,14 @@ async fn whoever_is_here_works_with_an_incident() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_deed_and_who_may_not_is_refused() {
     let kept = Kept::new(config()).await;
-    let close = r#"{"act":"close"}"#;
+    let close = r#"{"act":"close","by":"ann"}"#;
     check(&kept.post("1", close, "").await, "415", "application/json");
     check(&kept.post("1", close, "Content-Type: text/plain\r\n").await, "415", "");
     check(&kept.post("1", close, &format!("{JSON}Origin: http://evil.example\r\n")).await, "403", "another site");
     check(&kept.post("x", close, JSON).await, "400", "by its number");
+    for nobody in [r#"{"act":"acknowledge","by":""}"#, r#"{"act":"close","by":" "}"#, r#"{"act":"note","text":"x"}"#] {
+        check(&kept.post("1", nobody, JSON).await, "400", "nobody is named");
+    }
     check(&kept.post("1", "[]", JSON).await, "400", "it is an object");
     check(&kept.post("1", &format!("{{{}}}", " ".repeat(act::LONGEST)), JSON).await, "413", "");
     let shown = kept.world.json_with("/api/incidents/1", |shown| shown["number"] == "1").await;
@@ -144,4 +155,38 @@ async fn what_is_no_deed_and_who_may_not_is_refused() {
         format!("POST /api/incidents/1 HTTP/1.1\r\nHost: localhost\r\n{JSON}Connection: close\r\nContent-Length: 2\r\n\r\n{{}}");
     check(&world.ask(head).await, "409", "peer-observer incidents");
     world.end().await;
+}
+
+async fn done_again(kept: &Kept) -> String {
+    kept.post("1", r#"{"act":"acknowledge","by":" ann "}"#, JSON).await
+}
+
+/// A disk is full: the pages do not say that all is well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_the_book_is_behind_is_shown() {
+    let reason = "failed to write the incident book /var/book: no space".to_owned();
+    let trouble = ask::Trouble { findings: 3, lost: 1, reason, hint: "the disk is full".into() };
+    let kept = Kept::troubled(config(), Some(trouble.clone())).await;
+    let says = |answer: &Value| answer["trouble"]["sentence"] == trouble.to_string().as_str();
+    assert_eq!(trouble.to_string(), "3 findings wait, 1 was lost: failed to write the incident book /var/book: no space");
+    let list = kept.world.json_with("/api/incidents", |list| !list["incidents"][0].is_null()).await;
+    assert!(says(&list) && list["trouble"]["findings"] == "3", "{list}");
+    assert!(says(&kept.world.json("/api/incidents/1").await));
+    // what is asked for may be among what waits
+    check(
+        &kept.post("2", r#"{"act":"close","by":"ann"}"#, JSON).await,
+        "503",
+        "there is no incident 2 in this book; 3 findings wait",
+    );
+    kept.end().await;
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    std::fs::write(&key, [7; 32]).unwrap();
+    let kept = Kept::troubled(Config { web_redact: Some(key), ..config() }, Some(trouble)).await;
+    let list = kept.world.json_with("/api/incidents", |list| !list["incidents"][0].is_null()).await;
+    assert!(list["trouble"].is_null(), "strangers are told nothing of it: {list}");
+    kept.end().await;
+    let kept = Kept::new(config()).await;
+    assert!(kept.world.json("/api/incidents").await["trouble"].is_null());
+    kept.end().await;
 }
