@@ -263,7 +263,7 @@ thresholds! {
     D59Enough = "d59.enough", 100.0, "events", "O", "Shares of five minutes are of so many events at least";
     D59Kept = "d59.kept", 5.0, "alarms", "O", "Fewer alarms that a guard keeps back within ten minutes are never unusual; one that lasts counts once a minute";
     D59KeptRestart = "d59.kept_restart", 12.0, "alarms", "O", "The same for G1: one alarm that lasts for ten minutes is what a restart brings by itself, two are not";
-    D59LeftOut = "d59.left_out", 30.0, "", "O", "The same for G3, G4 and G6, where each detector counts what it leaves out: a node that starts asks ten peers for addresses, and ten connections over Tor within ten minutes are thirty signs for three detectors";
+    D59LeftOut = "d59.left_out", 90.0, "", "S6", "The same for G3, G4 and G6, where each detector counts what it leaves out: three newcomers a minute are usual, and thirty over Tor within ten minutes are ninety signs for three detectors";
     D59WarmUp = "d59.warm_up", 10_800.0, "seconds", "O", "How much guards usually keep back is known after so long, a day at most";
 }
 

@@ -62,7 +62,8 @@ const HELD_OUT: [HeldOut; 3] = [
                 other sets; the parameters keep clear of what makes a label ambiguous. Scored for the first time, on 23 November 2026, after the mending \
                 that the other two sets had caused: precision 1.000, recall 1.000, F1 = 1.000, and no alarm at any of the fourteen twins; 24 alarms are \
                 consequences, all of them D15 about single names in `two-ranges-and-impostors`, whose impostors are a truth of D15 about the node. \
-                What two readers then found with recordings of their own was mended; on that state the scores are the same.",
+                What two readers then found with recordings of their own was mended, twice; once the scores had two false alarms of D59, which \
+                took ordinary newcomers over Tor for an imitation of G6, and its floor was raised. So the scores below are no longer of what nobody looked at.",
     },
 ];
 
@@ -101,7 +102,10 @@ struct Played {
 }
 
 /// Alarms without evidence, and why no event can be named.
-const BARE: [(&str, &str); 1] = [("D59", "a table that is full and a guard that keeps back are made by what nobody kept")];
+const BARE: [(&str, &str); 2] = [
+    ("D54", "of a block that never came while somebody watched there is no event"),
+    ("D59", "a table that is full and a guard that keeps back are made by what nobody kept"),
+];
 
 /// What all seeds of a scenario came to, at one strength.
 struct Outcome {

@@ -78,7 +78,7 @@ fn a_reader_that_reads_no_more_does_not_hold_up_the_end() {
             let _ = kill_process(Pid::from_child(&child), Signal::TERM);
             std::thread::sleep(std::time::Duration::from_millis(50));
         };
-        assert_eq!(status.code(), Some(1), "{args:?}");
+        assert_eq!(status.code(), Some(9), "{args:?}");
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Eclipse {
     /// How old the last blocks were when they came, seconds.
     ages: Recent<f64>,
     evidence: Evidence,
+    /// The last block, however long ago: what did not come since has no event.
+    block: Evidence,
 }
 
 /// What there is of each sign.
@@ -78,6 +80,7 @@ impl Default for Eclipse {
             headers: VecDeque::new(),
             ages: Recent::default(),
             evidence: Evidence::default(),
+            block: Evidence::default(),
         }
     }
 }
@@ -86,7 +89,7 @@ impl Detector for Eclipse {
     const ABOUT: About = About {
         id: "D19",
         name: "eclipse",
-        version: 2,
+        version: 3,
         title: "The node is being cut off from the others",
         family: Family::Eclipse,
         scope: Scope::Node,
@@ -142,6 +145,8 @@ impl Detector for Eclipse {
                 m.header.iter().for_each(|header| self.header(header));
             }
             Some(Kind::ChainBlockConnected(block)) => {
+                self.block = Evidence::default();
+                self.block.add(event);
                 if let Some((_, time)) = self.headers.iter().find(|(hash, _)| hash[..] == block.hash[..]) {
                     self.ages.add(context.now, seconds(context.now) - f64::from(*time));
                 }
@@ -166,7 +171,7 @@ impl Detector for Eclipse {
             () if points > context.limit(Limit::D19Warn) / 2.0 => Judgement::Holds,
             () => Judgement::Clear,
         };
-        findings.judge(&Entity::Node, judgement, || signs.case(points, context, &self.evidence));
+        findings.judge(&Entity::Node, judgement, || signs.case(points, context, [&self.block, &self.evidence]));
     }
 
     fn restarted(&mut self, _: &str) {
@@ -246,7 +251,7 @@ impl Signs {
         ]
     }
 
-    fn case(&self, points: f64, context: &Context<'_>, evidence: &Evidence) -> Case {
+    fn case(&self, points: f64, context: &Context<'_>, evidence: [&Evidence; 2]) -> Case {
         let limit = |limit| context.limit(limit);
         let [groups, opened, anchors, gap, behind, age] = self.points(context);
         let words = [
@@ -272,7 +277,7 @@ impl Signs {
                 input("age_of_blocks", self.age, "seconds", limit(Limit::D19Age)),
             ],
             from: context.since(HOUR),
-            evidence: evidence.all(),
+            evidence: evidence.into_iter().flat_map(Evidence::all).collect(),
             summary: format!("{points:.0} of 100 points: {}", words.join("; ")),
         }
     }

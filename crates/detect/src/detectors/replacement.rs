@@ -155,6 +155,10 @@ impl Detector for Replacement {
             Some(Kind::MempoolReplaced(m)) => {
                 self.rate.add(context.now, 1);
                 self.minute.1 += 1;
+                // of a storm, some: what goes around is named whole
+                if self.evidence.last().is_none_or(|last| context.now >= last.saturating_add(WINDOW)) {
+                    self.evidence.add(event);
+                }
                 self.replace(event, m, context, findings);
             }
             _ => {}

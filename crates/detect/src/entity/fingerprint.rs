@@ -141,8 +141,8 @@ impl Handshakes {
             let Some(handshake) = self.open.get_mut(&peer) else { continue };
             match handshake.until {
                 // the messages are there, the transport is not: a little longer
-                Some(until) if handshake.transport.is_none() && due < until - GREETING + PATIENCE => {
-                    handshake.due = until - GREETING + PATIENCE;
+                Some(until) if handshake.transport.is_none() && due < (until - GREETING).saturating_add(PATIENCE) => {
+                    handshake.due = (until - GREETING).saturating_add(PATIENCE);
                     self.due.insert((handshake.due, peer), ());
                 }
                 Some(_) => {
@@ -179,7 +179,7 @@ impl Handshakes {
             self.open.remove(&oldest);
             self.overlooked += 1;
         }
-        let due = now + HANDSHAKE;
+        let due = now.saturating_add(HANDSHAKE);
         let handshake = Handshake {
             hello: format!("v={};s={:x};r={}", hello.version, hello.services, u8::from(hello.relay)),
             echo: names_somebody(&hello.receiver_address),
@@ -218,7 +218,7 @@ impl Handshakes {
         let Some(handshake) = self.open.get_mut(&net.peer) else { return };
         if net.direction == Direction::Outbound {
             if matches!(kind, Kind::NetVerack(_)) && handshake.until.is_none() {
-                let until = now + GREETING;
+                let until = now.saturating_add(GREETING);
                 handshake.until = Some(until);
                 self.due.remove(&(handshake.due, net.peer));
                 handshake.due = until;

@@ -20,6 +20,8 @@ pub(super) enum Notice {
     },
     /// So many connections of strangers were not followed to their end.
     Unfollowed(u64),
+    /// So many profiles of strangers gave way to others before their ninety days.
+    GaveWay(u64),
     /// A node's clock is ahead of the others' by so much, or behind.
     Apart {
         /// Whose.
@@ -47,6 +49,8 @@ impl Notice {
                 connections,
                 "more connections were open than profiles have room for: how long these last is not in a profile"
             ),
+            // ordinary where many strangers come
+            Self::GaveWay(profiles) => tracing::info!(profiles, "the oldest profiles of strangers gave way to others"),
             Self::Apart { node, seconds } => tracing::warn!(
                 %node, seconds,
                 "the clock of this node is ahead of the other nodes', or behind where it is less than zero"
@@ -61,6 +65,7 @@ pub(super) struct Notices {
     late: u64,
     hurried: u64,
     unfollowed: u64,
+    gave_way: u64,
     overlooked: BTreeMap<String, u64>,
     apart: BTreeMap<String, i64>,
 }
@@ -86,6 +91,7 @@ impl Notices {
         news.extend(rise(&mut self.late, engine.totals().late).map(Notice::Late));
         news.extend(rise(&mut self.hurried, engine.hurried()).map(Notice::Hurried));
         news.extend(rise(&mut self.unfollowed, engine.profiles().overlooked()).map(Notice::Unfollowed));
+        news.extend(rise(&mut self.gave_way, engine.profiles().evicted()).map(Notice::GaveWay));
         let mut before = std::mem::take(&mut self.overlooked);
         for (node, total) in engine.overlooked() {
             let mut told = before.remove(node).unwrap_or_default();

@@ -272,16 +272,16 @@ fn g2_imitated() {
 fn g3_imitated() {
     let mut peer = 0;
     let told = imitated(10, |stage, at| {
-        for n in 0..4 {
+        for n in 0..12 {
             peer += 1;
-            let (at, direction) = (at + 10.0 * f64::from(n), event::Direction::Outbound.into());
+            let (at, direction) = (at + 4.0 * f64::from(n), event::Direction::Outbound.into());
             stage.at(at, event::NetGetaddr { peer, direction, ..Default::default() });
             let (direction, addresses) = (event::Direction::Inbound.into(), vec![Default::default(); 1000]);
             stage.at(at + 0.5, event::NetAddrv2 { peer, direction, addresses, ..Default::default() });
         }
     });
     expect![[r#"
-        15005 opened D59 warn guard G3: the guard against false alarms G3 (answers to getaddr) kept 37 alarms, or signs of one, back in ten minutes, far more than usual
+        15005 opened D59 warn guard G3: the guard against false alarms G3 (answers to getaddr) kept 110 alarms, or signs of one, back in ten minutes, far more than usual
     "#]].assert_eq(&told);
 }
 
@@ -290,9 +290,9 @@ fn g3_imitated() {
 fn g4_imitated() {
     let mut peer = 1000;
     let told = imitated(10, |stage, at| {
-        for n in 0..4 {
+        for n in 0..12 {
             peer += 1;
-            let (at, connection_type) = (at + 10.0 * f64::from(n), event::ConnectionType::Inbound.into());
+            let (at, connection_type) = (at + 4.0 * f64::from(n), event::ConnectionType::Inbound.into());
             stage.at(at, ConnOpened { peer, connection_type, ..Default::default() });
             let (direction, user_agent) = (event::Direction::Inbound.into(), "/pynode:0.0.1/".to_owned());
             let version = event::NetVersion { peer, direction, connection_type, version: 70016, user_agent, ..Default::default() };
@@ -300,7 +300,7 @@ fn g4_imitated() {
         }
     });
     expect![[r#"
-        15005 opened D59 warn guard G4: the guard against false alarms G4 (private broadcast) kept 37 alarms, or signs of one, back in ten minutes, far more than usual
+        15005 opened D59 warn guard G4: the guard against false alarms G4 (private broadcast) kept 110 alarms, or signs of one, back in ten minutes, far more than usual
     "#]].assert_eq(&told);
 }
 
@@ -333,13 +333,13 @@ fn g6_imitated() {
         stage.at(at, ConnOpened { peer, connection_type, network, address, ..Default::default() });
     };
     let told = imitated(10, |stage, at| {
-        for n in 0..4 {
+        for n in 0..12 {
             peer += 1;
-            tor(stage, at + 10.0 * f64::from(n), peer);
+            tor(stage, at + 4.0 * f64::from(n), peer);
         }
     });
     expect![[r#"
-        15005 opened D59 warn guard G6: the guard against false alarms G6 (inbound over Tor) kept 37 alarms, or signs of one, back in ten minutes, far more than usual
+        15005 opened D59 warn guard G6: the guard against false alarms G6 (inbound over Tor) kept 110 alarms, or signs of one, back in ten minutes, far more than usual
     "#]].assert_eq(&told);
     // one a minute is no flood
     let told = imitated(10, |stage, at| {

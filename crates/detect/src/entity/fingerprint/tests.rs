@@ -132,6 +132,19 @@ fn a_flood_of_handshakes_is_counted_and_bounded() {
     assert_eq!(handshakes.overlooked(), 5000 - MOST as u64);
 }
 
+/// Times are what events say they are.
+#[test]
+fn at_the_end_of_all_time_a_handshake_ends_as_well() {
+    let mut handshakes = Handshakes::default();
+    let mut count = 0;
+    for (kind, peer) in [(hello(7), 7), (our_verack(7), 7), (hello(8), 8)] {
+        let event = Event { time: u64::MAX - peer % 2, kind: Some(kind), ..Default::default() };
+        handshakes.observe(&event, &mut |_, _| count += 1);
+    }
+    handshakes.advance(u64::MAX, &mut |_, _| count += 1);
+    assert_eq!((count, handshakes.open.len(), handshakes.due.len()), (1, 0, 0));
+}
+
 /// The beginning of SHA3-256, as any other program computes it.
 #[test]
 fn a_hash_is_always_the_same() {
