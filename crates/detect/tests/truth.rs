@@ -102,8 +102,9 @@ struct Played {
 }
 
 /// Alarms without evidence, and why no event can be named.
-const BARE: [(&str, &str); 2] = [
-    ("D54", "of a block that never came while somebody watched there is no event"),
+const BARE: [(&str, &str); 3] = [
+    ("D19", "of a block that never came while somebody watched there is no event"),
+    ("D54", "likewise"),
     ("D59", "a table that is full and a guard that keeps back are made by what nobody kept"),
 ];
 
